@@ -13,7 +13,6 @@ DESTDIR ?=
 VERSION := 0.1.0
 
 V ?= 0
-comma := ,
 Q := $(if $(filter 1,$(V)),,@)
 say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2);)
 
@@ -34,11 +33,15 @@ HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2
 OPT := -O2 $(HARDEN)
 ifneq ($(SAN),)
 OPT := -O1 -fno-omit-frame-pointer -DTG_SANITIZED
-SANFLAGS := $(if $(filter address,$(SAN)),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined,-fsanitize=$(SAN))
+SANFLAGS_address := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+SANFLAGS_thread := -fsanitize=thread
+SANFLAGS_fuzzer := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined \
+                   -fprofile-instr-generate -fcoverage-mapping
+SANFLAGS := $(SANFLAGS_$(SAN))
 endif
 CFLAGS ?=
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -g $(OPT) $(SANFLAGS) $(WARN) -fPIC -fvisibility=hidden \
-             -pthread -Icore/include -Icore -isystem $(B)/none $(PKG_CFLAGS) $(CFLAGS) -MMD -MP
+             -pthread -Icore/include -Icore $(PKG_CFLAGS) $(CFLAGS) -MMD -MP
 LDFLAGS_EXE = -pie -Wl,-z,relro,-z,now -pthread $(SANFLAGS)
 LDFLAGS_SO = -shared -Wl,-z,relro,-z,now -Wl,--no-undefined -pthread $(SANFLAGS)
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null | sed 's/-I/-isystem /g')
@@ -165,11 +168,63 @@ export SAN CC
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  %-9s %s\n", $$1, $$2}'
 
+# Sources that are checked: also those that are not committed yet.
+C_FILES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r ls 2>/dev/null)
+HEADERS := $(wildcard core/*/*.h core/include/tidegate/*.h protocols/*/*.h)
+TIDY_SRC := $(wildcard core/*/*.c protocols/*/*.c plugins/*/*.c)
+
+lint: layers abi ## format check, clang-tidy, luacheck, layers, abi
+	$(Q)clang-format --dry-run -Werror $(C_FILES)
+	$(Q)luacheck -q --codes .
+	@$(MAKE) --no-print-directory -j$$(nproc) $(patsubst %.c,build/lint/%.tidy,$(TIDY_SRC))
+
+build/lint/%.tidy: %.c $(HEADERS) .clang-tidy
+	$(call say,TIDY,$<)mkdir -p $(@D) && clang-tidy --quiet $< -- -std=c11 -D_GNU_SOURCE -Icore/include -Icore $(PKG_CFLAGS) 2>/dev/null && touch $@
+
 format: ## format the C sources
-	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+	$(Q)clang-format -i $(C_FILES)
 
 layers: ## check who includes and requires whom
 	$(Q)lua5.4 .ci/layers.lua
+
+abi: ## compare the C ABI with the reviewed list
+	$(Q)lua5.4 .ci/abi.lua
+
+# Fuzzing: `make fuzz` runs every target from its kept corpus, SECS each, prints what of its
+# decoder was covered, and then lets each find a bug that is planted behind a good decode.
+T ?=
+SECS ?= 180
+FUZZ_SRC := $(if $(T),fuzz/$(T)_fuzz.c,$(wildcard fuzz/*_fuzz.c))
+FUZZERS := $(patsubst fuzz/%_fuzz.c,%,$(FUZZ_SRC))
+
+fuzz: ## fuzz the decoders of untrusted bytes; T=name SECS=180 for one
+	@$(MAKE) --no-print-directory -j$$(nproc) SAN=fuzzer CC=clang .fuzzers
+	@printf '%s\n' $(FUZZERS) | xargs -P$$(nproc) -n1 lua5.4 fuzz/run.lua build/fuzzer-clang/fuzz $(SECS)
+
+.fuzzers: $(foreach f,$(FUZZERS),$(B)/fuzz/$(f) $(B)/fuzz/$(f)-planted)
+
+FUZZ_LINK = $(patsubst %.c,$(B)/%.o,$(filter-out %/plugin.c,$(wildcard protocols/mqtt/*.c))) $(call archives,$(below_lua))
+$(B)/fuzz/%: fuzz/%_fuzz.c fuzz/planted.h $(FUZZ_LINK)
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $< -Wl,--start-group $(FUZZ_LINK) -Wl,--end-group $(PKG_LIBS) -o $@
+$(B)/fuzz/%-planted: fuzz/%_fuzz.c fuzz/planted.h $(FUZZ_LINK)
+	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -DTG_PLANTED -fsanitize=fuzzer $< -Wl,--start-group $(FUZZ_LINK) -Wl,--end-group $(PKG_LIBS) -o $@
+
+bench: deps ## measure what we promise, and the table against Mosquitto
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(BENCH_BIN)
+	@lua5.4 bench/run.lua $(B)
+
+docs: ## check that the typed stubs name what the host registers
+	@$(MAKE) --no-print-directory .test ONLY=spec/docs
+
+LIB := $(DESTDIR)$(PREFIX)/lib/tidegate
+install: all ## install below PREFIX (/usr/local), honouring DESTDIR
+	install -d $(DESTDIR)$(PREFIX)/bin $(LIB)/plugins $(DESTDIR)$(PREFIX)/include/tidegate $(DESTDIR)/etc/tidegate
+	install -m 755 $(B)/tidegate $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(PLUGIN_SOS) $(LIB)/plugins/
+	for p in $(notdir $(LUA_PLUGINS)); do cp -rL protocols/$$p $(LIB)/plugins/; done
+	install -m 644 core/include/tidegate.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 core/include/tidegate/*.h $(DESTDIR)$(PREFIX)/include/tidegate/
+	test -e $(DESTDIR)/etc/tidegate/tidegate.lua || install -m 644 etc/tidegate.lua $(DESTDIR)/etc/tidegate/
 
 clean: ## remove what was built
 	$(Q)rm -rf build

@@ -33,11 +33,12 @@ local function run_c(build, path)
   passed, failed = passed + good, failed + bad
 end
 
+local BUSTED = "TG_BUILD=%s lua5.4 /usr/bin/busted --lpath='./spec/?.lua'"
+  .. " -o spec/support/report.lua -Xoutput %s %s"
+
 local function run_busted(build, path)
   local report = os.tmpname()
-  local command = ("TG_BUILD=%s lua5.4 /usr/bin/busted --lpath='./spec/?.lua' -o spec/support/report.lua"
-    .. " -Xoutput %s %s"):format(build, report, path)
-  local ok = os.execute(command)
+  local ok = os.execute(BUSTED:format(build, report, path))
   local file = io.open(report)
   local good, counts = pcall(cjson.decode, file and file:read("a") or "")
   if file then file:close() end
@@ -48,8 +49,10 @@ local function run_busted(build, path)
 end
 
 local function run(build, path)
-  for _, test in ipairs(list("find " .. path .. " -path '*_test.c' 2>/dev/null")) do run_c(build, test) end
-  if #list("find " .. path .. " -name '*_spec.lua' 2>/dev/null") > 0 then run_busted(build, path) end
+  local tests = list(("find %s -path '*_test.c' 2>/dev/null"):format(path))
+  for _, test in ipairs(tests) do run_c(build, test) end
+  local specs = list(("find %s -name '*_spec.lua' 2>/dev/null"):format(path))
+  if #specs > 0 then run_busted(build, path) end
 end
 
 local build = arg[1]
