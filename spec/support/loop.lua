@@ -1,0 +1,57 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Waiting without sleeping: a spec names what it waits for, the libuv loop runs until that is
+-- so, and a deadline turns a hang into a failure that says what was missing.
+local uv = require "luv"
+
+local M = {}
+
+--- Sanitized builds on a shared machine are slow; a deadline is for hangs, not for speed.
+M.deadline = 15000
+
+--- Runs the loop until `ready()` is true. @return what it returned
+--- `what` names the wait in the error: a string, or a function that makes one.
+function M.await(ready, what, ms)
+  local result = ready()
+  if result then return result end
+  local expired = false
+  local timer = uv.new_timer()
+  timer:start(ms or M.deadline, 0, function() expired = true end)
+  repeat
+    uv.run "once"
+    result = ready()
+  until result or expired
+  timer:stop()
+  timer:close()
+  if not result then
+    local text = type(what) == "function" and what() or what
+    error(("waited %d ms for %s"):format(ms or M.deadline, text), 2)
+  end
+  return result
+end
+
+--- Lets the loop run for `ms`: only to prove that something does not happen.
+function M.pass(ms)
+  local over = false
+  local timer = uv.new_timer()
+  timer:start(ms, 0, function() over = true end)
+  while not over do uv.run "once" end
+  timer:close()
+end
+
+--- Ports that nobody listens on, below the range from which the system serves outgoing
+--- connections, so that none of those takes one before the host does.
+function M.free_port()
+  for _ = 1, 200 do
+    local port = math.random(10000, 32000)
+    local probe = uv.new_tcp()
+    local free = probe:bind("127.0.0.1", port) and probe:listen(1, function() end)
+    probe:close()
+    uv.run "nowait"
+    if free then return port end
+  end
+  error "no free port"
+end
+
+math.randomseed(os.time(), uv.hrtime() // 1000 + uv.os_getpid())
+
+return M
