@@ -35,8 +35,8 @@ int tg_error_prefix(tg_error *e, const char *fmt, ...)
 const char *tg_error_name(int code)
 {
     switch (code) {
-#define X(name, value, text) \
-    case value:              \
+#define X(name, value, text)                                                               \
+    case value:                                                                            \
         return #name;
         TG_ERRORS(X)
 #undef X
@@ -48,8 +48,8 @@ const char *tg_error_name(int code)
 const char *tg_error_text(int code)
 {
     switch (code) {
-#define X(name, value, text) \
-    case value:              \
+#define X(name, value, text)                                                               \
+    case value:                                                                            \
         return text;
         TG_ERRORS(X)
 #undef X
