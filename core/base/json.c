@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// On the publish path of every decoded message: strings are scanned eight bytes at a time for
+// what needs an escape, and most numbers of devices are integers or short decimals, which are
+// written without asking printf. Only what is left tries 15, 16 and 17 digits.
+#include "base/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/utf8.h"
+
+#define ONES UINT64_C(0x0101010101010101)
+#define HIGHS UINT64_C(0x8080808080808080)
+
+// A byte of `w` is below 0x20, above 0x7e, '"' or '\\': some byte's high bit is set then (and
+// perhaps, by a borrow, one more above it: the caller looks at each byte anyway).
+static inline uint64_t odd_bytes(uint64_t w)
+{
+    uint64_t quote = w ^ (ONES * '"'), slash = w ^ (ONES * '\\');
+    return ((w - ONES * 0x20) | (quote - ONES) | (slash - ONES) | w | (w + ONES)) & HIGHS;
+}
+
+static const char *plain_end(const char *p, const char *end)
+{
+    uint64_t w;
+    while (end - p >= 8) {
+        memcpy(&w, p, 8);
+        if (odd_bytes(w) != 0)
+            break;
+        p += 8;
+    }
+    while (p < end && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x7f && *p != '"' &&
+           *p != '\\')
+        p++;
+    return p;
+}
+
+static void put_escape(tg_buf *b, unsigned char c)
+{
+    static const char shorts[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
+                                  ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\'};
+    char two[2] = {'\\', c < sizeof(shorts) ? shorts[c] : 0};
+    if (two[1] != 0)
+        tg_buf_put(b, two, 2);
+    else
+        tg_buf_printf(b, "\\u%04x", c);
+}
+
+// The character at `p`, which is not plain. @return its bytes.
+static size_t put_odd(tg_buf *b, const char *p, size_t left)
+{
+    unsigned char c = (unsigned char)*p;
+    size_t len = tg_utf8_len(p, left);
+    if (len == 1) {
+        put_escape(b, c);
+    } else if (len == 2 && c == 0xc2 && (unsigned char)p[1] < 0xa0) {
+        put_escape(b, (unsigned char)p[1]); // U+0080..U+009F move a terminal's cursor
+    } else if (len > 0) {
+        tg_buf_put(b, p, len);
+    } else {
+        tg_buf_put(b, "\xef\xbf\xbd", 3); // U+FFFD
+        return 1;
+    }
+    return len;
+}
+
+void tg_json_str(tg_buf *b, tg_slice text)
+{
+    const char *p = text.at, *end = text.at + text.len;
+    if (tg_buf_reserve(b, text.len + 2) == NULL)
+        return;
+    tg_buf_putc(b, '"');
+    while (p < end) {
+        const char *stop = plain_end(p, end);
+        tg_buf_put(b, p, (size_t)(stop - p));
+        p = stop;
+        if (p < end)
+            p += put_odd(b, p, (size_t)(end - p));
+    }
+    tg_buf_putc(b, '"');
+}
+
+// Writes `n` in front of `end`. @return where it begins.
+static char *digits_before(char *end, uint64_t n)
+{
+    do
+        *--end = (char)('0' + n % 10);
+    while ((n /= 10) != 0);
+    return end;
+}
+
+static uint64_t magnitude(int64_t n)
+{
+    return n < 0 ? -(uint64_t)n : (uint64_t)n;
+}
+
+void tg_json_int(tg_buf *b, int64_t n)
+{
+    char text[24], *end = text + sizeof(text), *at = digits_before(end, magnitude(n));
+    if (n < 0)
+        *--at = '-';
+    tg_buf_put(b, at, (size_t)(end - at));
+}
+
+void tg_json_fixed(tg_buf *b, int64_t n, unsigned digits)
+{
+    char text[64], *end = text + sizeof(text), *at = end;
+    uint64_t left = magnitude(n);
+    for (; digits > 0 && left % 10 == 0 && left != 0; digits--)
+        left /= 10;
+    if (left == 0 || digits > 32) {
+        if (left == 0)
+            tg_buf_putc(b, '0');
+        else
+            tg_buf_printf(b, "%s%llue-%u", n < 0 ? "-" : "", (unsigned long long)left,
+                          digits);
+        return;
+    }
+    if (digits > 0) {
+        for (; digits > 0; digits--, left /= 10)
+            *--at = (char)('0' + left % 10);
+        *--at = '.';
+    }
+    at = digits_before(at, left);
+    if (n < 0)
+        *--at = '-';
+    tg_buf_put(b, at, (size_t)(end - at));
+}
+
+// Up to 9 decimals, and few enough digits that n × 10^decimals is an exact integer and its
+// quotient is rounded once: then those are the shortest digits that read back as `n`.
+static bool put_short(tg_buf *b, double n)
+{
+    static const double tens[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+    for (unsigned digits = 0; digits < sizeof(tens) / sizeof(*tens); digits++) {
+        double scaled = n * tens[digits];
+        if (fabs(scaled) >= 1e15)
+            return false;
+        int64_t whole = (int64_t)(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+        if ((double)whole / tens[digits] == n) {
+            tg_json_fixed(b, whole, digits);
+            return true;
+        }
+    }
+    return false;
+}
+
+void tg_json_num(tg_buf *b, double n)
+{
+    if (!isfinite(n)) {
+        tg_buf_put(b, "null", 4);
+        return;
+    }
+    if (n == 0 && signbit(n)) {
+        tg_buf_put(b, "-0.0", 4);
+        return;
+    }
+    if (fabs(n) <= 9007199254740992.0 && (double)(int64_t)n == n) {
+        tg_json_int(b, (int64_t)n);
+        return;
+    }
+    if (put_short(b, n))
+        return;
+    char text[32];
+    int len = 0;
+    for (int digits = 15; digits <= 17; digits++) {
+        len = snprintf(text, sizeof(text), "%.*g", digits, n);
+        if (strtod(text, NULL) == n)
+            break;
+    }
+    tg_buf_put(b, text, (size_t)len);
+}
+
+static void put_list(tg_buf *b, const tg_value *v)
+{
+    tg_buf_putc(b, '[');
+    for (size_t i = 0; i < v->list.count; i++) {
+        if (i > 0)
+            tg_buf_putc(b, ',');
+        tg_json_value(b, &v->list.items[i]);
+    }
+    tg_buf_putc(b, ']');
+}
+
+static void put_map(tg_buf *b, const tg_value *v)
+{
+    tg_buf_putc(b, '{');
+    for (size_t i = 0; i < v->map.count; i++) {
+        if (i > 0)
+            tg_buf_putc(b, ',');
+        tg_json_str(b, v->map.pairs[i].key);
+        tg_buf_putc(b, ':');
+        tg_json_value(b, &v->map.pairs[i].value);
+    }
+    tg_buf_putc(b, '}');
+}
+
+void tg_json_value(tg_buf *b, const tg_value *v)
+{
+    if (v->secret) {
+        tg_buf_puts(b, "\"***\"");
+        return;
+    }
+    switch ((tg_kind)v->kind) {
+    case TG_NIL:
+        tg_buf_puts(b, "null");
+        break;
+    case TG_BOOL:
+        tg_buf_puts(b, v->boolean ? "true" : "false");
+        break;
+    case TG_INT:
+        tg_json_int(b, v->integer);
+        break;
+    case TG_NUM:
+        tg_json_num(b, v->number);
+        break;
+    case TG_STR:
+        tg_json_str(b, v->string);
+        break;
+    case TG_LIST:
+        put_list(b, v);
+        break;
+    case TG_MAP:
+        put_map(b, v);
+        break;
+    }
+}
