@@ -28,7 +28,7 @@ PKGS := libuv lua5.4 openssl libmicrohttpd libcurl libelf yajl
 B := build/$(or $(SAN),release)$(if $(filter clang%,$(CC)),-clang)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
-        -Wpointer-arith -Wformat=2 -Wundef -Wwrite-strings -Wno-format-truncation -Werror
+        -Wpointer-arith -Wformat=2 -Wundef -Wwrite-strings -Werror $(if $(filter clang%,$(CC)),,-Wno-format-truncation)
 HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2
 OPT := -O2 $(HARDEN)
 ifneq ($(SAN),)
