@@ -4,6 +4,7 @@
 // written without asking printf. Only what is left tries 15, 16 and 17 digits.
 #include "base/json.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,30 +147,43 @@ static bool put_short(tg_buf *b, double n)
     return false;
 }
 
-void tg_json_num(tg_buf *b, double n)
+// "1.5e-09" to "1.5e-9", "1e+17" to "1e17".
+static void put_trimmed(tg_buf *b, const char *text)
 {
-    if (!isfinite(n)) {
-        tg_buf_put(b, "null", 4);
+    const char *e = strchr(text, 'e');
+    if (e == NULL) {
+        tg_buf_puts(b, text);
         return;
     }
-    if (n == 0 && signbit(n)) {
-        tg_buf_put(b, "-0.0", 4);
-        return;
-    }
-    if (fabs(n) <= 9007199254740992.0 && (double)(int64_t)n == n) {
-        tg_json_int(b, (int64_t)n);
-        return;
-    }
-    if (put_short(b, n))
-        return;
+    tg_buf_put(b, text, (size_t)(e - text) + 1);
+    e++;
+    if (*e == '-')
+        tg_buf_putc(b, '-');
+    tg_buf_puts(b, e + 1 + strspn(e + 1, "0"));
+}
+
+static void put_digits(tg_buf *b, double n)
+{
     char text[32];
-    int len = 0;
-    for (int digits = 15; digits <= 17; digits++) {
-        len = snprintf(text, sizeof(text), "%.*g", digits, n);
+    int digits = fabs(n) < DBL_MIN ? 1 : 15; // subnormals have fewer than 15
+    for (; digits <= 17; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, n);
         if (strtod(text, NULL) == n)
             break;
     }
-    tg_buf_put(b, text, (size_t)len);
+    put_trimmed(b, text);
+}
+
+void tg_json_num(tg_buf *b, double n)
+{
+    if (!isfinite(n))
+        tg_buf_put(b, "null", 4);
+    else if (n == 0 && signbit(n))
+        tg_buf_put(b, "-0.0", 4);
+    else if (fabs(n) <= 9007199254740992.0 && (double)(int64_t)n == n)
+        tg_json_int(b, (int64_t)n);
+    else if (!put_short(b, n))
+        put_digits(b, n);
 }
 
 static void put_list(tg_buf *b, const tg_value *v)

@@ -7,6 +7,8 @@
 
 #include "base/rule.h"
 
+#define WHERE_MAX 256
+
 typedef enum kind {
     KIND_STRING,
     KIND_INTEGER,
@@ -201,12 +203,17 @@ static int take(const reader *r, const entry *n, const tg_option *o, const tg_va
     return 0;
 }
 
+static void schema_path(const reader *r, const tg_pair *p, char *out, size_t len)
+{
+    const char *of = r->where != NULL ? r->where : "config";
+    snprintf(out, len, "schema of %s.%.*s", of, (int)p->key.len, p->key.at);
+}
+
 // What the plugin's author wrote about one option, as a rule.
 static int read_entry(const reader *r, const tg_pair *p, entry *n, tg_option *o)
 {
-    char where[256];
-    const char *of = r->where != NULL ? r->where : "config";
-    snprintf(where, sizeof(where), "schema of %s.%.*s", of, (int)p->key.len, p->key.at);
+    char where[WHERE_MAX];
+    schema_path(r, p, where, sizeof(where));
     int rc = tg_options_read(entry_table, &p->value, n, NULL, where, r->e);
     if (rc < 0)
         return rc;
@@ -217,6 +224,15 @@ static int read_entry(const reader *r, const tg_pair *p, entry *n, tg_option *o)
 }
 
 // @return 1: the option has no value at all.
+static int take_default(const reader *r, const tg_pair *p, const entry *n,
+                        const tg_option *o, tg_value *out)
+{
+    char where[WHERE_MAX];
+    schema_path(r, p, where, sizeof(where));
+    tg_spot at = {.map = where, .name = TG_LIT("default")};
+    bool none = n->fallback == NULL || n->fallback->kind == TG_NIL;
+    return none ? 1 : take(r, n, o, n->fallback, &at, out);
+}
 static int read_option(const reader *r, const tg_pair *p, tg_value *out)
 {
     entry n;
@@ -232,9 +248,9 @@ static int read_option(const reader *r, const tg_pair *p, tg_value *out)
     tg_spot at = {r->file, line, r->where, p->key};
     if (v == NULL && n.required)
         return tg_spot_error(&at, r->e, "is required");
-    if (v == NULL)
-        v = n.fallback;
-    return v == NULL || v->kind == TG_NIL ? 1 : take(r, &n, &o, v, &at, out);
+    if (v != NULL)
+        return take(r, &n, &o, v, &at, out);
+    return take_default(r, p, &n, &o, out);
 }
 
 static int check_names(const reader *r, size_t known)

@@ -4,7 +4,7 @@
 // gets to its slot. A bitmap per level tells which slots hold something, so that waiting and
 // skipping idle time look at a few words instead of walking ticks.
 //
-// Ticks are rounded up and run when the clock has passed them: never early, and at most one
+// Ticks are rounded up and run when the clock has reached them: never early, and at most one
 // tick late. `tick` is the next one to run.
 #include "base/wheel.h"
 
