@@ -286,7 +286,7 @@ int tg_schema_apply(const tg_value *schema, const tg_value *config, tg_arena *ar
         rc = check_names(&r, known);
     tg_value_builder b = {.arena = arena};
     for (size_t i = 0; rc >= 0 && i < known; i++) {
-        tg_value v;
+        tg_value v = {0};
         rc = read_option(&r, &schema->map.pairs[i], &v);
         if (rc == 0)
             tg_build(&b, keep_text(arena, schema->map.pairs[i].key), v);
