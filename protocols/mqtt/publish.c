@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+// PUBLISH from a client. With QoS 1 and 2 an acknowledgement is due when the store has the
+// message, which may be later, and acknowledgements leave in the order of their publishes
+// (MQTT 5.0 §4.6). So each joins a line, and whatever is done leaves from its front. The
+// connection may go first: then what is under way has lost its line and is freed on return.
+#include "conn.h"
+
+typedef struct mqtt_ack {
+    struct mqtt_ack *next;
+    mqtt_conn *m; ///< NULL: the connection went
+    uint16_t packet_id;
+    uint8_t type; ///< MQTT_PUBACK or MQTT_PUBREC
+    uint8_t reason;
+    bool done;
+} mqtt_ack;
+
+static mqtt_ack *ack_new(mqtt_conn *m, const mqtt_packet *p)
+{
+    mqtt_worker *w = m->worker;
+    mqtt_ack *ack = w->spare;
+    if (ack != NULL)
+        w->spare = ack->next;
+    else if ((ack = (mqtt_ack *)mqtt_alloc(sizeof(*ack))) == NULL)
+        return NULL;
+    *ack = (mqtt_ack){
+        .m = m, .packet_id = p->packet_id, .type = p->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC};
+    if (m->acks == NULL)
+        m->acks = ack;
+    else
+        m->acks_last->next = ack;
+    m->acks_last = ack;
+    m->waiting++;
+    return ack;
+}
+
+static void ack_free(mqtt_worker *w, mqtt_ack *ack)
+{
+    ack->next = w->spare;
+    w->spare = ack;
+}
+
+void mqtt_acks_free(mqtt_ack *list)
+{
+    while (list != NULL) {
+        mqtt_ack *next = list->next;
+        mqtt_free(list);
+        list = next;
+    }
+}
+
+void mqtt_acks_drop(mqtt_conn *m)
+{
+    while (m->acks != NULL) {
+        mqtt_ack *ack = m->acks;
+        m->acks = ack->next;
+        ack->m = NULL;
+        if (ack->done)
+            ack_free(m->worker, ack);
+    }
+    m->waiting = 0;
+}
+
+// MQTT 3 cannot say no: what was refused for good is acknowledged all the same, and only what
+// the store failed to keep is left for the client to send again.
+static void send_answer(mqtt_conn *m, const mqtt_ack *ack)
+{
+    bool refused = ack->reason >= MQTT_UNSPECIFIED;
+    if (refused && ack->type == MQTT_PUBREC)
+        tg.session->rx_del(m->session, ack->packet_id);
+    if ((refused || ack->type == MQTT_PUBACK) && m->in_flight > 0)
+        m->in_flight--;
+    if (refused && ack->reason == MQTT_UNSPECIFIED && !mqtt_v5(m))
+        mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_IO, "message could not be kept");
+    else
+        mqtt_send_ack(m, ack->type, ack->packet_id, ack->reason, NULL);
+}
+
+static void flush(mqtt_conn *m)
+{
+    while (m->acks != NULL && m->acks->done) {
+        mqtt_ack *ack = m->acks;
+        m->acks = ack->next;
+        m->waiting--;
+        if (m->state == MQTT_CONNECTED)
+            send_answer(m, ack);
+        ack_free(m->worker, ack);
+    }
+    mqtt_set_crowded(m);
+}
+
+static void answer(mqtt_ack *ack, uint8_t reason)
+{
+    ack->done = true;
+    ack->reason = reason;
+    flush(ack->m);
+}
+
+// One of many receivers whose queue was full is no failure of the publisher's: sent again, the
+// message would be doubled for all the others.
+static uint8_t reason_of(int code, uint32_t receivers)
+{
+    switch (code) {
+    case 0:
+        return receivers > 0 ? MQTT_SUCCESS : MQTT_NOBODY;
+    case TG_E_FULL:
+    case TG_E_LIMIT:
+        return receivers > 1 ? MQTT_SUCCESS : MQTT_QUOTA;
+    case TG_E_MALFORMED:
+    case TG_E_INVAL:
+        return MQTT_BAD_TOPIC;
+    case TG_E_DENIED:
+        return MQTT_NOT_AUTHORIZED;
+    default:
+        return MQTT_UNSPECIFIED;
+    }
+}
+
+static void on_published(void *ctx, int code, uint32_t receivers)
+{
+    mqtt_ack *ack = (mqtt_ack *)ctx;
+    mqtt_conn *m = ack->m;
+    if (m == NULL) {
+        mqtt_free(ack);
+        return;
+    }
+    answer(ack, reason_of(code, receivers));
+    mqtt_read_on(m);
+}
+
+// Expiry 0 means: expired unless it leaves at once. A second is the host's shortest life.
+static uint32_t expiry_of(const mqtt_packet *p)
+{
+    if (!mqtt_has(&p->props, MQTT_P_MESSAGE_EXPIRY))
+        return 0;
+    uint32_t seconds = p->props.at[MQTT_P_MESSAGE_EXPIRY].number;
+    return seconds > 0 ? seconds : 1;
+}
+
+static tg_msg message(mqtt_conn *m, const mqtt_packet *p, tg_slice topic)
+{
+    char near[512];
+    char *far = NULL;
+    tg_msg_spec spec = {.size = sizeof(spec),
+                        .qos = p->qos,
+                        .retain = p->retain,
+                        .topic = topic,
+                        .payload = p->payload,
+                        .publisher = mqtt_client_id(m),
+                        .expiry_s = expiry_of(p)};
+    if (p->props.seen != 0) {
+        bool copies = !mqtt_props_all_carried(&p->props);
+        if (copies && p->props.raw.len > sizeof(near)) {
+            far = (char *)mqtt_alloc(p->props.raw.len);
+            if (far == NULL)
+                return NULL;
+        }
+        spec.props = mqtt_props_carried(&p->props, far != NULL ? far : near);
+    }
+    tg_msg msg = tg.msg->new (&spec);
+    mqtt_free(far);
+    return msg;
+}
+
+static void refuse_0(mqtt_conn *m, mqtt_counter what, int error, const char *why)
+{
+    mqtt_count(m->worker, what);
+    tg.conn->complain(m->conn, error, tg_str(why));
+}
+
+static void publish_0(mqtt_conn *m, const mqtt_packet *p, tg_slice topic)
+{
+    if (!mqtt_may_publish(m, topic)) {
+        refuse_0(m, MQTT_N_publish_denied, TG_E_DENIED, "PUBLISH denied");
+        return;
+    }
+    tg_msg msg = message(m, p, topic);
+    int rc = msg != NULL ? tg.session->publish(m->session, msg, NULL, NULL) : TG_E_NOMEM;
+    if (msg != NULL)
+        tg.msg->unref(msg);
+    if (rc < 0)
+        refuse_0(m, MQTT_N_publish_refused, rc, "PUBLISH refused");
+}
+
+static int route(mqtt_conn *m, const mqtt_packet *p, tg_slice topic, mqtt_ack *ack)
+{
+    tg_msg msg = message(m, p, topic);
+    if (msg == NULL)
+        return TG_E_NOMEM;
+    int rc = tg.session->publish(m->session, msg, on_published, ack);
+    tg.msg->unref(msg);
+    return rc;
+}
+
+static void publish_acked(mqtt_conn *m, const mqtt_packet *p, tg_slice topic)
+{
+    mqtt_ack *ack = ack_new(m, p);
+    if (ack == NULL) {
+        mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_NOMEM, "no memory for an acknowledgement");
+        return;
+    }
+    m->in_flight++;
+    if (!mqtt_may_publish(m, topic)) {
+        refuse_0(m, MQTT_N_publish_denied, TG_E_DENIED, "PUBLISH denied");
+        answer(ack, MQTT_NOT_AUTHORIZED);
+        return;
+    }
+    int rc = route(m, p, topic, ack);
+    if (rc < 0) {
+        refuse_0(m, MQTT_N_publish_refused, rc, "PUBLISH refused");
+        answer(ack, reason_of(rc, 0));
+    }
+}
+
+// QoS 2 (§4.3.3, method A): the identifier is held until PUBREL, so that a second PUBLISH with
+// it is known as the same message.
+static void publish_2(mqtt_conn *m, const mqtt_packet *p, tg_slice topic)
+{
+    int rc = tg.session->rx_add(m->session, p->packet_id);
+    if (rc == 0) {
+        publish_acked(m, p, topic);
+        return;
+    }
+    if (rc == TG_E_LIMIT) {
+        mqtt_fail(m, MQTT_RECEIVE_MAX, NULL);
+        return;
+    }
+    mqtt_ack *ack = ack_new(m, p);
+    if (ack == NULL)
+        mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_NOMEM, "no memory for an acknowledgement");
+    else
+        answer(ack, rc == TG_E_EXISTS ? MQTT_SUCCESS : MQTT_UNSPECIFIED);
+}
+
+// @return 0 or the reason to disconnect; the topic after its alias was resolved.
+static uint8_t check(mqtt_conn *m, const mqtt_packet *p, tg_slice *topic)
+{
+    if (p->qos > m->config->max_qos)
+        return MQTT_NO_QOS;
+    if (p->retain && !m->config->retain)
+        return MQTT_NO_RETAIN;
+    if (p->qos > 0 && m->in_flight >= m->config->receive_max && mqtt_v5(m))
+        return MQTT_RECEIVE_MAX;
+    if (mqtt_has(&p->props, MQTT_P_SUB_ID)) // §3.3.4: only a server sends them
+        return MQTT_PROTOCOL;
+    if (mqtt_has(&p->props, MQTT_P_ALIAS))
+        return mqtt_alias_in(m, (uint16_t)p->props.at[MQTT_P_ALIAS].number, topic);
+    return 0;
+}
+
+void mqtt_on_publish(mqtt_conn *m, const mqtt_packet *p)
+{
+    tg_slice topic = p->topic;
+    mqtt_count(m->worker, MQTT_N_publish_received);
+    uint8_t reason = check(m, p, &topic);
+    if (reason != 0) {
+        mqtt_count(m->worker, MQTT_N_protocol_errors);
+        mqtt_fail(m, reason, NULL);
+        return;
+    }
+    if (p->qos == 0)
+        publish_0(m, p, topic);
+    else if (p->qos == 1)
+        publish_acked(m, p, topic);
+    else
+        publish_2(m, p, topic);
+    mqtt_set_crowded(m);
+}
+
+void mqtt_on_pubrel(mqtt_conn *m, const mqtt_packet *p)
+{
+    int rc = tg.session->rx_del(m->session, p->packet_id);
+    if (rc == 0 && m->in_flight > 0)
+        m->in_flight--;
+    if (rc != 0)
+        mqtt_count(m->worker, MQTT_N_unknown_acks);
+    mqtt_send_ack(m, MQTT_PUBCOMP, p->packet_id, rc == 0 ? MQTT_SUCCESS : MQTT_NO_SUCH_ID,
+                  NULL);
+}
