@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: Apache-2.0
+// A connection is a socket and a state; what an event means is in a table by state. Nothing is
+// freed or called back under a running callback: what has to follow (writes, on_close, kept
+// bytes after a pause, the end of the memory) is noted in `todo` and done by the turn's last
+// step.
+#include "net/conn_impl.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/metric.h"
+#include "net/listener_impl.h"
+
+#define HANDSHAKE_MS 10000
+#define LAST_READS 16 // of a broken socket, until it gives its error
+
+static tg_net_conn *check(const tg_net_conn *c)
+{
+    assert(c != NULL && c->magic == TG_CONN_MAGIC);
+    return (tg_net_conn *)c;
+}
+
+static tg_net_conn *own(const tg_net_conn *c)
+{
+    assert(check(c)->worker == tg_worker_here());
+    return (tg_net_conn *)c;
+}
+
+static uint64_t clock_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+tg_net_conn *tg_conn_new(tg_worker *w, tg_origin *o)
+{
+    tg_net_conn *c = calloc(1, sizeof(*c) + o->events.user_size);
+    if (c == NULL)
+        return NULL;
+    c->magic = TG_CONN_MAGIC;
+    c->worker = w;
+    c->origin = o;
+    c->fd = -1;
+    c->opened = clock_ms();
+    o->refs++;
+    tg_list_init(&c->job);
+    tg_list_add(&w->conns, &c->node);
+    w->nconns++;
+    tg_metric_add(w->all->metrics.connections, 1);
+    return c;
+}
+
+int tg_conn_errno(int error)
+{
+    switch (error) {
+    case ECONNREFUSED:
+        return TG_E_REFUSED;
+    case ETIMEDOUT:
+        return TG_E_TIMEOUT;
+    case ECONNRESET:
+    case EPIPE:
+    case ECONNABORTED:
+        return TG_E_CLOSED;
+    case ENOMEM:
+    case ENOBUFS:
+        return TG_E_NOMEM;
+    default:
+        return TG_E_IO;
+    }
+}
+
+void tg_conn_todo(tg_net_conn *c, unsigned what)
+{
+    c->todo |= (uint8_t)what;
+    if (tg_list_empty(&c->job))
+        tg_list_add(&c->worker->todo, &c->job);
+}
+
+// The socket.
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+int tg_conn_attach(tg_net_conn *c, int fd)
+{
+    c->fd = fd;
+    if (uv_poll_init(&c->worker->loop, &c->poll, fd) != 0) {
+        close(fd);
+        c->fd = -1;
+        return TG_E_IO;
+    }
+    c->poll.data = c;
+    c->polled = true;
+    c->mask = 0;
+    return 0;
+}
+
+void tg_conn_detach(tg_net_conn *c, uv_close_cb done)
+{
+    if (!c->polled || uv_is_closing((uv_handle_t *)&c->poll))
+        return;
+    uv_close((uv_handle_t *)&c->poll, done);
+    close(c->fd);
+    c->fd = -1;
+    c->mask = 0;
+}
+
+void tg_conn_poll(tg_net_conn *c)
+{
+    if (c->fd < 0)
+        return;
+    int want = tg_conn_reading(c) ? UV_READABLE : 0;
+    if (c->blocked || c->state == TG_ST_CONNECT)
+        want |= UV_WRITABLE;
+    if (want == c->mask)
+        return;
+    c->mask = (uint8_t)want;
+    if (want == 0)
+        uv_poll_stop(&c->poll);
+    else
+        uv_poll_start(&c->poll, want, on_poll);
+}
+
+// What is queued has left: say so in the transport's words, then wait for the peer's.
+static void drained(tg_net_conn *c)
+{
+    if (c->secure != NULL && !c->notified) {
+        c->notified = true;
+        if (tg_secure_notify(c) != 0) {
+            tg_conn_abort(c, c->reason);
+            return;
+        }
+        if (tg_net_pending(c) > 0)
+            return;
+    }
+    if (shutdown(c->fd, SHUT_WR) != 0 || c->hung_up) {
+        tg_conn_abort(c, c->reason);
+        return;
+    }
+    c->state = TG_ST_LINGER;
+    tg_conn_phase(c, TG_LINGER_MS);
+}
+
+static void tell_writable(tg_net_conn *c)
+{
+    size_t most = tg_conn_limit(c->origin->limits.write_max, TG_WRITE_MAX);
+    if (!c->was_full || c->state != TG_ST_OPEN || tg_net_pending(c) >= most / 2)
+        return;
+    c->was_full = false;
+    c->worker->called = true;
+    if (c->origin->events.on_writable != NULL)
+        c->origin->events.on_writable(c, c->user);
+}
+
+static void flush(tg_net_conn *c)
+{
+    int rc = tg_conn_flush(c);
+    if (rc != 0)
+        tg_conn_abort(c, rc);
+    else if (c->state == TG_ST_DRAIN && tg_net_pending(c) == 0)
+        drained(c);
+    else
+        tell_writable(c);
+    tg_conn_poll(c);
+}
+
+static void ready_traffic(tg_net_conn *c, int events)
+{
+    if (events & UV_WRITABLE) {
+        c->blocked = false;
+        flush(c);
+    }
+    if ((events & UV_READABLE) && tg_conn_reading(c))
+        tg_conn_read(c);
+}
+
+static void ready_closing(tg_net_conn *c, int events)
+{
+    if ((events & UV_WRITABLE) && c->state == TG_ST_DRAIN) {
+        c->blocked = false;
+        flush(c);
+    }
+    if ((events & UV_READABLE) && tg_conn_reading(c))
+        tg_conn_read_away(c);
+}
+
+static void ready_connect(tg_net_conn *c, int events)
+{
+    (void)events;
+    tg_dial_ready(c);
+}
+
+static void (*const ready[TG_ST_COUNT])(tg_net_conn *c, int events) = {
+    [TG_ST_CONNECT] = ready_connect, [TG_ST_HANDSHAKE] = ready_traffic,
+    [TG_ST_OPEN] = ready_traffic,    [TG_ST_DRAIN] = ready_closing,
+    [TG_ST_LINGER] = ready_closing,
+};
+
+// libuv has stopped watching. Bytes that came before the error are still to be had.
+static void on_broken(tg_net_conn *c)
+{
+    c->mask = 0;
+    for (int i = 0; i < LAST_READS && tg_conn_reading(c); i++)
+        ready[c->state](c, UV_READABLE);
+    if (c->state != TG_ST_DEAD && c->fd >= 0)
+        tg_conn_abort(c, TG_E_CLOSED);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    tg_net_conn *c = check(poll->data);
+    tg_worker_enter(c->worker);
+    if (status < 0 && c->state != TG_ST_CONNECT) {
+        on_broken(c);
+        return;
+    }
+    if (status < 0)
+        c->mask = 0;
+    if (ready[c->state] != NULL)
+        ready[c->state](c, events);
+    tg_conn_poll(c);
+}
+
+// Life.
+
+static uint32_t handshake_ms(const tg_net_conn *c)
+{
+    return (uint32_t)tg_conn_limit(c->origin->limits.handshake_ms, HANDSHAKE_MS);
+}
+
+void tg_conn_established(tg_net_conn *c)
+{
+    c->heard = tg_worker_ms(c->worker);
+    if (c->origin->tls == NULL) {
+        tg_conn_open(c);
+        tg_conn_poll(c);
+        return;
+    }
+    c->state = TG_ST_HANDSHAKE;
+    tg_conn_phase(c, handshake_ms(c));
+    if (tg_secure_start(c, tg_dial_host(c)) != 0)
+        tg_conn_failed(c, TG_E_TLS);
+    else
+        tg_secure_handshake(c);
+    tg_conn_poll(c);
+}
+
+void tg_conn_open(tg_net_conn *c)
+{
+    c->state = TG_ST_OPEN;
+    c->had_open = true;
+    tg_conn_phase(c, c->origin->limits.first_frame_ms);
+    if (c->outgoing)
+        tg_metric_add(c->worker->all->metrics.dials_open, 1);
+    tg_dial_done(c);
+    if (c->idle_ms != 0)
+        tg_conn_wake_in(c, c->idle_ms);
+    if (tg_rate_new(c) != 0) {
+        tg_conn_abort(c, TG_E_NOMEM);
+        return;
+    }
+    if (c->out != NULL)
+        tg_conn_todo(c, TG_TODO_FLUSH);
+    c->worker->called = true;
+    if (c->origin->events.on_open == NULL)
+        return;
+    int rc = c->origin->events.on_open(c, c->user);
+    if (rc < 0)
+        tg_net_close(c, rc);
+}
+
+static void begin_closing(tg_net_conn *c, int reason)
+{
+    if (c->closing)
+        return;
+    c->closing = true;
+    c->reason = (int16_t)reason;
+    c->phased = false;
+    tg_conn_todo(c, TG_TODO_TELL);
+    if (c->origin->listener != NULL)
+        tg_listener_count_close(c->origin->listener, reason);
+    else if (!c->had_open)
+        tg_metric_add(c->worker->all->metrics.dials_failed, 1);
+}
+
+static void on_gone(uv_handle_t *h)
+{
+    tg_net_conn *c = check(h->data);
+    c->polled = false;
+    tg_conn_reap(c);
+}
+
+void tg_conn_abort(tg_net_conn *c, int reason)
+{
+    if (c->state == TG_ST_DEAD)
+        return;
+    begin_closing(c, reason);
+    c->state = TG_ST_DEAD;
+    c->blocked = false;
+    c->phased = false;
+    tg_wheel_del(c->worker->wheel, &c->alarm);
+    tg_conn_detach(c, on_gone);
+    tg_out_drop(c);
+    tg_conn_todo(c, TG_TODO_REAP);
+}
+
+void tg_conn_failed(tg_net_conn *c, int reason)
+{
+    if (c->state == TG_ST_DEAD)
+        return;
+    if (c->dial != NULL)
+        tg_dial_failed(c, reason);
+    else
+        tg_conn_abort(c, reason);
+}
+
+void tg_net_close(tg_net_conn *c, int reason)
+{
+    if (own(c)->closing)
+        return;
+    if (c->state != TG_ST_OPEN) {
+        tg_conn_abort(c, reason);
+        return;
+    }
+    begin_closing(c, reason);
+    c->state = TG_ST_DRAIN;
+    tg_conn_phase(c, TG_LINGER_MS);
+    tg_conn_todo(c, TG_TODO_FLUSH);
+}
+
+void tg_conn_hang_up(tg_net_conn *c)
+{
+    c->hung_up = true;
+    if (c->state == TG_ST_OPEN)
+        tg_net_close(c, TG_E_CLOSED);
+    else if (c->state == TG_ST_HANDSHAKE)
+        tg_conn_failed(c, TG_E_CLOSED);
+    else if (c->state == TG_ST_LINGER)
+        tg_conn_abort(c, c->reason);
+    tg_conn_poll(c);
+}
+
+void tg_conn_reap(tg_net_conn *c)
+{
+    if (c->state != TG_ST_DEAD || c->polled || !c->told || c->todo != 0)
+        return;
+    tg_list_del(&c->job);
+    tg_list_del(&c->node);
+    c->worker->nconns--;
+    tg_metric_add(c->worker->all->metrics.connections, -1);
+    tg_dial_done(c);
+    tg_secure_free(c);
+    tg_listener_leave(c);
+    if (--c->origin->refs == 0)
+        c->origin->gone(c->origin);
+    free(c->kept);
+    free(c->rate);
+    free(c->peer_text);
+    c->magic = 0;
+    free(c);
+}
+
+static void tell_closed(tg_net_conn *c)
+{
+    c->told = true;
+    c->worker->called = true;
+    if (c->origin->events.on_close != NULL)
+        c->origin->events.on_close(c, c->user, c->reason);
+}
+
+static void run_todo(tg_net_conn *c)
+{
+    unsigned what = c->todo;
+    c->todo = 0;
+    if ((what & TG_TODO_SHOW) && c->state == TG_ST_OPEN) {
+        tg_conn_show(c);
+        tg_conn_poll(c);
+    }
+    if ((what & TG_TODO_FLUSH) && c->state != TG_ST_DEAD)
+        flush(c);
+    if ((what & TG_TODO_TELL) && !c->told)
+        tell_closed(c);
+    tg_conn_reap(c);
+}
+
+// Only what was there at the start: the rest belongs to the next round.
+void tg_conns_run(tg_worker *w)
+{
+    if (tg_list_empty(&w->todo))
+        return;
+    tg_list now = w->todo;
+    now.next->prev = now.prev->next = &now;
+    tg_list_init(&w->todo);
+    while (!tg_list_empty(&now)) {
+        tg_net_conn *c = check(TG_OWNER(now.next, tg_net_conn, job));
+        tg_list_del(&c->job);
+        run_todo(c);
+    }
+}
+
+void tg_conns_abort(tg_worker *w, int reason)
+{
+    for (tg_list *n = w->conns.next; n != &w->conns; n = n->next)
+        tg_conn_abort(check(TG_OWNER(n, tg_net_conn, node)), reason);
+}
+
+void tg_net_each(tg_worker *w, void (*each)(void *ctx, tg_net_conn *c), void *ctx)
+{
+    assert(tg_worker_here() == w);
+    for (tg_list *n = w->conns.next; n != &w->conns; n = n->next) {
+        tg_net_conn *c = check(TG_OWNER(n, tg_net_conn, node));
+        if (!c->closing)
+            each(ctx, c);
+    }
+}
+
+// What the room above sets and asks.
+
+void tg_net_pause(tg_net_conn *c)
+{
+    own(c)->paused = true; // the poll is stopped by the next event, if one comes at all
+}
+
+void tg_net_resume(tg_net_conn *c)
+{
+    if (!own(c)->paused)
+        return;
+    c->paused = false;
+    if (c->closing)
+        return;
+    c->heard = tg_worker_ms(c->worker);
+    if (c->kept_len > 0)
+        tg_conn_todo(c, TG_TODO_SHOW);
+    else
+        tg_conn_poll(c);
+}
+
+void tg_net_set_idle(tg_net_conn *c, uint32_t ms)
+{
+    own(c)->idle_ms = ms;
+    c->heard = tg_worker_ms(c->worker);
+    if (ms != 0 && c->state == TG_ST_OPEN)
+        tg_conn_wake_in(c, ms);
+}
+
+void tg_net_ready(tg_net_conn *c)
+{
+    if (own(c)->state == TG_ST_OPEN)
+        c->phased = false;
+}
+
+size_t tg_net_pending(const tg_net_conn *c)
+{
+    return tg_out_bytes(own(c)) + tg_secure_pending(c);
+}
+
+bool tg_net_closing(const tg_net_conn *c)
+{
+    return check(c)->closing;
+}
+
+void *tg_net_user(tg_net_conn *c)
+{
+    return check(c)->user;
+}
+
+tg_worker *tg_net_worker(const tg_net_conn *c)
+{
+    return check(c)->worker;
+}
+
+struct tg_listener *tg_net_listener(const tg_net_conn *c)
+{
+    return check(c)->origin->listener;
+}
+
+const char *tg_conn_peer(tg_net_conn *c)
+{
+    char text[INET6_ADDRSTRLEN + 10];
+    if (c->peer_text == NULL && c->peer.any.sa_family != AF_UNSPEC) {
+        tg_addr_text(&c->peer, text, sizeof(text));
+        c->peer_text = strdup(text);
+    }
+    return c->peer_text != NULL ? c->peer_text : "";
+}
+
+void tg_net_info(const tg_net_conn *c, tg_conn_info *out)
+{
+    tg_net_conn *me = own(c);
+    memset(out, 0, sizeof(*out));
+    out->size = sizeof(*out);
+    out->transport = c->origin->tls != NULL ? TG_TLS : TG_TCP;
+    out->worker = c->worker->index;
+    out->outgoing = c->outgoing;
+    out->peer = tg_str(tg_conn_peer(me));
+    if (c->origin->listener != NULL)
+        out->listener = tg_str(tg_listener_name(c->origin->listener));
+    out->cert_cn = tg_secure_cn(c);
+    out->opened = c->opened;
+    out->bytes_in = c->bytes_in;
+    out->bytes_out = c->bytes_out;
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What the files of this room share of connections. Nobody else includes it.
+#ifndef TG_NET_CONN_IMPL_H
+#define TG_NET_CONN_IMPL_H
+
+#include <netinet/in.h>
+
+#include "net/conn.h"
+#include "net/worker_impl.h"
+
+#define TG_CONN_MAGIC 0x3ac0414eu
+#define TG_LINGER_MS                                                                       \
+    5000 ///< for a peer that does not answer our FIN, or takes no last bytes
+#define TG_WRITE_MAX (1024 * 1024) ///< the default of tg_net_limits.write_max
+
+typedef struct tg_listener tg_listener;
+typedef struct tg_dialing tg_dialing;
+typedef struct tg_secure tg_secure;
+
+typedef union tg_addr {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+} tg_addr;
+
+/// What connections of one listener on one worker, or of one dial, have in common.
+typedef struct tg_origin {
+    uint32_t refs; // of one worker
+    tg_net_events events;
+    tg_net_limits limits;
+    tg_tls *tls; // NULL: plain
+    tg_listener *listener; // NULL: dialed
+    void (*gone)(struct tg_origin *o); // frees it
+} tg_origin;
+
+typedef enum tg_conn_state {
+    TG_ST_IDLE, // nothing is under way: new, or a dial's pause
+    TG_ST_RESOLVE, // a dial looks its host up
+    TG_ST_CONNECT, // a dial waits for its peer
+    TG_ST_HANDSHAKE, // TLS
+    TG_ST_OPEN,
+    TG_ST_DRAIN, // closing: what is queued leaves, what comes is read away
+    TG_ST_LINGER, // closing: our FIN is out, the peer's is waited for
+    TG_ST_DEAD, // the socket is closed
+    TG_ST_COUNT
+} tg_conn_state;
+
+enum { // what a turn's end has to do
+    TG_TODO_FLUSH = 1 << 0,
+    TG_TODO_SHOW = 1 << 1, // kept bytes to on_data
+    TG_TODO_TELL = 1 << 2, // on_close
+    TG_TODO_REAP = 1 << 3,
+};
+
+typedef struct tg_rate { // token buckets; exists where a limit does
+    int64_t bytes, messages; // in thousandths; below 0: read on when it is paid back
+    uint32_t at; // of the last refill, ms
+} tg_rate;
+
+// The order follows who uses what together; an idle plain connection is this and no more.
+struct tg_net_conn {
+    uint32_t magic;
+    uint8_t state;
+    uint8_t todo;
+    uint8_t mask; // what `poll` waits for
+    bool polled : 1; // `poll` is a live handle
+    bool outgoing : 1;
+    bool paused : 1; // by the room above
+    bool throttled : 1; // by a rate
+    bool blocked : 1; // the socket takes no more
+    bool was_full : 1; // a send was refused
+    bool closing : 1; // the room above has nothing to say any more
+    bool told : 1; // on_close has run
+    bool hung_up : 1; // the peer's FIN has come
+    bool showing : 1; // on_data runs
+    bool phased : 1; // `phase_at` counts
+    bool counted : 1; // against its listener
+    bool counted_addr : 1;
+    bool notified : 1; // close_notify was written
+    bool had_open : 1; // on_open was called
+    uint32_t heard; // last byte in, ms
+    uint32_t moved; // when the socket took something last, ms
+    uint32_t idle_ms;
+    uint32_t phase_at; // end of the time for what the state waits for
+    int fd;
+    int16_t reason;
+    tg_worker *worker;
+    tg_origin *origin;
+    tg_out *out; // NULL: nothing waits to leave
+    tg_secure *secure;
+    tg_dialing *dial; // until it is open
+    tg_rate *rate;
+    char *kept;
+    uint32_t kept_len, kept_cap;
+    uint64_t bytes_in, bytes_out, opened;
+    tg_list node, job; // of the worker's `conns` and `todo`
+    tg_alarm alarm;
+    char *peer_text; // once somebody asked
+    tg_addr peer;
+    uv_poll_t poll;
+    _Alignas(16) char user[];
+};
+
+// conn.c: life and time.
+tg_net_conn *tg_conn_new(tg_worker *w, tg_origin *o);
+/// Takes `fd` over: it is closed with the connection, also when this fails.
+int tg_conn_attach(tg_net_conn *c, int fd);
+void tg_conn_detach(tg_net_conn *c, uv_close_cb done); ///< closes the descriptor
+void tg_conn_established(tg_net_conn *c); ///< the transport is up: TLS, then on_open
+void tg_conn_open(tg_net_conn *c);
+void tg_conn_hang_up(tg_net_conn *c); ///< the peer's FIN, or its close_notify
+void tg_conn_abort(tg_net_conn *c, int reason);
+/// Before it was open: a dial tries on, an accepted one ends.
+void tg_conn_failed(tg_net_conn *c, int reason);
+void tg_conn_todo(tg_net_conn *c, unsigned what);
+void tg_conn_phase(tg_net_conn *c, uint32_t ms); ///< 0: none
+void tg_conn_wake_in(tg_net_conn *c, uint32_t ms);
+void tg_conn_poll(tg_net_conn *c); ///< waits for what the state wants
+void tg_conn_reap(tg_net_conn *c);
+uint32_t tg_conn_stall_ms(const tg_net_conn *c);
+int tg_conn_errno(int error); ///< errno to TG_E_*
+const char *tg_conn_peer(tg_net_conn *c);
+void tg_conns_run(tg_worker *w); ///< what a turn's end has to do
+void tg_conns_abort(tg_worker *w, int reason);
+void tg_conns_free(tg_worker *w); ///< the free lists
+static inline size_t tg_conn_limit(uint32_t limit, size_t otherwise)
+{
+    return limit != 0 ? limit : otherwise;
+}
+
+// conn_read.c
+void tg_conn_read(tg_net_conn *c);
+void tg_conn_read_away(tg_net_conn *c);
+/// `at` has TG_READ_HEAD writable bytes in front.
+void tg_conn_deliver(tg_net_conn *c, char *at, size_t len);
+void tg_conn_show(tg_net_conn *c); ///< kept bytes
+bool tg_conn_reading(const tg_net_conn *c);
+
+// conn_write.c
+/// @return 0, also when the socket takes no more for now; TG_E_* when it is broken.
+int tg_conn_flush(tg_net_conn *c);
+void tg_out_drop(tg_net_conn *c);
+/// The first bytes of the queue, contiguous, at most `most`; copied to `scratch` if need be.
+tg_slice tg_out_peek(const tg_net_conn *c, char *scratch, size_t most);
+void tg_out_advance(tg_net_conn *c, size_t n);
+size_t tg_out_bytes(const tg_net_conn *c);
+/// One write to the socket. @return bytes, 0 when it takes no more, TG_E_*.
+ssize_t tg_conn_write(tg_net_conn *c, const struct iovec *iov, int n);
+
+// conn_tls.c
+int tg_secure_start(tg_net_conn *c, const char *name);
+void tg_secure_free(tg_net_conn *c);
+void tg_secure_read(tg_net_conn *c, char *at, size_t len);
+int tg_secure_flush(tg_net_conn *c);
+void tg_secure_handshake(tg_net_conn *c);
+int tg_secure_notify(tg_net_conn *c); ///< writes close_notify
+size_t tg_secure_pending(const tg_net_conn *c);
+tg_slice tg_secure_cn(const tg_net_conn *c);
+
+// dial.c
+void tg_dial_ready(tg_net_conn *c); ///< TG_ST_CONNECT
+void tg_dial_expired(tg_net_conn *c); ///< the phase's time is over
+void tg_dial_failed(tg_net_conn *c, int code); ///< this address did not work out
+void tg_dial_done(tg_net_conn *c); ///< frees what only dialing needs
+const char *tg_dial_host(const tg_net_conn *c);
+
+// limits.c
+int tg_rate_new(tg_net_conn *c);
+void tg_rate_read(tg_net_conn *c, size_t bytes);
+size_t tg_rate_room(tg_net_conn *c); ///< how much to read at once
+/// Ends a pause when its time has come. @return ms left of it, 0: none.
+uint32_t tg_rate_check(tg_net_conn *c);
+
+// addr.c
+/// "1.2.3.4:5", "[::1]:5", "*:5". @return 0, TG_E_INVAL.
+int tg_addr_parse(tg_slice text, tg_addr *out, bool *both_families);
+void tg_addr_text(const tg_addr *a, char *out, size_t len);
+socklen_t tg_addr_len(const tg_addr *a);
+void tg_addr_unmap(tg_addr *a); ///< an IPv4 peer of a socket for both families
+void tg_addr_set_port(tg_addr *a, uint16_t port);
+uint16_t tg_addr_port(const tg_addr *a);
+
+#endif

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// All connections of a worker read into its one buffer. A connection owns memory only while
+// on_data left something unused; a small rest is put back in front of the next bytes, into
+// room that the buffer has for it, so that a half frame never copies what follows it.
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "net/conn_impl.h"
+
+#define UNREAD_MAX (1024 * 1024)
+#define READS_AWAY 16 // of a closing connection in one turn
+
+bool tg_conn_reading(const tg_net_conn *c)
+{
+    if (c->fd < 0 || c->hung_up)
+        return false;
+    switch (c->state) {
+    case TG_ST_OPEN:
+        return !c->paused && !c->throttled && !(c->todo & TG_TODO_SHOW);
+    case TG_ST_HANDSHAKE:
+    case TG_ST_DRAIN:
+    case TG_ST_LINGER:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static ssize_t receive(tg_net_conn *c, size_t room)
+{
+    ssize_t n;
+    do
+        n = recv(c->fd, c->worker->in + TG_READ_HEAD, room, 0);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+// @return true when bytes came; what else came has been dealt with.
+static bool received(tg_net_conn *c, ssize_t n)
+{
+    if (n > 0)
+        return true;
+    if (n == 0)
+        tg_conn_hang_up(c);
+    else if (errno != EAGAIN && errno != EWOULDBLOCK)
+        c->state == TG_ST_HANDSHAKE ? tg_conn_failed(c, tg_conn_errno(errno))
+                                    : tg_conn_abort(c, tg_conn_errno(errno));
+    return false;
+}
+
+void tg_conn_read(tg_net_conn *c)
+{
+    tg_worker *w = c->worker;
+    ssize_t n = receive(c, c->rate != NULL ? tg_rate_room(c) : TG_READ_MAX);
+    if (!received(c, n))
+        return;
+    c->heard = tg_worker_ms(w);
+    c->bytes_in += (size_t)n;
+    w->bytes_in += (size_t)n;
+    if (c->rate != NULL)
+        tg_rate_read(c, (size_t)n);
+    if (c->secure != NULL)
+        tg_secure_read(c, w->in + TG_READ_HEAD, (size_t)n);
+    else
+        tg_conn_deliver(c, w->in + TG_READ_HEAD, (size_t)n);
+}
+
+void tg_conn_read_away(tg_net_conn *c)
+{
+    for (int i = 0; i < READS_AWAY && tg_conn_reading(c); i++)
+        if (!received(c, receive(c, TG_READ_MAX)))
+            return;
+}
+
+static bool keep(tg_net_conn *c, const char *at, size_t len)
+{
+    size_t need = c->kept_len + len;
+    if (need > UINT32_MAX / 2)
+        return false;
+    if (need > c->kept_cap) {
+        size_t cap = c->kept_len == 0 ? need : need + need / 2;
+        char *grown = realloc(c->kept, cap);
+        if (grown == NULL)
+            return false;
+        c->kept = grown;
+        c->kept_cap = (uint32_t)cap;
+    }
+    memcpy(c->kept + c->kept_len, at, len);
+    c->kept_len = (uint32_t)need;
+    return true;
+}
+
+static void let_go(tg_net_conn *c)
+{
+    free(c->kept);
+    c->kept = NULL;
+    c->kept_len = c->kept_cap = 0;
+}
+
+// @return how many bytes were used; all of them when the connection takes no more.
+static size_t call(tg_net_conn *c, const char *at, size_t len)
+{
+    c->worker->called = true;
+    int64_t used = c->origin->events.on_data(c, c->user, (tg_slice){at, len});
+    assert(used <= (int64_t)len);
+    if (used < 0)
+        tg_net_close(c, (int)used);
+    return c->closing ? len : (size_t)used;
+}
+
+static void check_unread(tg_net_conn *c)
+{
+    size_t most = tg_conn_limit(c->origin->limits.unread_max, UNREAD_MAX);
+    if (!c->paused && !c->throttled && c->kept_len > most)
+        tg_net_close(c, TG_E_TOOBIG);
+}
+
+static void show_kept(tg_net_conn *c)
+{
+    size_t used = call(c, c->kept, c->kept_len);
+    c->kept_len -= (uint32_t)used;
+    if (c->kept_len == 0)
+        let_go(c);
+    else
+        memmove(c->kept, c->kept + used, c->kept_len);
+    check_unread(c);
+}
+
+static void show(tg_net_conn *c, const char *at, size_t len)
+{
+    size_t used = call(c, at, len);
+    if (used == len)
+        let_go(c);
+    else if (!keep(c, at + used, len - used))
+        tg_conn_abort(c, TG_E_NOMEM);
+    else
+        check_unread(c);
+}
+
+void tg_conn_deliver(tg_net_conn *c, char *at, size_t len)
+{
+    if (c->closing)
+        return;
+    bool waits = c->paused || (c->todo & TG_TODO_SHOW);
+    if (waits || c->kept_len > TG_READ_HEAD) {
+        if (!keep(c, at, len))
+            tg_conn_abort(c, TG_E_NOMEM);
+        else if (!waits)
+            show_kept(c);
+        return;
+    }
+    at -= c->kept_len;
+    len += c->kept_len;
+    if (c->kept_len > 0)
+        memcpy(at, c->kept, c->kept_len);
+    c->kept_len = 0;
+    show(c, at, len);
+}
+
+void tg_conn_show(tg_net_conn *c)
+{
+    if (!c->closing && !c->paused && c->kept_len > 0)
+        show_kept(c);
+}

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+// TLS between a connection's socket and its room above. OpenSSL never sees the socket: it reads
+// from the worker's read buffer and writes into the worker's cipher buffer, which is sent right
+// after each call. So an idle session holds OpenSSL's own state and nothing of ours; only what
+// the socket did not take is kept with the connection.
+#include <assert.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+
+#include "base/log.h"
+#include "net/conn_impl.h"
+#include "net/listener_impl.h"
+#include "net/tls_impl.h"
+
+#define RECORD 16384 // plaintext of the largest record
+#define SEND_AT (48 * 1024) // ciphertext that is sent without waiting for more
+
+struct tg_secure {
+    SSL *ssl;
+    const char *in; // what OpenSSL may read, borrowed from the worker's buffer
+    size_t in_len;
+    tg_buf pending; // ciphertext that the socket did not take
+    char *cn; // of the verified peer; NULL none
+};
+
+// The BIO.
+
+static int bio_write(BIO *b, const char *at, int len)
+{
+    tg_net_conn *c = BIO_get_data(b);
+    tg_buf *out = &c->worker->cipher;
+    BIO_clear_retry_flags(b);
+    tg_buf_put(out, at, (size_t)len);
+    return out->failed ? -1 : len;
+}
+
+static int bio_read(BIO *b, char *to, int len)
+{
+    tg_net_conn *c = BIO_get_data(b);
+    tg_secure *s = c->secure;
+    BIO_clear_retry_flags(b);
+    if (s->in_len == 0) {
+        BIO_set_retry_read(b);
+        return -1;
+    }
+    size_t n = s->in_len < (size_t)len ? s->in_len : (size_t)len;
+    memcpy(to, s->in, n);
+    s->in += n;
+    s->in_len -= n;
+    return (int)n;
+}
+
+static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
+{
+    (void)b;
+    (void)num;
+    (void)ptr;
+    return cmd == BIO_CTRL_FLUSH;
+}
+
+static int bio_create(BIO *b)
+{
+    BIO_set_init(b, 1);
+    return 1;
+}
+
+static BIO_METHOD *bio_of(tg_worker *w)
+{
+    if (w->bio != NULL)
+        return w->bio;
+    BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "tidegate");
+    if (m == NULL)
+        return NULL;
+    BIO_meth_set_write(m, bio_write);
+    BIO_meth_set_read(m, bio_read);
+    BIO_meth_set_ctrl(m, bio_ctrl);
+    BIO_meth_set_create(m, bio_create);
+    return w->bio = m;
+}
+
+// A session's life.
+
+static int name_peer(SSL *ssl, const char *name, bool verify)
+{
+    ASN1_OCTET_STRING *ip = a2i_IPADDRESS(name);
+    bool is_ip = ip != NULL;
+    ASN1_OCTET_STRING_free(ip);
+    if (!is_ip && SSL_set_tlsext_host_name(ssl, name) != 1)
+        return TG_E_TLS;
+    if (!verify)
+        return 0;
+    if (is_ip)
+        return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1 ? 0 : TG_E_TLS;
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return SSL_set1_host(ssl, name) == 1 ? 0 : TG_E_TLS;
+}
+
+static bool make_buffers(tg_worker *w)
+{
+    if (w->plain == NULL)
+        w->plain = malloc(TG_READ_HEAD + TG_PLAIN_MAX);
+    return w->plain != NULL;
+}
+
+int tg_secure_start(tg_net_conn *c, const char *name)
+{
+    tg_tls *tls = c->origin->tls;
+    BIO_METHOD *m = bio_of(c->worker);
+    if (m == NULL || !make_buffers(c->worker))
+        return TG_E_NOMEM;
+    assert(c->secure == NULL);
+    c->secure = calloc(1, sizeof(*c->secure));
+    SSL *ssl = c->secure != NULL ? tg_tls_session(tls) : NULL;
+    BIO *bio = ssl != NULL ? BIO_new(m) : NULL;
+    if (bio == NULL) {
+        SSL_free(ssl);
+        free(c->secure);
+        c->secure = NULL;
+        return TG_E_NOMEM;
+    }
+    BIO_set_data(bio, c);
+    SSL_set_bio(ssl, bio, bio);
+    c->secure->ssl = ssl;
+    if (tg_tls_is_server(tls)) {
+        SSL_set_accept_state(ssl);
+        return 0;
+    }
+    SSL_set_connect_state(ssl);
+    return name != NULL ? name_peer(ssl, name, tg_tls_verifies(tls)) : 0;
+}
+
+void tg_secure_free(tg_net_conn *c)
+{
+    tg_secure *s = c->secure;
+    if (s == NULL)
+        return;
+    SSL_free(s->ssl);
+    tg_buf_free(&s->pending);
+    free(s->cn);
+    free(s);
+    c->secure = NULL;
+}
+
+size_t tg_secure_pending(const tg_net_conn *c)
+{
+    return c->secure != NULL ? c->secure->pending.len : 0;
+}
+
+tg_slice tg_secure_cn(const tg_net_conn *c)
+{
+    return c->secure != NULL ? tg_str(c->secure->cn) : (tg_slice){NULL, 0};
+}
+
+// Ciphertext out.
+
+static ssize_t write_out(tg_net_conn *c, const tg_buf *b)
+{
+    struct iovec iov = {b->at, b->len};
+    return tg_conn_write(c, &iov, 1);
+}
+
+static int send_pending(tg_net_conn *c)
+{
+    tg_buf *p = &c->secure->pending;
+    if (p->len == 0 || c->blocked)
+        return 0;
+    ssize_t n = write_out(c, p);
+    if (n < 0)
+        return (int)n;
+    tg_buf_drop(p, (size_t)n);
+    if (p->len == 0)
+        tg_buf_free(p);
+    return 0;
+}
+
+// Sends what OpenSSL has written; keeps what the socket does not take.
+static int send_cipher(tg_net_conn *c)
+{
+    tg_buf *out = &c->worker->cipher, *p = &c->secure->pending;
+    size_t done = 0;
+    int rc = out->failed ? TG_E_NOMEM : 0;
+    if (rc == 0 && out->len > 0 && p->len == 0 && !c->blocked) {
+        ssize_t n = write_out(c, out);
+        if (n < 0)
+            rc = (int)n;
+        else
+            done = (size_t)n;
+    }
+    if (rc == 0 && done < out->len) {
+        tg_buf_put(p, out->at + done, out->len - done);
+        rc = p->failed ? TG_E_NOMEM : 0;
+    }
+    if (out->failed)
+        tg_buf_free(out); // the mark goes with the memory
+    tg_buf_clear(out);
+    return rc;
+}
+
+static int encrypt(tg_net_conn *c)
+{
+    char scratch[RECORD];
+    tg_slice plain = tg_out_peek(c, scratch, sizeof(scratch));
+    ERR_clear_error();
+    int n = SSL_write(c->secure->ssl, plain.at, (int)plain.len);
+    if (n <= 0)
+        return TG_E_TLS;
+    tg_out_advance(c, (size_t)n);
+    return 0;
+}
+
+int tg_secure_flush(tg_net_conn *c)
+{
+    int rc = send_pending(c);
+    bool may = c->state == TG_ST_OPEN || (c->state == TG_ST_DRAIN && !c->notified);
+    while (rc == 0 && may && c->out != NULL && !c->blocked) {
+        rc = encrypt(c);
+        if (rc == 0 && (c->out == NULL || c->worker->cipher.len >= SEND_AT))
+            rc = send_cipher(c);
+    }
+    if (rc != 0)
+        tg_buf_clear(&c->worker->cipher);
+    return rc;
+}
+
+int tg_secure_notify(tg_net_conn *c)
+{
+    ERR_clear_error();
+    SSL_shutdown(c->secure->ssl);
+    ERR_clear_error();
+    return send_cipher(c);
+}
+
+// Handshake.
+
+static const char *reason_text(const tg_net_conn *c)
+{
+    long verify = SSL_get_verify_result(c->secure->ssl);
+    if (verify != X509_V_OK)
+        return X509_verify_cert_error_string(verify);
+    const char *why = ERR_reason_error_string(ERR_peek_last_error());
+    return why != NULL ? why : "connection closed";
+}
+
+static void log_failure(tg_net_conn *c)
+{
+    uint32_t held;
+    if (!tg_listener_may_log(c, &held))
+        return;
+    const tg_field fields[] = {TG_F("peer", tg_conn_peer(c)),
+                               TG_F("reason", reason_text(c)), TG_FN("left_out", held)};
+    tg_log_write(TG_MOD_TLS, TG_LOG_WARN, fields, held > 0 ? 3 : 2, "TLS failed");
+}
+
+static void fail(tg_net_conn *c)
+{
+    log_failure(c);
+    ERR_clear_error();
+    send_cipher(c); // the alert; the connection ends either way
+    tg_conn_failed(c, TG_E_TLS);
+}
+
+static void take_cn(tg_net_conn *c)
+{
+    SSL *ssl = c->secure->ssl;
+    X509 *cert = SSL_get0_peer_certificate(ssl);
+    if (cert == NULL || !tg_tls_verifies(c->origin->tls) ||
+        SSL_get_verify_result(ssl) != X509_V_OK)
+        return;
+    X509_NAME *subject = X509_get_subject_name(cert);
+    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    X509_NAME_ENTRY *entry = at >= 0 ? X509_NAME_get_entry(subject, at) : NULL;
+    unsigned char *text = NULL;
+    int len =
+        entry != NULL ? ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(entry)) : -1;
+    if (len > 0 && memchr(text, '\0', (size_t)len) == NULL)
+        c->secure->cn = strndup((char *)text, (size_t)len);
+    if (len >= 0)
+        OPENSSL_free(text);
+}
+
+void tg_secure_handshake(tg_net_conn *c)
+{
+    SSL *ssl = c->secure->ssl;
+    ERR_clear_error();
+    int n = SSL_do_handshake(ssl);
+    if (n != 1 && SSL_get_error(ssl, n) != SSL_ERROR_WANT_READ) {
+        fail(c);
+        return;
+    }
+    int rc = send_cipher(c);
+    if (rc != 0) {
+        tg_conn_failed(c, rc);
+        return;
+    }
+    if (n != 1)
+        return;
+    take_cn(c);
+    tg_conn_open(c);
+}
+
+// Ciphertext in.
+
+// @return bytes of plaintext; the peer's close_notify in *over.
+static ssize_t decrypt(tg_net_conn *c, bool *over)
+{
+    SSL *ssl = c->secure->ssl;
+    char *to = c->worker->plain + TG_READ_HEAD;
+    size_t got = 0;
+    for (;;) {
+        ERR_clear_error();
+        int n = SSL_read(ssl, to + got, (int)(TG_PLAIN_MAX - got));
+        if (n <= 0) {
+            int why = SSL_get_error(ssl, n);
+            *over = why == SSL_ERROR_ZERO_RETURN;
+            return *over || why == SSL_ERROR_WANT_READ ? (ssize_t)got : TG_E_TLS;
+        }
+        got += (size_t)n;
+    }
+}
+
+void tg_secure_read(tg_net_conn *c, char *at, size_t len)
+{
+    c->secure->in = at;
+    c->secure->in_len = len;
+    if (c->state == TG_ST_HANDSHAKE)
+        tg_secure_handshake(c);
+    if (c->state != TG_ST_OPEN)
+        return;
+    bool over = false;
+    ssize_t got = decrypt(c, &over);
+    if (got < 0) {
+        log_failure(c);
+        ERR_clear_error();
+        send_cipher(c);
+        tg_conn_abort(c, TG_E_TLS);
+        return;
+    }
+    int rc = send_cipher(c); // tickets, key updates
+    if (rc != 0)
+        tg_conn_abort(c, rc);
+    else if (got > 0)
+        tg_conn_deliver(c, c->worker->plain + TG_READ_HEAD, (size_t)got);
+    if (over)
+        tg_conn_hang_up(c);
+}

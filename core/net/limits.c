@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rates as token buckets that hold a second's worth. A read may take a bucket below zero; the
+// connection is then not read until it is paid back, so nothing is ever dropped and over any
+// longer time the rate holds.
+#include <stdlib.h>
+
+#include "net/conn_impl.h"
+
+#define ROOM_MIN 512 // a read below it costs more than it limits
+#define REST_MIN_MS 10 // the wheel's resolution
+#define SCALE 1000 // tokens are counted in thousandths: a millisecond's worth is whole
+
+static void refill(tg_net_conn *c)
+{
+    tg_rate *r = c->rate;
+    const tg_net_limits *l = &c->origin->limits;
+    uint32_t now = tg_worker_ms(c->worker);
+    int64_t ms = now - r->at;
+    r->at = now;
+    r->bytes += ms * l->bytes_rate;
+    if (r->bytes > (int64_t)l->bytes_rate * SCALE)
+        r->bytes = (int64_t)l->bytes_rate * SCALE;
+    r->messages += ms * l->messages_rate;
+    if (r->messages > (int64_t)l->messages_rate * SCALE)
+        r->messages = (int64_t)l->messages_rate * SCALE;
+}
+
+int tg_rate_new(tg_net_conn *c)
+{
+    const tg_net_limits *l = &c->origin->limits;
+    if (l->bytes_rate == 0 && l->messages_rate == 0)
+        return 0;
+    c->rate = malloc(sizeof(*c->rate));
+    if (c->rate == NULL)
+        return TG_E_NOMEM;
+    c->rate->bytes = (int64_t)l->bytes_rate * SCALE;
+    c->rate->messages = (int64_t)l->messages_rate * SCALE;
+    c->rate->at = tg_worker_ms(c->worker);
+    return 0;
+}
+
+static uint32_t debt_ms(int64_t tokens, uint32_t rate)
+{
+    if (rate == 0 || tokens >= 0)
+        return 0;
+    int64_t ms = -tokens / rate + 1;
+    return ms < REST_MIN_MS ? REST_MIN_MS : ms > INT32_MAX ? INT32_MAX : (uint32_t)ms;
+}
+
+static uint32_t rest_ms(const tg_net_conn *c)
+{
+    const tg_net_limits *l = &c->origin->limits;
+    uint32_t b = debt_ms(c->rate->bytes, l->bytes_rate);
+    uint32_t m = debt_ms(c->rate->messages, l->messages_rate);
+    return b > m ? b : m;
+}
+
+static void charge(tg_net_conn *c)
+{
+    if (c->throttled || c->closing)
+        return;
+    refill(c);
+    uint32_t ms = rest_ms(c);
+    if (ms == 0)
+        return;
+    c->throttled = true;
+    tg_conn_wake_in(c, ms);
+}
+
+size_t tg_rate_room(tg_net_conn *c)
+{
+    if (c->origin->limits.bytes_rate == 0)
+        return TG_READ_MAX;
+    refill(c);
+    int64_t room = c->rate->bytes / SCALE;
+    return room < ROOM_MIN ? ROOM_MIN : room > TG_READ_MAX ? TG_READ_MAX : (size_t)room;
+}
+
+void tg_rate_read(tg_net_conn *c, size_t bytes)
+{
+    if (c->origin->limits.bytes_rate == 0)
+        return;
+    c->rate->bytes -= (int64_t)bytes * SCALE;
+    charge(c);
+}
+
+void tg_net_count_message(tg_net_conn *c)
+{
+    if (c->rate == NULL || c->origin->limits.messages_rate == 0)
+        return;
+    c->rate->messages -= SCALE;
+    if (c->rate->messages < 0)
+        charge(c);
+}
+
+uint32_t tg_rate_check(tg_net_conn *c)
+{
+    refill(c);
+    uint32_t ms = rest_ms(c);
+    c->throttled = ms > 0;
+    return ms;
+}

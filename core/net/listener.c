@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+// Listeners: every worker has a socket of its own on the same address (SO_REUSEPORT) and the
+// kernel spreads connections over them. That option would also let two processes, or two
+// listeners, share an address by mistake: so a first bind without it says whether the address
+// is free.
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/metric.h"
+#include "net/listener_impl.h"
+#include "net/tls_impl.h"
+
+#define LISTENER_MAGIC 0x3a115e0au
+#define BACKLOG 1024
+
+static tg_listener *check(const tg_listener *l)
+{
+    assert(l != NULL && l->magic == LISTENER_MAGIC);
+    return (tg_listener *)l;
+}
+
+void tg_listener_ref(tg_listener *l)
+{
+    atomic_fetch_add(&check(l)->refs, 1);
+}
+
+void tg_listener_unref(tg_listener *l)
+{
+    if (atomic_fetch_sub(&check(l)->refs, 1) > 1)
+        return;
+    tg_tls_unref(l->tls);
+    tg_addr_table_free(l->by_addr);
+    pthread_mutex_destroy(&l->event_lock);
+    free(l->name);
+    l->magic = 0;
+    free(l);
+}
+
+// Sockets.
+
+static int sock_new(const tg_addr *a, bool both, bool shared)
+{
+    int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    int on = 1, only6 = !both;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (shared)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); // accepted ones inherit it
+    if (a->any.sa_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof(only6));
+    if (bind(fd, &a->any, tg_addr_len(a)) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static bool is_closing(tg_workers *ws, const tg_addr *a)
+{
+    for (tg_list *n = ws->listeners.next; n != &ws->listeners; n = n->next) {
+        const tg_listener *l = TG_OWNER(n, tg_listener, node);
+        if (l->closing && tg_addr_port(&l->where) == tg_addr_port(a))
+            return true;
+    }
+    return false;
+}
+
+static int probe(tg_workers *ws, const tg_addr *a, bool both)
+{
+    if (tg_addr_port(a) == 0)
+        return 0;
+    int fd = sock_new(a, both, false);
+    if (fd >= 0) {
+        close(fd);
+        return 0;
+    }
+    return errno == EADDRINUSE && is_closing(ws, a) ? 0 : -1;
+}
+
+// A machine without IPv6 has one family: then "both" is the other one.
+static void settle_family(tg_addr *a, bool both)
+{
+    int fd = both ? socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+    if (!both || fd >= 0) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    uint16_t port = tg_addr_port(a);
+    memset(a, 0, sizeof(*a));
+    a->v4.sin_family = AF_INET;
+    tg_addr_set_port(a, port);
+}
+
+typedef struct opening {
+    tg_listener *l;
+    const tg_listener_spec *spec;
+    bool both;
+    int fds[TG_WORKERS_MAX];
+    uint32_t n;
+} opening;
+
+static void close_fds(opening *o)
+{
+    for (uint32_t i = 0; i < o->n; i++)
+        if (o->fds[i] >= 0)
+            close(o->fds[i]);
+}
+
+// The first socket finds the port where none was given; the others follow it.
+static int open_fds(opening *o)
+{
+    tg_listener *l = o->l;
+    uint32_t count = tg_workers_count(l->all);
+    int backlog = o->spec->backlog != 0 ? (int)o->spec->backlog : BACKLOG;
+    for (; o->n < count; o->n++) {
+        int fd = sock_new(&l->where, o->both, true);
+        if (fd < 0)
+            return -1;
+        o->fds[o->n] = fd;
+        socklen_t len = sizeof(l->where);
+        if (getsockname(fd, &l->where.any, &len) != 0 || listen(fd, backlog) != 0) {
+            o->n++;
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int attach(tg_worker *w, void *ctx)
+{
+    opening *o = ctx;
+    uint32_t i = tg_worker_index(w);
+    int rc = tg_acceptor_start(o->l, w, o->fds[i], &o->spec->events, &o->spec->limits);
+    if (rc == 0)
+        o->fds[i] = -1; // the acceptor's
+    return rc;
+}
+
+static int close_now(tg_worker *w, void *ctx)
+{
+    tg_acceptor *a = ((tg_listener *)ctx)->at[tg_worker_index(w)];
+    if (a != NULL)
+        tg_acceptor_close(a);
+    return 0;
+}
+
+static int stop_now(tg_worker *w, void *ctx)
+{
+    tg_acceptor *a = ((tg_listener *)ctx)->at[tg_worker_index(w)];
+    if (a != NULL)
+        tg_acceptor_stop(a);
+    return 0;
+}
+
+static int os_error(const tg_listener_spec *spec, tg_error *e)
+{
+    return tg_error_set(e, TG_E_IO, "listener '%.*s': cannot listen on %.*s: %s",
+                        (int)spec->name.len, spec->name.at, (int)spec->bind.len,
+                        spec->bind.at, strerror(errno));
+}
+
+static int listen_all(opening *o, tg_error *e)
+{
+    tg_listener *l = o->l;
+    if (tg_addr_parse(o->spec->bind, &l->where, &o->both) != 0)
+        return tg_error_set(e, TG_E_INVAL,
+                            "listener '%s': '%.*s' is no address; use 127.0.0.1:1883, "
+                            "[::1]:1883 or *:1883",
+                            l->name, (int)o->spec->bind.len, o->spec->bind.at);
+    settle_family(&l->where, o->both);
+    if (probe(l->all, &l->where, o->both) != 0 || open_fds(o) != 0)
+        return os_error(o->spec, e);
+    if (o->both)
+        snprintf(l->address, sizeof(l->address), "*:%u", tg_addr_port(&l->where));
+    else
+        tg_addr_text(&l->where, l->address, sizeof(l->address));
+    int rc = tg_workers_call(l->all, attach, o);
+    if (rc == 0)
+        return 0;
+    tg_workers_call(l->all, close_now, l);
+    return tg_error_set(e, rc, "listener '%s': %s", l->name, tg_error_text(rc));
+}
+
+static tg_listener *listener_new(tg_workers *ws, const tg_listener_spec *spec)
+{
+    tg_listener *l = calloc(1, sizeof(*l));
+    if (l == NULL)
+        return NULL;
+    l->magic = LISTENER_MAGIC;
+    l->all = ws;
+    l->arg = spec->arg;
+    l->user_init = spec->user_init;
+    atomic_init(&l->refs, 1);
+    tg_list_init(&l->node);
+    pthread_mutex_init(&l->event_lock, NULL);
+    l->name = strndup(spec->name.len > 0 ? spec->name.at : "", spec->name.len);
+    l->by_addr = tg_addr_table_new();
+    if (l->name != NULL && l->by_addr != NULL)
+        return l;
+    tg_listener_unref(l);
+    return NULL;
+}
+
+// The list keeps a reference while sockets may still be draining: to know their address, and
+// so that workers which end later find it.
+static void forget_closed(tg_workers *ws)
+{
+    for (tg_list *n = ws->listeners.next, *next; n != &ws->listeners; n = next) {
+        next = n->next;
+        tg_listener *l = TG_OWNER(n, tg_listener, node);
+        if (!l->closing || atomic_load(&l->refs) > 1)
+            continue;
+        tg_list_del(&l->node);
+        tg_listener_unref(l);
+    }
+}
+
+int tg_listener_open(tg_workers *ws, const tg_listener_spec *spec, tg_listener **out,
+                     tg_error *e)
+{
+    assert(tg_worker_here() == NULL && spec->events.on_data != NULL);
+    forget_closed(ws);
+    opening o = {.spec = spec};
+    o.l = listener_new(ws, spec);
+    if (o.l == NULL)
+        return tg_error_set(e, TG_E_NOMEM, "listener: out of memory");
+    int rc = 0;
+    if (spec->tls) {
+        tg_tls_spec tls = spec->tls_spec;
+        tls.server = true;
+        rc = tg_tls_new(&tls, &o.l->tls, e);
+        if (rc != 0)
+            tg_error_prefix(e, "listener '%s'", o.l->name);
+    }
+    if (rc == 0)
+        rc = listen_all(&o, e);
+    close_fds(&o);
+    if (rc != 0) {
+        tg_listener_unref(o.l);
+        return rc;
+    }
+    tg_list_add(&ws->listeners, &o.l->node);
+    *out = o.l;
+    return 0;
+}
+
+void tg_listener_close(tg_listener *l)
+{
+    assert(tg_worker_here() == NULL && !check(l)->closing);
+    tg_workers *ws = l->all;
+    l->closing = true;
+    tg_workers_call(ws, stop_now, l);
+    forget_closed(ws);
+}
+
+void tg_listeners_free(tg_workers *ws)
+{
+    while (!tg_list_empty(&ws->listeners)) {
+        tg_listener *l = check(TG_OWNER(ws->listeners.next, tg_listener, node));
+        tg_list_del(&l->node);
+        tg_workers_call(ws, close_now, l);
+        tg_listener_unref(l);
+    }
+}
+
+typedef struct limits_call {
+    tg_listener *l;
+    const tg_net_limits *limits;
+} limits_call;
+
+static int set_limits(tg_worker *w, void *ctx)
+{
+    const limits_call *c = ctx;
+    tg_acceptor *a = c->l->at[tg_worker_index(w)];
+    if (a != NULL)
+        a->origin.limits = *c->limits;
+    return 0;
+}
+
+void tg_listener_set_limits(tg_listener *l, const tg_net_limits *limits)
+{
+    limits_call c = {check(l), limits};
+    tg_workers_call(l->all, set_limits, &c);
+}
+
+int tg_listener_reload_tls(tg_listener *l, tg_error *e)
+{
+    if (check(l)->tls == NULL)
+        return 0;
+    int rc = tg_tls_reload(l->tls, e);
+    if (rc != 0)
+        tg_error_prefix(e, "listener '%s'", l->name);
+    return rc;
+}
+
+const char *tg_listener_name(const tg_listener *l)
+{
+    return check(l)->name;
+}
+
+const char *tg_listener_address(const tg_listener *l)
+{
+    return check(l)->address;
+}
+
+void *tg_listener_arg(const tg_listener *l)
+{
+    return check(l)->arg;
+}
+
+uint32_t tg_listener_connections(const tg_listener *l)
+{
+    return atomic_load(&check(l)->connections);
+}
+
+// Counters.
+
+static int define(const tg_listener *l, const char *event)
+{
+    char labels[256];
+    snprintf(labels, sizeof(labels), "listener=\"%.100s\",event=\"%.60s\"", l->name, event);
+    return tg_metric_add_def(
+        TG_COUNTER, "tidegate_listener_events_total", labels,
+        "Connections accepted, refused and closed, and peers' mistakes.");
+}
+
+static int find(const tg_listener *l, const char *event)
+{
+    uint32_t n = atomic_load_explicit(&l->nevents, memory_order_acquire);
+    for (uint32_t i = 0; i < n; i++)
+        if (strcmp(l->events[i].name, event) == 0)
+            return l->events[i].id;
+    return TG_E_NOTFOUND;
+}
+
+// Names are few and each is defined once: entries before `nevents` never change again.
+static int find_or_define(tg_listener *l, const char *event)
+{
+    pthread_mutex_lock(&l->event_lock);
+    int id = find(l, event);
+    uint32_t n = atomic_load(&l->nevents);
+    if (id == TG_E_NOTFOUND && n < TG_EVENTS_MAX) {
+        id = define(l, event);
+        snprintf(l->events[n].name, sizeof(l->events[n].name), "%s", event);
+        l->events[n].id = id;
+        atomic_store_explicit(&l->nevents, n + 1, memory_order_release);
+    } else if (id == TG_E_NOTFOUND) {
+        id = define(l, event);
+    }
+    pthread_mutex_unlock(&l->event_lock);
+    return id;
+}
+
+void tg_listener_count(tg_listener *l, const char *event)
+{
+    int id = find(check(l), event);
+    tg_metric_add(id == TG_E_NOTFOUND ? find_or_define(l, event) : id, 1);
+}
+
+void tg_listener_count_close(tg_listener *l, int reason)
+{
+    unsigned code = reason <= 0 && reason > -TG_CODES ? (unsigned)-reason : 0;
+    int id = atomic_load(&l->closed_ids[code]) - 1;
+    if (id == -1) {
+        char event[40] = "closed";
+        if (code != 0) {
+            snprintf(event, sizeof(event), "closed_%s", tg_error_name(reason));
+            for (char *p = event; *p != '\0'; p++)
+                *p = (char)tolower((unsigned char)*p);
+        }
+        id = define(l, event);
+        atomic_store(&l->closed_ids[code], (id < 0 ? TG_E_LIMIT : id) + 1);
+    }
+    tg_metric_add(id, 1);
+}
