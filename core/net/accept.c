@@ -84,8 +84,7 @@ void tg_acceptor_close(tg_acceptor *a)
 
 static void rest(tg_acceptor *a, uint64_t ms)
 {
-    if (!a->draining)
-        uv_poll_stop(&a->poll);
+    uv_poll_stop(&a->poll);
     tg_wheel_add(tg_worker_wheel(a->worker), &a->alarm, ms, on_alarm);
 }
 
@@ -197,6 +196,7 @@ static bool failed(tg_acceptor *a, int error)
 {
     switch (error) {
     case EAGAIN:
+        tg_admit_refund(listener_of(a), a->draining ? 0 : a->origin.limits.accept_rate);
         return false;
     case EMFILE:
     case ENFILE:
@@ -265,15 +265,13 @@ static void on_alarm(tg_alarm *al)
         uv_poll_start(&a->poll, UV_READABLE, on_poll);
         return;
     }
-    uint32_t n = drain(a);
+    uint32_t n = a->drains-- > 0 ? drain(a) : 0;
     if (tg_alarm_armed(&a->alarm)) // short of descriptors: it tries again
         return;
-    if (n == 0 || a->drains == 0)
+    if (n == 0)
         tg_acceptor_close(a);
     else
         tg_wheel_add(tg_worker_wheel(a->worker), &a->alarm, DRAIN_MS, on_alarm);
-    if (a->drains > 0)
-        a->drains--;
 }
 
 // Passes all but the first packet of a new connection: flags are byte 13 of the TCP header,
@@ -299,7 +297,6 @@ void tg_acceptor_stop(tg_acceptor *a)
     a->drains = DRAINS;
     refuse_syns(a->fd);
     tg_wheel_del(a->worker->wheel, &a->alarm);
-    uv_poll_start(&a->poll, UV_READABLE, on_poll);
     drain(a);
     if (!tg_alarm_armed(&a->alarm))
         tg_wheel_add(tg_worker_wheel(a->worker), &a->alarm, DRAIN_MS, on_alarm);

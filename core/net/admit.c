@@ -40,6 +40,12 @@ uint64_t tg_admit_wait(tg_listener *l, uint32_t rate)
     return 0;
 }
 
+void tg_admit_refund(tg_listener *l, uint32_t rate)
+{
+    if (rate != 0)
+        atomic_fetch_sub(&l->accept_at, SECOND / rate);
+}
+
 bool tg_admit_total(tg_listener *l, uint32_t most)
 {
     if (atomic_fetch_add(&l->connections, 1) < most || most == 0)

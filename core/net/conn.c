@@ -348,6 +348,7 @@ void tg_conn_reap(tg_net_conn *c)
 {
     if (c->state != TG_ST_DEAD || c->polled || !c->told || c->todo != 0)
         return;
+    assert(!tg_alarm_armed(&c->alarm));
     tg_list_del(&c->job);
     tg_list_del(&c->node);
     c->worker->nconns--;
@@ -406,6 +407,15 @@ void tg_conns_abort(tg_worker *w, int reason)
 {
     for (tg_list *n = w->conns.next; n != &w->conns; n = n->next)
         tg_conn_abort(check(TG_OWNER(n, tg_net_conn, node)), reason);
+}
+
+void tg_dials_abort(tg_worker *w)
+{
+    for (tg_list *n = w->conns.next; n != &w->conns; n = n->next) {
+        tg_net_conn *c = check(TG_OWNER(n, tg_net_conn, node));
+        if (c->dial != NULL)
+            tg_conn_abort(c, TG_E_SHUTDOWN);
+    }
 }
 
 void tg_net_each(tg_worker *w, void (*each)(void *ctx, tg_net_conn *c), void *ctx)

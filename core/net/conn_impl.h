@@ -122,6 +122,7 @@ int tg_conn_errno(int error); ///< errno to TG_E_*
 const char *tg_conn_peer(tg_net_conn *c);
 void tg_conns_run(tg_worker *w); ///< what a turn's end has to do
 void tg_conns_abort(tg_worker *w, int reason);
+void tg_dials_abort(tg_worker *w); ///< the host ends: those that are not open yet
 void tg_conns_free(tg_worker *w); ///< the free lists
 static inline size_t tg_conn_limit(uint32_t limit, size_t otherwise)
 {

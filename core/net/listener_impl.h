@@ -83,6 +83,7 @@ void tg_listener_count_close(tg_listener *l, int reason);
 // admit.c: process-wide limits of a listener.
 /// @return 0 when one more may be accepted, else µs to wait.
 uint64_t tg_admit_wait(tg_listener *l, uint32_t rate);
+void tg_admit_refund(tg_listener *l, uint32_t rate); ///< nobody was there to accept
 bool tg_admit_total(tg_listener *l, uint32_t most);
 tg_addr_table *tg_addr_table_new(void);
 void tg_addr_table_free(tg_addr_table *t);

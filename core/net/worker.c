@@ -75,7 +75,8 @@ pthread_t tg_worker_thread(const tg_worker *w)
 clockid_t tg_worker_cpu_clock(const tg_worker *w)
 {
     clockid_t clock;
-    return pthread_getcpuclockid(check(w)->thread, &clock) == 0 ? clock : CLOCK_MONOTONIC;
+    bool known = check(w)->all->started && pthread_getcpuclockid(w->thread, &clock) == 0;
+    return known ? clock : CLOCK_MONOTONIC;
 }
 
 void tg_worker_set(tg_worker *w, tg_place place, void *state)
@@ -193,7 +194,8 @@ static void on_before(uv_prepare_t *p)
 {
     tg_worker *w = p->data;
     bool alarms = run_wheel(w);
-    if (alarms || !tg_list_empty(&w->todo) || uv_is_active((uv_handle_t *)&w->hurry))
+    if (alarms || !tg_list_empty(&w->todo) || uv_is_active((uv_handle_t *)&w->hurry) ||
+        w->stopping)
         tg_worker_finish(w);
     arm_clock(w);
 }
@@ -265,6 +267,7 @@ void tg_worker_stop(tg_worker *w, uint32_t deadline_ms)
         return;
     w->stopping = true;
     tg_acceptors_stop(w);
+    tg_dials_abort(w);
     tg_wheel_add(tg_worker_wheel(w), &w->deadline, deadline_ms, on_deadline);
 }
 
@@ -288,6 +291,7 @@ void tg_worker_main(tg_worker *w)
     block_signals();
     tg_metrics_thread(w->index + 1);
     here = w;
+    w->thread = pthread_self();
     while (!w->ended)
         uv_run(&w->loop, UV_RUN_DEFAULT);
 }

@@ -68,6 +68,7 @@ struct tg_workers {
     uint32_t nturns;
     pthread_mutex_t lock; // guards `phase` of all workers
     bool started, joined;
+    pthread_t threads[TG_WORKERS_MAX]; // to join
     uv_loop_t control;
     uv_async_t control_bell;
     tg_mailbox *control_box;

@@ -99,24 +99,6 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-int tg_workers_start(tg_workers *ws, tg_error *e)
-{
-    assert(!check(ws)->started);
-    for (uint32_t i = 0; i < ws->count; i++) {
-        ws->running[i] = true;
-        int rc = pthread_create(&ws->at[i].thread, NULL, thread_main, &ws->at[i]);
-        if (rc == 0)
-            continue;
-        ws->running[i] = false;
-        tg_workers_stop(ws, 0);
-        for (uint32_t j = 0; j < i; j++)
-            pthread_join(ws->at[j].thread, NULL);
-        return tg_error_set(e, TG_E_IO, "cannot start worker %u: %s", i, strerror(rc));
-    }
-    ws->started = true;
-    return 0;
-}
-
 typedef struct task {
     tg_mail mail;
     void (*fn)(void *ctx);
@@ -195,7 +177,7 @@ void tg_workers_join(tg_workers *ws)
     if (!check(ws)->started || ws->joined)
         return;
     for (uint32_t i = 0; i < ws->count; i++)
-        pthread_join(ws->at[i].thread, NULL);
+        pthread_join(ws->threads[i], NULL);
     ws->joined = true;
     tg_pool_stop(ws->pool);
     for (int round = 0; round < LAST_DRAINS; round++)
@@ -295,5 +277,31 @@ int tg_workers_call(tg_workers *ws, int (*fn)(tg_worker *w, void *ctx), void *ct
     for (uint32_t i = 0; i < ws->count; i++)
         if (c.result[i] != 0)
             return c.result[i];
+    return 0;
+}
+
+static int nothing(tg_worker *w, void *ctx)
+{
+    (void)w;
+    (void)ctx;
+    return 0;
+}
+
+int tg_workers_start(tg_workers *ws, tg_error *e)
+{
+    assert(!check(ws)->started);
+    for (uint32_t i = 0; i < ws->count; i++) {
+        ws->running[i] = true;
+        int rc = pthread_create(&ws->threads[i], NULL, thread_main, &ws->at[i]);
+        if (rc == 0)
+            continue;
+        ws->running[i] = false;
+        tg_workers_stop(ws, 0);
+        for (uint32_t j = 0; j < i; j++)
+            pthread_join(ws->threads[j], NULL);
+        return tg_error_set(e, TG_E_IO, "cannot start worker %u: %s", i, strerror(rc));
+    }
+    tg_workers_call(ws, nothing, NULL); // now each has said who it is
+    ws->started = true;
     return 0;
 }

@@ -39,7 +39,8 @@ typedef struct lab {
     void *arg;
 } lab;
 
-static lab the_lab = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+static lab the_lab = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                      .changed = PTHREAD_COND_INITIALIZER};
 
 static LAB_UNUSED void lab_add(int *what)
 {
