@@ -97,8 +97,8 @@ void mqtt_on_close(tg_conn c, void *state, int reason);
 
 /// Queues a packet; one that finds the queue full is kept and reading stops until it left.
 void mqtt_send(mqtt_conn *m, tg_slice packet);
-void mqtt_send_ack(mqtt_conn *m, uint8_t type, uint16_t packet_id, uint8_t reason,
-                   const char *why);
+/// PUBACK, PUBREC, PUBREL or PUBCOMP.
+void mqtt_send_ack(mqtt_conn *m, uint8_t type, uint16_t packet_id, uint8_t reason);
 /// Says why (MQTT 5), ends the session's binding and closes. @param why NULL: the reason's own
 /// words. @return 0, for handlers that end with it.
 int mqtt_fail(mqtt_conn *m, uint8_t reason, const char *why);

@@ -53,7 +53,8 @@ void mqtt_connect_drop(mqtt_conn *m)
         connect_free(k, secret_len(k));
 }
 
-static void send_connack(mqtt_conn *m, mqtt_connack *c)
+// @return false when the client cannot take even this.
+static bool send_connack(mqtt_conn *m, mqtt_connack *c)
 {
     mqtt_small packet;
     mqtt_encode_connack(m->version, c, &packet);
@@ -62,6 +63,7 @@ static void send_connack(mqtt_conn *m, mqtt_connack *c)
         mqtt_encode_connack(m->version, c, &packet);
     }
     mqtt_send(m, mqtt_small_slice(&packet));
+    return m->max_out == 0 || packet.len <= m->max_out;
 }
 
 // CONNACK with the reason, where the client's words are known, and the end.
@@ -155,8 +157,6 @@ static void settle_limits(mqtt_conn *m, const mqtt_connect *k)
     if (!mqtt_v5(m))
         return;
     m->max_out = mqtt_number(props, MQTT_P_MAX_PACKET, 0);
-    if (mqtt_number(props, MQTT_P_WANT_PROBLEM, 1) == 0)
-        m->flags |= MQTT_QUIET;
     uint32_t aliases = mqtt_number(props, MQTT_P_ALIAS_MAX, 0);
     uint32_t ours = m->config->alias_out;
     if (aliases > 0 && ours > 0 && mqtt_extra_get(m) != NULL)
@@ -220,8 +220,11 @@ static void enter(mqtt_conn *m, mqtt_connect *k, bool present)
     m->state = MQTT_CONNECTED;
     tg.conn->set_idle(m->conn, k->keepalive * 1500u);
     announce(m, k, present, &c);
-    send_connack(m, &c);
-    mqtt_count(m->worker, MQTT_N_connects);
+    if (send_connack(m, &c))
+        mqtt_count(m->worker, MQTT_N_connects);
+    else
+        mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_TOOBIG,
+                 "maximum packet size is below CONNACK");
     mqtt_connect_drop(m);
     mqtt_read_on(m);
 }

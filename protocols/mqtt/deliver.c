@@ -125,8 +125,7 @@ static int publish(mqtt_conn *m, const tg_delivery *d, bool shared)
 static int send_pubrel(mqtt_conn *m, uint16_t packet_id)
 {
     mqtt_small packet;
-    mqtt_encode_ack(m->version, MQTT_PUBREL, packet_id, MQTT_SUCCESS, (tg_slice){0},
-                    &packet);
+    mqtt_encode_ack(m->version, MQTT_PUBREL, packet_id, MQTT_SUCCESS, &packet);
     return tg.conn->send(m->conn, mqtt_small_slice(&packet));
 }
 
@@ -170,8 +169,7 @@ static void on_pubrec(mqtt_conn *m, const mqtt_packet *p)
     int rc = tg.session->ack(m->session, p->packet_id, TG_ACK_RECEIVED);
     if (rc != 0)
         unknown(m);
-    mqtt_send_ack(m, MQTT_PUBREL, p->packet_id, rc == 0 ? MQTT_SUCCESS : MQTT_NO_SUCH_ID,
-                  NULL);
+    mqtt_send_ack(m, MQTT_PUBREL, p->packet_id, rc == 0 ? MQTT_SUCCESS : MQTT_NO_SUCH_ID);
 }
 
 void mqtt_on_ack(mqtt_conn *m, const mqtt_packet *p)

@@ -117,22 +117,15 @@ void mqtt_encode_connack(uint8_t version, const mqtt_connack *c, mqtt_small *to)
 }
 
 void mqtt_encode_ack(uint8_t version, uint8_t type, uint16_t packet_id, uint8_t reason,
-                     tg_slice text, mqtt_small *to)
+                     mqtt_small *to)
 {
-    uint8_t flags = type == MQTT_PUBREL ? 2 : 0;
-    bool plain = version < MQTT_V5 || (reason == MQTT_SUCCESS && text.len == 0);
-    props p;
-    props_begin(&p);
-    put_text(&p, MQTT_P_REASON, plain ? (tg_slice){0} : text);
-    tg_slice all = props_done(&p);
-    uint32_t more = plain ? 0 : (uint32_t)(1 + (all.len > 0 ? props_size(all) : 0));
-    mqtt_out out = begin(to, type, flags, 2 + more);
-    mqtt_put_u16(&out, packet_id);
-    if (more > 0)
-        mqtt_put_u8(&out, reason);
-    if (more > 1)
-        put_props(&out, all);
-    done(to, &out);
+    bool plain = version < MQTT_V5 || reason == MQTT_SUCCESS;
+    to->bytes[0] = (uint8_t)(type << 4 | (type == MQTT_PUBREL ? 2 : 0));
+    to->bytes[1] = plain ? 2 : 3;
+    to->bytes[2] = (uint8_t)(packet_id >> 8);
+    to->bytes[3] = (uint8_t)packet_id;
+    to->bytes[4] = reason;
+    to->len = plain ? 4 : 5;
 }
 
 void mqtt_encode_disconnect(uint8_t reason, tg_slice text, mqtt_small *to)

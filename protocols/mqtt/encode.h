@@ -38,9 +38,10 @@ typedef struct mqtt_connack {
 } mqtt_connack;
 
 void mqtt_encode_connack(uint8_t version, const mqtt_connack *c, mqtt_small *out);
-/// PUBACK, PUBREC, PUBREL, PUBCOMP. @param text only with MQTT 5; empty: none.
+/// PUBACK, PUBREC, PUBREL, PUBCOMP. Without a reason string: a client that asked for no
+/// problem information must not get one (§3.1.2.11.7), and it would say what the code says.
 void mqtt_encode_ack(uint8_t version, uint8_t type, uint16_t packet_id, uint8_t reason,
-                     tg_slice text, mqtt_small *out);
+                     mqtt_small *out);
 /// MQTT 5 only.
 void mqtt_encode_disconnect(uint8_t reason, tg_slice text, mqtt_small *out);
 

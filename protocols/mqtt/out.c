@@ -82,14 +82,10 @@ static tg_slice words(const mqtt_conn *m, const char *why)
     return m->config->reason_strings ? tg_str(why) : (tg_slice){0};
 }
 
-void mqtt_send_ack(mqtt_conn *m, uint8_t type, uint16_t packet_id, uint8_t reason,
-                   const char *why)
+void mqtt_send_ack(mqtt_conn *m, uint8_t type, uint16_t packet_id, uint8_t reason)
 {
     mqtt_small packet;
-    tg_slice text = (m->flags & MQTT_QUIET) != 0 ? (tg_slice){0} : words(m, why);
-    mqtt_encode_ack(m->version, type, packet_id, reason, text, &packet);
-    if (m->max_out != 0 && packet.len > m->max_out)
-        mqtt_encode_ack(m->version, type, packet_id, reason, (tg_slice){0}, &packet);
+    mqtt_encode_ack(m->version, type, packet_id, reason, &packet);
     mqtt_send(m, mqtt_small_slice(&packet));
 }
 

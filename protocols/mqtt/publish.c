@@ -72,7 +72,7 @@ static void send_answer(mqtt_conn *m, const mqtt_ack *ack)
     if (refused && ack->reason == MQTT_UNSPECIFIED && !mqtt_v5(m))
         mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_IO, "message could not be kept");
     else
-        mqtt_send_ack(m, ack->type, ack->packet_id, ack->reason, NULL);
+        mqtt_send_ack(m, ack->type, ack->packet_id, ack->reason);
 }
 
 static void flush(mqtt_conn *m)
@@ -273,6 +273,5 @@ void mqtt_on_pubrel(mqtt_conn *m, const mqtt_packet *p)
         m->in_flight--;
     if (rc != 0)
         mqtt_count(m->worker, MQTT_N_unknown_acks);
-    mqtt_send_ack(m, MQTT_PUBCOMP, p->packet_id, rc == 0 ? MQTT_SUCCESS : MQTT_NO_SUCH_ID,
-                  NULL);
+    mqtt_send_ack(m, MQTT_PUBCOMP, p->packet_id, rc == 0 ? MQTT_SUCCESS : MQTT_NO_SUCH_ID);
 }

@@ -296,6 +296,11 @@ static void a_connack_respects_the_clients_packet_size(void **state)
     feed(c, "10 * <MQTT> 05 02 0000 [27 00000004] <id>");
     sent(c, "");
     assert_true(conn_of(c)->closed);
+    fake.auth_code = 0;
+    c = fake_connect(NULL);
+    feed(c, "10 * <MQTT> 05 02 0000 [27 0000000a] <id>");
+    sent(c, "");
+    closed_with(c, TG_E_TOOBIG);
 }
 
 int main(void)

@@ -95,14 +95,14 @@ static void acknowledgements_are_as_short_as_may_be(void **state)
 {
     (void)state;
     mqtt_small out;
-    mqtt_encode_ack(MQTT_V311, MQTT_PUBACK, 0x102, MQTT_NOT_AUTHORIZED, TG_LIT("no"), &out);
+    mqtt_encode_ack(MQTT_V311, MQTT_PUBACK, 0x102, MQTT_NOT_AUTHORIZED, &out);
     same(&out, "40 02 0102");
-    mqtt_encode_ack(MQTT_V5, MQTT_PUBREC, 0x102, MQTT_SUCCESS, (tg_slice){0}, &out);
+    mqtt_encode_ack(MQTT_V5, MQTT_PUBREC, 0x102, MQTT_SUCCESS, &out);
     same(&out, "50 02 0102");
-    mqtt_encode_ack(MQTT_V5, MQTT_PUBREL, 0x102, MQTT_NO_SUCH_ID, (tg_slice){0}, &out);
+    mqtt_encode_ack(MQTT_V5, MQTT_PUBREL, 0x102, MQTT_NO_SUCH_ID, &out);
     same(&out, "62 03 0102 92");
-    mqtt_encode_ack(MQTT_V5, MQTT_PUBACK, 0x102, MQTT_NOT_AUTHORIZED, TG_LIT("no"), &out);
-    same(&out, "40 * 0102 87 [1f <no>]");
+    mqtt_encode_ack(MQTT_V5, MQTT_PUBACK, 0x102, MQTT_NOT_AUTHORIZED, &out);
+    same(&out, "40 03 0102 87");
     mqtt_encode_disconnect(MQTT_TAKEN_OVER, (tg_slice){0}, &out);
     same(&out, "e0 01 8e");
     mqtt_encode_disconnect(MQTT_TAKEN_OVER, TG_LIT("why"), &out);
