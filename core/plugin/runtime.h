@@ -13,16 +13,16 @@
 typedef struct tg_runtime tg_runtime;
 
 typedef struct tg_runtime_config {
-    uint32_t workers;            ///< 0: one per core
-    uint64_t mailbox_bytes;      ///< data lane of a worker
+    uint32_t workers; ///< 0: one per core
+    uint64_t mailbox_bytes; ///< data lane of a worker
     tg_hub_limits hub;
-    const tg_value *users;       ///< built-in users: list of {user, password, publish, subscribe}
-    const tg_value *auth;        ///< chain: list of backend ids, asked in order; "users" is ours
-    tg_slice store;              ///< id of the store; empty: memory
-    const char *plugin_path;     ///< folders, ':' between
-    const char *state_dir;       ///< private copies of plugins, tokens; exists, mode 0700
-    uint64_t kv_bytes;           ///< of one plugin
-    uint32_t slow_callback_ms;   ///< a longer callback is reported
+    const tg_value *users; ///< built-in users: list of {user, password, publish, subscribe}
+    const tg_value *auth; ///< chain: list of backend ids, asked in order; "users" is ours
+    tg_slice store; ///< id of the store; empty: memory
+    const char *plugin_path; ///< folders, ':' between
+    const char *state_dir; ///< private copies of plugins, tokens; exists, mode 0700
+    uint64_t kv_bytes; ///< of one plugin
+    uint32_t slow_callback_ms; ///< a longer callback is reported
 } tg_runtime_config;
 
 int tg_runtime_new(const tg_runtime_config *config, tg_runtime **out, tg_error *e);
@@ -33,7 +33,7 @@ void tg_runtime_stop(tg_runtime *rt, uint32_t deadline_ms);
 void tg_runtime_free(tg_runtime *rt);
 
 tg_workers *tg_runtime_workers(tg_runtime *rt); ///< any thread
-tg_hub *tg_runtime_hub(tg_runtime *rt);         ///< any thread
+tg_hub *tg_runtime_hub(tg_runtime *rt); ///< any thread
 uint64_t tg_runtime_started(const tg_runtime *rt); ///< ms since the epoch
 
 // Plugins.
@@ -43,8 +43,8 @@ int tg_plugins_add_static(tg_runtime *rt, const tg_plugin *plugin, tg_error *e);
 /// Loads the plugin `name` (found on the plugin path) or the path (it has a '/'), stages it on
 /// all workers and takes it into service, or leaves nothing of it.
 /// @param config its options, NULL none; file and where name them in errors.
-int tg_plugins_load(tg_runtime *rt, const char *name, const tg_value *config, const char *file,
-                    const char *where, tg_error *e);
+int tg_plugins_load(tg_runtime *rt, const char *name, const tg_value *config,
+                    const char *file, const char *where, tg_error *e);
 /// Loads the newest content of plugin `id` from where it came from, stages it on all workers or
 /// on none, gives it new connections; the old version drains. @return TG_E_NOTFOUND, TG_E_BUSY
 /// (more than four versions are alive), or why the new version failed: then the running one
@@ -67,8 +67,8 @@ typedef struct tg_version_info {
     const char *state; ///< "live", …
     uint32_t number; ///< counts the versions of this plugin, from 1
     uint32_t capabilities;
-    uint64_t since;       ///< ms since the epoch
-    int64_t connections;  ///< it serves now
+    uint64_t since; ///< ms since the epoch
+    int64_t connections; ///< it serves now
     int64_t frames, errors; ///< so far
     const char *last_error; ///< "" none
 } tg_version_info;
@@ -80,10 +80,11 @@ void tg_plugins_each(tg_runtime *rt, void (*each)(void *ctx, const tg_version_in
 
 /// `spec` as in the config: {name, adapter, bind, tls, anonymous, limits, options}. Unknown
 /// keys and a missing adapter are errors. @return 0 and the bound address in `address`.
-int tg_listeners_open(tg_runtime *rt, const tg_value *spec, const char *file, const char *where,
-                      char *address, size_t len, tg_error *e);
+int tg_listeners_open(tg_runtime *rt, const tg_value *spec, const char *file,
+                      const char *where, char *address, size_t len, tg_error *e);
 /// Checks `spec` and opens nothing; any thread.
-int tg_listeners_check(const tg_value *spec, const char *file, const char *where, tg_error *e);
+int tg_listeners_check(const tg_value *spec, const char *file, const char *where,
+                       tg_error *e);
 int tg_listeners_close(tg_runtime *rt, const char *name);
 /// SIGHUP: certificates are read again. @return how many failed (logged).
 int tg_listeners_reload_tls(tg_runtime *rt);

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// Declared frames. The network keeps the bytes of a half frame and shows them again with the
+// next ones, so a line carries nothing but how far the framer has looked. A started frame that
+// stops growing is given up: the kept bytes are asked for once more, and the framer says how
+// many of them to skip.
+#include "plugin/line.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct {
+    const char *event, *text;
+    int code;
+} faults[] = {
+    [TG_STEP_JUNK] = {"junk", "bytes that belong to no frame", TG_E_MALFORMED},
+    [TG_STEP_CHECKSUM] = {"checksum", "wrong checksum", TG_E_CHECKSUM},
+    [TG_STEP_TOOBIG] = {"oversize", "a frame larger than the limit", TG_E_TOOBIG},
+    [TG_STEP_TRAILER] = {"trailer", "no trailer where the size said", TG_E_MALFORMED},
+    [TG_STEP_ESCAPE] = {"escape", "a wrong escape sequence", TG_E_MALFORMED},
+};
+
+static void take_fault(tg_line *l, tg_step step, const tg_framed *f)
+{
+    char text[96];
+    int n =
+        step == TG_STEP_CHECKSUM
+            ? snprintf(text, sizeof(text), "wrong checksum: %x, computed %x", f->found,
+                       f->computed)
+            : snprintf(text, sizeof(text), "%s (%zu bytes)", faults[step].text, f->used);
+    tg_line_complain(l, faults[step].code, faults[step].event, (tg_slice){text, (size_t)n});
+    size_t junk = l->junk + f->used;
+    l->junk = junk < UINT32_MAX ? (uint32_t)junk : UINT32_MAX;
+    uint32_t most = l->listening != NULL ? l->listening->junk_max : 0;
+    if (most != 0 && l->junk > most)
+        tg_line_close(l, TG_E_MALFORMED, TG_LIT("too many bytes without a good frame"));
+}
+
+static int take_frame(tg_line *l, tg_slice frame)
+{
+    tg_version *v = l->offer->self;
+    l->junk = 0;
+    if ((l->flags & TG_LINE_READY) == 0) {
+        l->flags |= TG_LINE_READY;
+        tg_net_ready(l->net);
+    }
+    tg_bump(&tg_part_here(v)->frames, 1);
+    tg_call_begin(v, "on_frame");
+    int rc = l->offer->adapter.on_frame(tg_line_conn(l), l->state, frame);
+    tg_call_end();
+    tg_net_count_message(l->net);
+    return rc < 0 ? rc : 0;
+}
+
+static void on_stall(tg_alarm *a)
+{
+    tg_line *l = TG_OWNER(a, tg_line, stall);
+    l->flags |= TG_LINE_STALLED;
+    tg_net_pause(l->net); // and so the kept bytes are shown again
+    tg_net_resume(l->net);
+}
+
+void tg_line_watch_off(tg_line *l)
+{
+    tg_wheel_del(tg_here()->wheel, &l->stall);
+}
+
+static void watch(tg_line *l, bool partial)
+{
+    if (partial)
+        tg_wheel_add(tg_here()->wheel, &l->stall, tg_framer_stall_ms(l->framer), on_stall);
+    else
+        tg_line_watch_off(l);
+}
+
+static size_t give_up(tg_line *l, tg_slice data)
+{
+    l->flags &= (uint16_t)~TG_LINE_STALLED;
+    tg_framed f = {.used = tg_framer_give_up(l->framer, data)};
+    if (f.used > data.len)
+        f.used = data.len;
+    l->from = 0;
+    tg_line_complain(l, TG_E_TIMEOUT, "stalled", TG_LIT("a started frame stopped growing"));
+    l->junk += (uint32_t)f.used;
+    return f.used;
+}
+
+static bool stopped(const tg_line *l)
+{
+    return (l->flags & (TG_LINE_PAUSED | TG_LINE_HELD | TG_LINE_CLOSING)) != 0 ||
+           tg_net_throttled(l->net);
+}
+
+int64_t tg_line_frames(tg_line *l, tg_slice data)
+{
+    char *scratch = tg_here()->scratch;
+    size_t at = l->flags & TG_LINE_STALLED ? give_up(l, data) : 0;
+    bool partial = false;
+    while (at < data.len && !partial && !stopped(l)) {
+        tg_framed f = {0};
+        size_t from = l->from;
+        tg_slice rest = {data.at + at, data.len - at};
+        tg_step step = tg_framer_step(l->framer, rest, scratch, &from, &f);
+        l->from = (uint32_t)from;
+        at += f.used;
+        partial = step == TG_STEP_MORE;
+        int rc = 0;
+        if (step == TG_STEP_FRAME)
+            rc = take_frame(l, f.frame);
+        else if (step != TG_STEP_MORE)
+            take_fault(l, step, &f);
+        if (rc < 0)
+            return rc;
+    }
+    if ((l->flags & TG_LINE_CLOSING) == 0)
+        watch(l, partial && at < data.len);
+    return (int64_t)at;
+}
+
+// The table for frames outside of a connection. The last declarations stay compiled.
+
+static uint32_t table_checksum(tg_check check, tg_slice bytes)
+{
+    return tg_checksum(check, bytes);
+}
+
+static size_t slices_size(const tg_frame *frames, uint32_t n)
+{
+    size_t size = n * sizeof(*frames);
+    for (uint32_t i = 0; i < n; i++)
+        size += frames[i].magic.len + frames[i].trailer.len;
+    return size;
+}
+
+static char *add(char *at, tg_slice s)
+{
+    if (s.len > 0)
+        memcpy(at, s.at, s.len);
+    return at + s.len;
+}
+
+// Structs and then the bytes behind their slices: equal images are equal declarations.
+static char *image_of(const tg_frame *frames, uint32_t n)
+{
+    char *image = malloc(slices_size(frames, n) + 1);
+    if (image == NULL)
+        return NULL;
+    memcpy(image, frames, n * sizeof(*frames));
+    char *at = image + n * sizeof(*frames);
+    for (uint32_t i = 0; i < n; i++)
+        at = add(add(at, frames[i].magic), frames[i].trailer);
+    return image;
+}
+
+static bool same_as_last(const tg_local *here, const tg_frame *frames, uint32_t n)
+{
+    const tg_loose *last = &here->loose;
+    if (last->framer == NULL || last->n != n ||
+        memcmp(last->image, frames, n * sizeof(*frames)) != 0)
+        return false;
+    const char *at = last->image + n * sizeof(*frames);
+    for (uint32_t i = 0; i < n; i++) {
+        tg_slice two[] = {frames[i].magic, frames[i].trailer};
+        for (int k = 0; k < 2; at += two[k].len, k++)
+            if (two[k].len > 0 && memcmp(at, two[k].at, two[k].len) != 0)
+                return false;
+    }
+    return true;
+}
+
+void tg_loose_free(tg_local *here)
+{
+    if (here->loose.framer != NULL)
+        tg_framer_free(here->loose.framer);
+    free(here->loose.image);
+    here->loose = (tg_loose){0};
+}
+
+static int loose_framer(tg_local *here, const tg_frame *frames, uint32_t n)
+{
+    if (same_as_last(here, frames, n))
+        return 0;
+    tg_loose_free(here);
+    int rc = tg_framer_new(frames, n, &here->loose.framer, NULL);
+    if (rc < 0) {
+        here->loose.framer = NULL;
+        return rc;
+    }
+    here->loose.image = image_of(frames, n);
+    here->loose.n = n;
+    if (here->loose.image != NULL)
+        return 0;
+    tg_loose_free(here);
+    return TG_E_NOMEM;
+}
+
+static int table_next(const tg_frame *frames, uint32_t n, tg_slice stream, char *scratch,
+                      size_t *used, tg_slice *out)
+{
+    tg_local *here = tg_here();
+    if (here == NULL)
+        return TG_E_THREAD;
+    if (frames == NULL || n == 0)
+        return TG_E_INVAL;
+    int rc = loose_framer(here, frames, n);
+    if (rc < 0)
+        return rc;
+    tg_framed f = {0};
+    size_t from = 0;
+    tg_step step = tg_framer_step(here->loose.framer, stream, scratch, &from, &f);
+    *used = f.used;
+    if (step == TG_STEP_MORE)
+        return 0;
+    if (step != TG_STEP_FRAME)
+        return faults[step].code;
+    *out = f.frame;
+    return 1;
+}
+
+const tg_frame_api tg_frame_table = {
+    .size = sizeof(tg_frame_api),
+    .checksum = table_checksum,
+    .next = table_next,
+};

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shards with a lock each: workers meet only on the same sixteenth of the keys. What expired is
+// dropped when it is met, by a few steps of a sweep at each write, and all at once before a
+// write is refused for want of room.
+#include "plugin/kv.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/map.h"
+
+#define SHARDS 16
+#define SWEEP_STEPS 4
+#define OVERHEAD 64 // what an entry weighs besides its bytes
+
+typedef struct entry {
+    uint64_t expires; // 0: never
+    uint32_t key_len, value_len;
+    char bytes[];
+} entry;
+
+typedef struct shard {
+    _Alignas(64) pthread_mutex_t lock;
+    tg_map map;
+    uint32_t hand; // of the sweep
+} shard;
+
+struct tg_kv {
+    uint64_t limit;
+    _Atomic uint64_t bytes;
+    shard at[SHARDS];
+};
+
+static tg_slice key_of(const entry *e)
+{
+    return (tg_slice){e->bytes, e->key_len};
+}
+
+static size_t weight(const entry *e)
+{
+    return OVERHEAD + (size_t)e->key_len + e->value_len;
+}
+
+tg_kv *tg_kv_new(uint64_t bytes)
+{
+    tg_kv *kv = aligned_alloc(_Alignof(tg_kv), sizeof(*kv));
+    if (kv == NULL)
+        return NULL;
+    memset(kv, 0, sizeof(*kv));
+    kv->limit = bytes;
+    for (int i = 0; i < SHARDS; i++)
+        pthread_mutex_init(&kv->at[i].lock, NULL);
+    return kv;
+}
+
+static void drop(tg_kv *kv, shard *s, entry *e)
+{
+    tg_map_del(&s->map, key_of(e));
+    atomic_fetch_sub_explicit(&kv->bytes, weight(e), memory_order_relaxed);
+    free(e);
+}
+
+void tg_kv_free(tg_kv *kv)
+{
+    if (kv == NULL)
+        return;
+    for (int i = 0; i < SHARDS; i++) {
+        uint32_t at = 0;
+        for (entry *e; (e = tg_map_next(&kv->at[i].map, &at)) != NULL;)
+            free(e);
+        tg_map_free(&kv->at[i].map);
+        pthread_mutex_destroy(&kv->at[i].lock);
+    }
+    free(kv);
+}
+
+static shard *lock_for(tg_kv *kv, tg_slice key)
+{
+    shard *s = &kv->at[(tg_hash(key) >> 59) % SHARDS]; // the map itself uses the low bits
+    pthread_mutex_lock(&s->lock);
+    return s;
+}
+
+static bool expired(const entry *e, uint64_t now)
+{
+    return e->expires != 0 && e->expires <= now;
+}
+
+static entry *find(tg_kv *kv, shard *s, tg_slice key, uint64_t now)
+{
+    entry *e = tg_map_find(&s->map, key);
+    if (e == NULL || !expired(e, now))
+        return e;
+    drop(kv, s, e);
+    return NULL;
+}
+
+static void sweep(tg_kv *kv, shard *s, uint64_t now, uint32_t steps)
+{
+    while (steps-- > 0) {
+        entry *e = tg_map_next(&s->map, &s->hand);
+        if (e == NULL) {
+            s->hand = 0;
+            return;
+        }
+        if (expired(e, now))
+            drop(kv, s, e);
+    }
+}
+
+// A write that does not fit holds its own shard: that one is swept whole; the others' garbage
+// goes with their next writes.
+static bool fits(tg_kv *kv, shard *s, size_t more, uint64_t now)
+{
+    if (kv->limit == 0 || atomic_load(&kv->bytes) + more <= kv->limit)
+        return true;
+    s->hand = 0;
+    sweep(kv, s, now, UINT32_MAX);
+    return atomic_load(&kv->bytes) + more <= kv->limit;
+}
+
+static entry *make(tg_slice key, tg_slice value, uint64_t expires)
+{
+    entry *e = malloc(sizeof(*e) + key.len + value.len);
+    if (e == NULL)
+        return NULL;
+    e->expires = expires;
+    e->key_len = (uint32_t)key.len;
+    e->value_len = (uint32_t)value.len;
+    memcpy(e->bytes, key.at, key.len);
+    if (value.len > 0)
+        memcpy(e->bytes + key.len, value.at, value.len);
+    return e;
+}
+
+static int put(tg_kv *kv, shard *s, tg_slice key, tg_slice value, uint64_t expires,
+               uint64_t now)
+{
+    entry *old = find(kv, s, key, now);
+    size_t gone = old != NULL ? weight(old) : 0;
+    size_t size = OVERHEAD + key.len + value.len;
+    if (size > gone && !fits(kv, s, size - gone, now))
+        return TG_E_LIMIT;
+    old = tg_map_find(&s->map, key);
+    entry *e = make(key, value, expires);
+    if (e == NULL || tg_map_set(&s->map, key_of(e), e) < 0) {
+        free(e);
+        return TG_E_NOMEM;
+    }
+    atomic_fetch_add_explicit(&kv->bytes, size - gone, memory_order_relaxed);
+    free(old);
+    return 0;
+}
+
+static bool sizes_valid(tg_slice key, tg_slice value)
+{
+    return key.len > 0 && key.len <= UINT16_MAX && value.len <= UINT32_MAX / 2;
+}
+
+int tg_kv_set(tg_kv *kv, tg_slice key, tg_slice value, uint32_t ttl_ms, uint64_t now,
+              bool only_new)
+{
+    if (!sizes_valid(key, value))
+        return TG_E_INVAL;
+    shard *s = lock_for(kv, key);
+    sweep(kv, s, now, SWEEP_STEPS);
+    int rc = only_new && find(kv, s, key, now) != NULL ? TG_E_EXISTS : 0;
+    if (rc == 0)
+        rc = put(kv, s, key, value, ttl_ms > 0 ? now + ttl_ms : 0, now);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int tg_kv_get(tg_kv *kv, tg_slice key, uint64_t now,
+              void (*take)(void *ctx, tg_slice value), void *ctx)
+{
+    shard *s = lock_for(kv, key);
+    const entry *e = find(kv, s, key, now);
+    if (e != NULL)
+        take(ctx, (tg_slice){e->bytes + e->key_len, e->value_len});
+    pthread_mutex_unlock(&s->lock);
+    return e != NULL ? 0 : TG_E_NOTFOUND;
+}
+
+int tg_kv_del(tg_kv *kv, tg_slice key, uint64_t now)
+{
+    shard *s = lock_for(kv, key);
+    entry *e = find(kv, s, key, now);
+    if (e != NULL)
+        drop(kv, s, e);
+    pthread_mutex_unlock(&s->lock);
+    return e != NULL ? 0 : TG_E_NOTFOUND;
+}
+
+static bool number_of(const entry *e, int64_t *out)
+{
+    char text[24], *end;
+    if (e->value_len == 0 || e->value_len >= sizeof(text))
+        return false;
+    memcpy(text, e->bytes + e->key_len, e->value_len);
+    text[e->value_len] = '\0';
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    return errno == 0 && *end == '\0' &&
+           (text[0] == '-' || (text[0] >= '0' && text[0] <= '9'));
+}
+
+static int incr(tg_kv *kv, shard *s, tg_slice key, int64_t by, uint64_t expires,
+                uint64_t now, int64_t *out)
+{
+    const entry *e = find(kv, s, key, now);
+    int64_t n = 0;
+    if ((e != NULL && !number_of(e, &n)) || __builtin_add_overflow(n, by, &n))
+        return TG_E_INVAL;
+    if (e != NULL && expires == 0)
+        expires = e->expires;
+    char text[24];
+    int len = snprintf(text, sizeof(text), "%lld", (long long)n);
+    int rc = put(kv, s, key, (tg_slice){text, (size_t)len}, expires, now);
+    if (rc == 0 && out != NULL)
+        *out = n;
+    return rc;
+}
+
+int tg_kv_incr(tg_kv *kv, tg_slice key, int64_t by, uint32_t ttl_ms, uint64_t now,
+               int64_t *out)
+{
+    if (!sizes_valid(key, (tg_slice){0}))
+        return TG_E_INVAL;
+    shard *s = lock_for(kv, key);
+    int rc = incr(kv, s, key, by, ttl_ms > 0 ? now + ttl_ms : 0, now, out);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+uint64_t tg_kv_bytes(tg_kv *kv)
+{
+    return atomic_load(&kv->bytes);
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Keys shared by all workers, of one plugin, with expiry and a limit in bytes. Any thread.
+#ifndef TG_PLUGIN_KV_H
+#define TG_PLUGIN_KV_H
+
+#include "tidegate/types.h"
+
+typedef struct tg_kv tg_kv;
+
+tg_kv *tg_kv_new(uint64_t bytes);
+void tg_kv_free(tg_kv *kv);
+/// @param now ms, monotonic. @param only_new TG_E_EXISTS when it is there.
+int tg_kv_set(tg_kv *kv, tg_slice key, tg_slice value, uint32_t ttl_ms, uint64_t now,
+              bool only_new);
+int tg_kv_get(tg_kv *kv, tg_slice key, uint64_t now, void (*put)(void *ctx, tg_slice value),
+              void *ctx);
+int tg_kv_del(tg_kv *kv, tg_slice key, uint64_t now);
+int tg_kv_incr(tg_kv *kv, tg_slice key, int64_t by, uint32_t ttl_ms, uint64_t now,
+               int64_t *out);
+uint64_t tg_kv_bytes(tg_kv *kv);
+
+#endif

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+/// What this room's files share: the runtime, one worker's part of it, and the version whose
+/// code runs on this thread. Lines, versions, ops and seats have headers of their own.
+#ifndef TG_PLUGIN_STATE_H
+#define TG_PLUGIN_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/slots.h"
+#include "plugin/runtime.h"
+
+typedef struct tg_self tg_version; ///< the ABI calls a version `tg_self`
+typedef struct tg_line tg_line; ///< a connection, as the adapters' side sees it
+typedef struct tg_seat tg_seat; ///< the place of an adapter, backend, … in the registry
+typedef struct tg_users tg_users; ///< the built-in auth backend
+typedef struct tg_kv tg_kv;
+
+#define TG_CALL_DEPTH 16
+
+/// Whose code runs on a thread: the watchdog's and the crash note's view of it. Callbacks nest
+/// (a deliver inside a publish inside on_frame), so it is a stack.
+typedef struct tg_running {
+    struct {
+        tg_version *self;
+        const char *callback;
+        uint64_t since; ///< coarse clock, ms
+    } stack[TG_CALL_DEPTH];
+    volatile uint32_t depth; ///< may exceed TG_CALL_DEPTH: what is above has no entry
+} tg_running;
+
+/// The last declarations given to the frame table, compiled.
+typedef struct tg_loose {
+    uint32_t n;
+    struct tg_framer *framer;
+    char *image; ///< of the declarations
+} tg_loose;
+
+/// The line that a session is bound to, and where it stands in that line's list.
+typedef struct tg_owner {
+    tg_line *line; ///< NULL: none
+    uint32_t generation, position;
+} tg_owner;
+
+typedef struct tg_local {
+    uint32_t magic;
+    uint32_t index;
+    tg_runtime *rt;
+    tg_worker *worker;
+    tg_wheel *wheel;
+    tg_shard *shard; ///< NULL once closed
+    tg_running running;
+    tg_line *line; ///< whose data is being handled; a publish in it may pause its reading
+    tg_slots lines; ///< tg_conn
+    tg_slots timers, polls;
+    tg_map seats; ///< of the drivers asked for here: key → tg_seat
+    tg_owner *owners; ///< of sessions, by the index in their handle
+    uint32_t nowners;
+    char *scratch; ///< unescaped frames, one at a time
+    size_t scratch_size;
+    tg_list held; ///< lines that wait for congestion to pass
+    tg_list opening; ///< session opens under way
+    tg_list ending; ///< versions that may be done here: looked at when the turn ends
+    tg_list spare_calls; ///< freed tg_call records for the next
+    bool closing; ///< no more callbacks into plugins
+    tg_loose loose;
+    tg_log_gate dial_gate; ///< for complaints about peers that were dialed
+} tg_local;
+
+/// This thread's worker part; NULL on other threads. Asked of the worker each time, because
+/// the control thread stands in for workers that have no thread.
+static inline tg_local *tg_here(void)
+{
+    const tg_worker *w = tg_worker_here();
+    return w != NULL ? tg_worker_get(w, TG_PLACE_PLUGIN) : NULL;
+}
+
+#define TG_LOCAL_MAGIC 0x10ca1000u
+
+struct tg_runtime {
+    uint32_t magic;
+    uint32_t nworkers;
+    tg_workers *workers;
+    tg_hub *hub;
+    tg_host host; ///< the table that plugins are handed
+    tg_local *locals[TG_WORKERS_MAX];
+    uint64_t started;
+    bool running; ///< the workers run
+    atomic_bool stopping;
+    char *plugin_path, *state_dir;
+    uint64_t kv_bytes;
+    uint32_t slow_ms;
+    tg_list plugs; ///< tg_plug, in the order of loading
+    tg_list engines; ///< tg_engine_ref
+    tg_list listenings;
+    pthread_mutex_t lock; ///< seats and what stands at their `control`; kv spaces
+    tg_map seats;
+    tg_map kvs; ///< plugin id → tg_kv
+    tg_seat *chain[16]; ///< auth backends in the order of asking; NULL: the built-in users
+    uint32_t nchain;
+    tg_users *users;
+    char store_id[64];
+    tg_store store; ///< stands before the plugin's, see store.c
+    tg_seat *store_seat;
+    bool store_set;
+    _Atomic int64_t lines; ///< connections of all workers
+    pthread_mutex_t idle_lock;
+    pthread_cond_t idle; ///< signalled when `lines` falls to 0
+};
+
+#define TG_RUNTIME_MAGIC 0x7d6a7e00u
+
+/// The running version of this thread; NULL outside of plugins' code.
+tg_version *tg_current(void);
+tg_running *tg_running_here(void);
+/// Brackets every call into a plugin. `callback` is a literal.
+void tg_call_begin(tg_version *v, const char *callback);
+void tg_call_end(void);
+
+/// Crash notes: one line a worker, naming plugin and callback, when the process dies of a signal.
+void tg_crash_open(tg_runtime *rt);
+void tg_crash_close(tg_runtime *rt);
+
+uint64_t tg_clock_ms(void); ///< since the epoch
+void tg_kvs_free(tg_runtime *rt);
+void tg_loose_free(tg_local *here);
+
+extern const tg_host tg_host_table;
+
+#endif

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// The hub's store is a plugin's, once the plugin that offers it has been loaded. The hub may
+// keep a copy of the struct that it is given, and a plugin finds its own data by the address
+// of its struct: so one of ours stands between them.
+#include "plugin/op.h"
+#include "plugin/plugins.h"
+#include "plugin/registry.h"
+
+static int store_commit(const tg_store *self, const tg_write *writes, size_t n, tg_op op)
+{
+    (void)self;
+    const tg_local *here = tg_here();
+    tg_offer *o = here->rt->store_seat->at[here->index];
+    if (o == NULL)
+        return TG_E_SHUTDOWN;
+    tg_call_begin(o->self, "store commit");
+    int rc = o->store.commit(o->given, writes, n, op);
+    tg_call_end();
+    return rc;
+}
+
+// Called by tg_hub_set_store() alone, before the version is committed.
+static _Thread_local const tg_offer *scanned;
+
+static int store_scan(const tg_store *self, tg_slice prefix,
+                      int (*each)(void *ctx, tg_slice key, tg_slice value), void *ctx)
+{
+    (void)self;
+    if (scanned == NULL)
+        return TG_E_THREAD;
+    tg_call_begin(scanned->self, "store scan");
+    int rc = scanned->store.scan(scanned->given, prefix, each, ctx);
+    tg_call_end();
+    return rc;
+}
+
+static tg_op op_new(void *ctx, uint32_t worker, tg_done_fn *done, void *done_ctx)
+{
+    (void)ctx;
+    (void)worker; // the one that calls
+    tg_op_spec spec = {.done = done, .ctx = done_ctx};
+    return tg_op_new(&spec);
+}
+
+static tg_offer *offered(tg_version *v, const char *id)
+{
+    for (tg_list *n = v->offers.next; n != &v->offers; n = n->next) {
+        tg_offer *o = TG_OWNER(n, tg_offer, node);
+        if (o->kind == TG_OFFER_STORE && strcmp(o->id, id) == 0)
+            return o;
+    }
+    return NULL;
+}
+
+int tg_store_take(tg_version *v, tg_error *e)
+{
+    tg_runtime *rt = v->rt;
+    const tg_offer *o =
+        rt->store_id[0] != '\0' && !rt->store_set ? offered(v, rt->store_id) : NULL;
+    if (o == NULL)
+        return 0;
+    rt->store = (tg_store){.size = sizeof(rt->store),
+                           .flags = o->store.flags,
+                           .id = rt->store_id,
+                           .commit = store_commit,
+                           .scan = store_scan};
+    rt->store_seat = o->seat;
+    scanned = o;
+    int rc = tg_hub_set_store(rt->hub, &rt->store, op_new, rt, e);
+    scanned = NULL;
+    if (rc < 0) {
+        tg_error_prefix(e, "store '%s' could not be read", rt->store_id);
+        return rc;
+    }
+    rt->store_set = true;
+    return 0;
+}
