@@ -52,6 +52,8 @@ void tg_net_set_idle(tg_net_conn *c, uint32_t ms);
 void tg_net_ready(tg_net_conn *c);
 /// Counts one message against messages_rate; may pause the read until the budget is back.
 void tg_net_count_message(tg_net_conn *c);
+/// A rate's budget is used up: on_data may return early, the rest is shown when it is back.
+bool tg_net_throttled(const tg_net_conn *c);
 size_t tg_net_pending(const tg_net_conn *c);
 bool tg_net_closing(const tg_net_conn *c);
 void *tg_net_user(tg_net_conn *c);
