@@ -21,7 +21,8 @@ typedef struct tg_admin_config {
     const char *state_dir;
 } tg_admin_config;
 
-/// Control thread, after tg_runtime_start(). Strings of `config` must live as long as the API.
+/// Control thread, after tg_runtime_start(). version, config_file and state_dir must live as
+/// long as the API.
 int tg_admin_start(tg_runtime *rt, const tg_admin_config *config, tg_admin **out,
                    tg_error *e);
 /// Control thread, before tg_runtime_stop(): answers what is under way with 503, ends streams,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plugins and listeners belong to the control thread; explaining bytes may take a script its
 // whole budget and goes to the pool of blocking threads.
+#include "admin/decode.h"
 #include "admin/handlers.h"
 #include "admin/write.h"
 
@@ -109,42 +110,20 @@ void tg_handle_listeners(tg_request *r)
     tg_request_on_control(r, answer_listeners);
 }
 
-static void put_field(void *ctx, const tg_field_note *n)
-{
-    tg_buf *b = ctx;
-    tg_put_open(b, NULL, '{');
-    tg_put_int(b, "depth", n->depth);
-    tg_put_int(b, "offset", n->offset);
-    tg_put_int(b, "length", n->length);
-    tg_put_slice(b, "name", n->name);
-    tg_put_hex(b, "raw", n->raw);
-    tg_put_slice(b, "value", n->value);
-    tg_put_close(b, '}');
-}
-
 /// Pool thread. The frame stands decoded in the body.
 static void answer_decode(void *request)
 {
     tg_request *r = request;
     tg_error e = {0};
     tg_buf b = {0};
-    tg_put_open(&b, NULL, '{');
-    tg_put_slice(&b, "adapter", r->params[0]);
-    tg_put_open(&b, "fields", '[');
-    int rc = tg_runtime_annotate(r->admin->rt, r->params[0].at, tg_buf_slice(&r->body),
-                                 put_field, &b, &e);
-    tg_put_close(&b, ']');
-    // What was understood before the error is worth showing, too.
-    if (rc != 0 && rc != TG_E_MALFORMED && rc != TG_E_CHECKSUM) {
-        tg_buf_free(&b);
-        e.code = rc;
-        tg_reply_error(r, &e);
+    int rc = tg_decode_json(r->admin->rt, r->params[0].at, tg_buf_slice(&r->body), &b, &e);
+    if (rc == 0) {
+        tg_reply_json(r, MHD_HTTP_OK, &b);
         return;
     }
-    if (rc != 0)
-        tg_put_str(&b, "error", e.message[0] != '\0' ? e.message : tg_error_text(rc));
-    tg_put_close(&b, '}');
-    tg_reply_json(r, MHD_HTTP_OK, &b);
+    tg_buf_free(&b);
+    e.code = rc;
+    tg_reply_error(r, &e);
 }
 
 static void decode_done(void *request, int code)

@@ -264,6 +264,7 @@ int tg_admin_start(tg_runtime *rt, const tg_admin_config *config, tg_admin **out
     a->rt = rt;
     a->workers = tg_runtime_workers(rt);
     a->config = *config;
+    a->config.hosts = config->hosts != NULL ? tg_value_copy(config->hosts) : NULL;
     pthread_mutex_init(&a->lock, NULL);
     tg_list_init(&a->pending);
     tg_list_init(&a->streams);
@@ -314,6 +315,7 @@ void tg_admin_free(tg_admin *a)
     assert(a->magic == ADMIN_MAGIC && a->daemon == NULL);
     pthread_mutex_destroy(&a->lock);
     tg_buf_free(&a->problems);
+    tg_value_free((tg_value *)a->config.hosts);
     a->magic = 0;
     free(a);
 }

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+// Options may stand anywhere behind the command; "--" ends them. A word that is none gets the
+// nearest one that is.
+#include "host/cli.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/options.h"
+
+#define NAMES 64
+
+int tg_cli_fail(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fputs("tidegate: ", stderr);
+    vfprintf(stderr, fmt, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return TG_EXIT_FAILED;
+}
+
+static void suggest(const char *word, const char *const *names, size_t n)
+{
+    const char *near = tg_nearest(tg_str(word), names, n);
+    if (near != NULL)
+        fprintf(stderr, "Did you mean '%s'?\n", near);
+}
+
+static int unknown_command(int argc, char **argv)
+{
+    const char *names[NAMES];
+    char word[128];
+    size_t n = 0;
+    bool two = false;
+    for (const tg_command *c = tg_commands; c->name != NULL && n < NAMES; c++) {
+        names[n++] = c->name;
+        size_t len = strlen(argv[1]);
+        two |= strncmp(c->name, argv[1], len) == 0 && c->name[len] == ' ';
+    }
+    snprintf(word, sizeof(word), two && argc > 2 ? "%s %s" : "%s", argv[1],
+             argc > 2 ? argv[2] : "");
+    tg_cli_fail("no command '%s'", word);
+    suggest(word, names, n);
+    fputs("`tidegate help` lists the commands.\n", stderr);
+    return TG_EXIT_USAGE;
+}
+
+/// @return how many words of the line name `c`; 0: they do not.
+static int named_by(const tg_command *c, int argc, char **argv)
+{
+    const char *space = strchr(c->name, ' ');
+    if (space == NULL)
+        return strcmp(c->name, argv[1]) == 0 ? 1 : 0;
+    size_t first = (size_t)(space - c->name);
+    bool fits = argc > 2 && strlen(argv[1]) == first &&
+                strncmp(c->name, argv[1], first) == 0 && strcmp(space + 1, argv[2]) == 0;
+    return fits ? 2 : 0;
+}
+
+static const tg_flag *find_long(const tg_flag *flags, const char *name, size_t len)
+{
+    for (; flags->name != NULL; flags++)
+        if (strlen(flags->name) == len && strncmp(flags->name, name, len) == 0)
+            return flags;
+    return NULL;
+}
+
+static const tg_flag *find_short(const tg_flag *flags, char letter)
+{
+    for (; flags->name != NULL; flags++)
+        if (flags->letter == letter)
+            return flags;
+    return NULL;
+}
+
+static int bad_usage(const tg_cli *cli)
+{
+    fprintf(stderr, "Usage: tidegate %s %s\n", cli->command->name, cli->command->args);
+    return TG_EXIT_USAGE;
+}
+
+static int unknown_flag(const tg_cli *cli, const char *word)
+{
+    const char *names[NAMES];
+    char dashed[NAMES][32];
+    size_t n = 0;
+    for (const tg_flag *f = cli->command->flags; f->name != NULL && n < NAMES; f++) {
+        snprintf(dashed[n], sizeof(dashed[n]), "--%s", f->name);
+        names[n] = dashed[n];
+        n++;
+    }
+    tg_cli_fail("no option '%s'", word);
+    suggest(word, names, n);
+    return bad_usage(cli);
+}
+
+static bool set_flag(const tg_flag *f, const char *value, tg_cli *out)
+{
+    char *to = (char *)out + f->offset;
+    char *end;
+    long long n;
+    switch ((tg_flag_kind)f->kind) {
+    case TG_FLAG_BOOL:
+        *(bool *)to = true;
+        return value == NULL;
+    case TG_FLAG_STR:
+        memcpy(to, &value, sizeof(value));
+        return true;
+    case TG_FLAG_INT:
+        n = strtoll(value, &end, 10);
+        memcpy(to, &(int64_t){n}, sizeof(int64_t));
+        return end != value && *end == '\0';
+    }
+    return false;
+}
+
+typedef struct words {
+    int argc, at;
+    char **argv;
+} words;
+
+/// `inside`: the value that stands in the same word; NULL: none does.
+static int take_flag(const tg_flag *f, const char *inside, words *w, tg_cli *out)
+{
+    const char *word = w->argv[w->at];
+    if (f == NULL)
+        return unknown_flag(out, word);
+    if (f->kind != TG_FLAG_BOOL && inside == NULL) {
+        if (w->at + 1 >= w->argc) {
+            tg_cli_fail("%s needs a value: %s", word, f->value);
+            return bad_usage(out);
+        }
+        inside = w->argv[++w->at];
+    }
+    if (set_flag(f, inside, out))
+        return 0;
+    tg_cli_fail("'%s' is no value for --%s", inside != NULL ? inside : "", f->name);
+    return bad_usage(out);
+}
+
+static int take_long(words *w, tg_cli *out)
+{
+    const char *name = w->argv[w->at] + 2;
+    size_t len = strcspn(name, "=");
+    const tg_flag *f = find_long(out->command->flags, name, len);
+    return take_flag(f, name[len] == '=' ? name + len + 1 : NULL, w, out);
+}
+
+static int take_short(words *w, tg_cli *out)
+{
+    const char *word = w->argv[w->at];
+    const tg_flag *f = find_short(out->command->flags, word[1]);
+    bool whole = word[2] == '\0' || f == NULL;
+    if (!whole && f->kind == TG_FLAG_BOOL)
+        return unknown_flag(out, word);
+    return take_flag(f, whole ? NULL : word + 2, w, out);
+}
+
+static int take_words(words *w, tg_cli *out)
+{
+    bool options = true;
+    for (int rc = 0; w->at < w->argc; w->at++) {
+        const char *word = w->argv[w->at];
+        if (options && strcmp(word, "--") == 0)
+            options = false;
+        else if (options && strncmp(word, "--", 2) == 0)
+            rc = take_long(w, out);
+        else if (options && word[0] == '-' && word[1] != '\0')
+            rc = take_short(w, out);
+        else if (out->nargs < TG_CLI_ARGS)
+            out->args[out->nargs++] = word;
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static bool is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/// The command, and how many words name it.
+static const tg_command *find_command(int argc, char **argv, int *taken)
+{
+    for (const tg_command *c = tg_commands; c->name != NULL; c++) {
+        *taken = named_by(c, argc, argv);
+        if (*taken > 0)
+            return c;
+    }
+    return NULL;
+}
+
+int tg_cli_parse(int argc, char **argv, tg_cli *out)
+{
+    int taken = 0;
+    *out = (tg_cli){0};
+    if (argc < 2 || is_help(argv[1])) {
+        tg_cli_help(NULL);
+        out->help = true;
+        return argc < 2 ? TG_EXIT_USAGE : 0;
+    }
+    if (strcmp(argv[1], "--version") == 0)
+        argv[1] += 2;
+    out->command = find_command(argc, argv, &taken);
+    if (out->command == NULL)
+        return unknown_command(argc, argv);
+    words w = {argc, taken + 1, argv};
+    for (int i = w.at; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (is_help(argv[i])) {
+            tg_cli_help(out->command);
+            out->help = true;
+            return 0;
+        }
+    int rc = take_words(&w, out);
+    if (rc != 0)
+        return rc;
+    if (out->nargs >= out->command->min_args && out->nargs <= out->command->max_args)
+        return 0;
+    tg_cli_fail(out->nargs < out->command->min_args ? "%s: something is missing"
+                                                    : "%s: too many words",
+                out->command->name);
+    return bad_usage(out);
+}
+
+static void help_flag(const tg_flag *f)
+{
+    char left[64];
+    snprintf(left, sizeof(left), "%c%c%c --%s %s", f->letter != 0 ? '-' : ' ',
+             f->letter != 0 ? f->letter : ' ', f->letter != 0 ? ',' : ' ', f->name,
+             f->value != NULL ? f->value : "");
+    printf("  %-26s %s\n", left, f->help);
+}
+
+void tg_cli_help(const tg_command *command)
+{
+    if (command != NULL) {
+        printf("Usage: tidegate %s %s\n\n%s\n\n", command->name, command->args,
+               command->help);
+        for (const tg_flag *f = command->flags; f->name != NULL; f++)
+            help_flag(f);
+        return;
+    }
+    puts("Usage: tidegate COMMAND …\n");
+    for (const tg_command *c = tg_commands; c->name != NULL; c++)
+        printf("  %-12s %-24s %s\n", c->name, c->args, c->help);
+    puts("\n`tidegate COMMAND --help` shows a command's options. Exit codes: 0 done, 1 "
+         "failed, "
+         "2 wrong\nusage, 3 the host cannot be reached.");
+}

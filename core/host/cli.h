@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The command line: one table of commands, one struct of what their options say.
+#ifndef TG_HOST_CLI_H
+#define TG_HOST_CLI_H
+
+#include "base/error.h"
+
+#define TG_VERSION "0.1.0"
+#define TG_CLI_ARGS 64
+
+/// What scripts may rely on.
+enum { TG_EXIT_OK = 0, TG_EXIT_FAILED = 1, TG_EXIT_USAGE = 2, TG_EXIT_UNREACHABLE = 3 };
+
+/// Every option of every command; a command takes those that its table names.
+typedef struct tg_cli {
+    const struct tg_command *command;
+    const char *config, *host, *token_file, *cursor, *encoding;
+    bool json, retain, forget, offline, all, help;
+    int64_t qos, limit, count;
+    int nargs;
+    const char *args[TG_CLI_ARGS];
+} tg_cli;
+
+typedef enum tg_flag_kind { TG_FLAG_BOOL, TG_FLAG_STR, TG_FLAG_INT } tg_flag_kind;
+
+typedef struct tg_flag {
+    const char *name; ///< "config" is --config; NULL ends a table
+    char letter; ///< 'c' is -c; 0: none
+    uint8_t kind; ///< tg_flag_kind
+    uint32_t offset; ///< into tg_cli
+    const char *value; ///< how the help names it: "FILE"
+    const char *help;
+} tg_flag;
+
+typedef struct tg_command {
+    const char *name; ///< one or two words
+    const char *args; ///< as the help shows them: "TOPIC [MESSAGE]"
+    const char *help;
+    const tg_flag *flags;
+    int min_args, max_args;
+    int (*run)(const tg_cli *cli); ///< @return the exit code
+} tg_command;
+
+extern const tg_command tg_commands[]; ///< ends with a name of NULL (main.c)
+
+/// Takes the line apart. @return 0, or TG_EXIT_USAGE after saying why on stderr.
+int tg_cli_parse(int argc, char **argv, tg_cli *out);
+void tg_cli_help(const tg_command *command); ///< NULL: all commands
+
+/// "tidegate: …" on stderr. @return TG_EXIT_FAILED.
+TG_PRINTF(1, 2) int tg_cli_fail(const char *fmt, ...);
+
+// The commands.
+int tg_cmd_run(const tg_cli *cli);
+int tg_cmd_config_check(const tg_cli *cli);
+int tg_cmd_status(const tg_cli *cli);
+int tg_cmd_plugins(const tg_cli *cli);
+int tg_cmd_listeners(const tg_cli *cli);
+int tg_cmd_clients(const tg_cli *cli);
+int tg_cmd_topics(const tg_cli *cli);
+int tg_cmd_retained(const tg_cli *cli);
+int tg_cmd_kick(const tg_cli *cli);
+int tg_cmd_publish(const tg_cli *cli);
+int tg_cmd_subscribe(const tg_cli *cli);
+int tg_cmd_decode(const tg_cli *cli);
+int tg_cmd_reload(const tg_cli *cli);
+int tg_cmd_log(const tg_cli *cli);
+int tg_cmd_new_adapter(const tg_cli *cli);
+int tg_cmd_test(const tg_cli *cli);
+int tg_cmd_version(const tg_cli *cli);
+int tg_cmd_help(const tg_cli *cli);
+
+#endif

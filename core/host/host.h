@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/// The running host: what run.c puts together, greet.c announces and rehash.c changes.
+#ifndef TG_HOST_HOST_H
+#define TG_HOST_HOST_H
+
+#include <uv.h>
+
+#include "admin/admin.h"
+#include "host/config.h"
+#include "host/paths.h"
+
+typedef struct tg_the_host {
+    const char *config_file; ///< NULL: built in
+    tg_config config;
+    char state[TG_PATH_LEN], plugins[TG_PATH_LEN], token_file[TG_PATH_LEN];
+    int lock_fd; ///< held while the state folder is ours; -1 none
+    int log_fd; ///< -1: stderr
+    tg_runtime *rt;
+    tg_admin *admin; ///< NULL: not enabled
+    uv_signal_t term, interrupt, hangup;
+    unsigned handles; ///< of those, not closed yet
+    tg_buf problems; ///< what did not come up, for /health
+} tg_the_host;
+
+/// Loads what the config lists; a plugin that fails is named and left out.
+void tg_host_load_plugins(tg_the_host *h);
+/// Opens listener `spec`, the config's `i`th. A listener whose adapter is missing, because its
+/// plugin failed, is named and left out. @return 0 or why the host cannot start.
+int tg_host_open_listener(tg_the_host *h, const tg_value *spec, size_t i, tg_error *e);
+void tg_host_open_log(tg_the_host *h);
+
+/// Addresses and what to try next on a terminal; else the ready line, one line of JSON. Tells
+/// the service manager, too.
+void tg_host_greet(const tg_the_host *h);
+/// sd_notify(3): a datagram to $NOTIFY_SOCKET; nothing when there is none.
+void tg_host_notify(const char *text);
+
+/// SIGHUP: reads the config again and changes what can change: levels, the log file,
+/// certificates, listeners, new plugins. Says what needs a restart.
+void tg_host_rehash(tg_the_host *h);
+
+#endif

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// The same loader, adapters and frames as in the running host, so that what works here works
+// there.
+#include "host/offline.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "admin/decode.h"
+#include "admin/write.h"
+#include "base/map.h"
+#include "base/metric.h"
+#include "codec/json_read.h"
+#include "lua/lua_host.h"
+
+static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+static int make_state(tg_offline *o, tg_error *e)
+{
+    const char *tmp = getenv("TMPDIR");
+    snprintf(o->state, sizeof(o->state), "%s/tidegate-XXXXXX",
+             tmp != NULL && *tmp != '\0' ? tmp : "/tmp");
+    if (mkdtemp(o->state) != NULL)
+        return 0;
+    o->state[0] = '\0';
+    return tg_error_set(e, TG_E_IO, "no temporary folder: %s", strerror(errno));
+}
+
+static void set_plugin_path(tg_offline *o)
+{
+    tg_slice path = o->config.plugin_path;
+    if (path.len > 0)
+        snprintf(o->plugins, sizeof(o->plugins), "%.*s", (int)path.len, path.at);
+    else
+        tg_path_plugins(o->plugins);
+}
+
+static int start(tg_offline *o, tg_error *e)
+{
+    tg_runtime_config rc = {
+        .workers = 1,
+        .mailbox_bytes = (uint64_t)o->config.limits.mailbox_bytes,
+        .hub = tg_config_hub_limits(&o->config),
+        .plugin_path = o->plugins,
+        .state_dir = o->state,
+        .kv_bytes = (uint64_t)o->config.limits.kv_bytes,
+        .slow_callback_ms = (uint32_t)o->config.limits.slow_callback_ms,
+    };
+    tg_hash_seed();
+    int code = tg_metrics_open(rc.workers + 1);
+    if (code == 0)
+        code = tg_runtime_new(&rc, &o->rt, e);
+    if (code == 0)
+        code = tg_plugins_add_static(o->rt, &tg_lua_plugin, e);
+    return code == 0 ? tg_runtime_start(o->rt, e) : code;
+}
+
+static void take_id(void *ctx, const tg_version_info *i)
+{
+    tg_offline *o = ctx; // the last one is ours: plugins come in the order of loading
+    snprintf(o->id, sizeof(o->id), "%s", i->plugin);
+}
+
+static int load(tg_offline *o, const char *plugin, tg_error *e)
+{
+    tg_config_plugin p, found = {.where = "options"};
+    for (size_t i = 0; tg_config_plugin_at(&o->config, i, &p); i++)
+        if (strcmp(p.name, plugin) == 0)
+            found = p;
+    int rc = tg_plugins_load(o->rt, plugin, found.options, o->config.file, found.where, e);
+    if (rc == 0)
+        tg_plugins_each(o->rt, take_id, o);
+    return rc;
+}
+
+int tg_offline_open(const char *config_file, const char *plugin, tg_offline *out,
+                    tg_error *e)
+{
+    *out = (tg_offline){0};
+    tg_log_set_level(NULL, TG_LOG_ERROR);
+    int rc = tg_config_read(config_file, &out->config, e);
+    if (rc != 0)
+        return rc;
+    set_plugin_path(out);
+    rc = make_state(out, e);
+    if (rc == 0)
+        rc = start(out, e);
+    if (rc == 0)
+        rc = load(out, plugin, e);
+    if (rc != 0)
+        tg_offline_close(out);
+    return rc;
+}
+
+void tg_offline_close(tg_offline *o)
+{
+    if (o->rt != NULL) {
+        tg_runtime_stop(o->rt, 1000);
+        tg_runtime_free(o->rt);
+        tg_metrics_close();
+    }
+    if (o->state[0] != '\0')
+        nftw(o->state, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    tg_config_free(&o->config);
+    *o = (tg_offline){0};
+}
+
+int tg_offline_decode(const char *config_file, const char *plugin, tg_slice hex,
+                      tg_arena *arena, tg_value *json, tg_buf *text, tg_error *e)
+{
+    tg_offline o;
+    tg_buf frame = {0};
+    int rc = 0;
+    if (hex.len == 0 || !tg_take_hex(hex, &frame))
+        rc = tg_error_set(e, TG_E_INVAL, "a frame is written in hex digits, two a byte");
+    if (rc == 0)
+        rc = tg_offline_open(config_file, plugin, &o, e);
+    if (rc == 0) {
+        rc = tg_decode_json(o.rt, o.id, tg_buf_slice(&frame), text, e);
+        tg_buf_putc(text, '\n');
+        tg_offline_close(&o);
+    }
+    tg_buf_free(&frame);
+    return rc == 0 ? tg_json_read(tg_buf_slice(text), arena, json, e) : rc;
+}
