@@ -1,0 +1,122 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- All that we promise about speed and memory, measured: `make bench`, or one part of it with
+-- `lua5.4 bench/run.lua build/release mqtt|gt06|inproc`. Servers take turns and each number is
+-- the median of its runs, so that a busy moment of the machine touches both and decides nothing.
+package.path = "./spec/?.lua;./bench/?.lua;" .. package.path
+
+local build, part = arg[1] or "build/release", arg[2]
+
+local Host = require "support.host"
+Host.build, Host.binary = build, build .. "/tidegate"
+local servers = require "servers"
+local report = require "report"
+
+local RUNS = 3
+local wrong = 0
+
+-- name → arguments of mqtt_load. `fresh`: in a server that has done nothing else.
+local MQTT = {
+  { "1:1, QoS 0", { "--scenario", "pairs", "--messages", 200000 } },
+  { "1:1, QoS 1", { "--scenario", "pairs", "--qos", 1, "--messages", 100000 } },
+  { "1:1, QoS 2", { "--scenario", "pairs", "--qos", 2, "--messages", 50000 } },
+  { "1:1, QoS 0, 1 KiB", { "--scenario", "pairs", "--payload", 1024, "--messages", 100000 } },
+  { "1 to 500", { "--scenario", "fanout", "--clients", 500, "--messages", 600 } },
+  { "200 to 1, wildcard", { "--scenario", "fanin", "--clients", 200, "--messages", 150000,
+    "--window", 8 } },
+  { "20,000 wildcard filters", { "--scenario", "filters", "--filters", 20000, "--subs", 20,
+    "--messages", 80000 } },
+  { "10,000 retained to a new `#`", { "--scenario", "retained", "--messages", 10000,
+    "--clients", 10 } },
+  { "connect storm", { "--scenario", "connect", "--clients", 4000 } },
+  { "idle connections", { "--scenario", "idle", "--clients", 4000, "--seconds", 1 },
+    fresh = true },
+}
+
+local function check(name, who, r)
+  if r.lost + r.doubled + r.reordered + r.closed == 0 then return end
+  wrong = wrong + 1
+  print(("%s, %s: %d lost, %d doubled, %d reordered, %d connections closed"):format(
+    name, who, r.lost, r.doubled, r.reordered, r.closed))
+end
+
+local function measure(who, server, scenario, samples)
+  local args = { "--port", server.mqtt }
+  for _, a in ipairs(scenario[2]) do args[#args + 1] = a end
+  local r, instructions = servers.instructions(server.pid, function()
+    return servers.load(build, "mqtt_load", args, server)
+  end)
+  check(scenario[1], who, r)
+  r.instructions = instructions and instructions / math.max(r.received, 1)
+  report.add(samples, scenario[1], who, r)
+end
+
+local function run_mqtt(who, samples)
+  for _, fresh in ipairs { false, true } do
+    local server = servers[who]()
+    for _, scenario in ipairs(MQTT) do
+      if (scenario.fresh or false) == fresh then measure(who, server, scenario, samples) end
+    end
+    server.stop()
+  end
+end
+
+local function mqtt()
+  local samples = {}
+  for n = 1, RUNS do
+    local first, second = "tidegate", "mosquitto"
+    if n % 2 == 0 then first, second = second, first end
+    for _, who in ipairs { first, second } do
+      io.stderr:write(("  mqtt, run %d of %d: %s\n"):format(n, RUNS, who))
+      run_mqtt(who, samples)
+    end
+  end
+  report.against_mosquitto(MQTT, samples)
+end
+
+-- Trackers through the Lua adapter, their positions out to an MQTT subscriber.
+local function gt06()
+  local samples = {}
+  for n = 1, RUNS do
+    io.stderr:write(("  gt06, run %d of %d\n"):format(n, RUNS))
+    local server = servers.tidegate()
+    local r = servers.load(build, "gt06_load", { "--port", server.gt06, "--mqtt-port", server.mqtt,
+      "--trackers", 200, "--frames", 100000 }, server)
+    server.stop()
+    if r.answers ~= r.heartbeats or r.deliveries < r.frames then
+      wrong = wrong + 1
+      print(("gt06: %d of %d heartbeats answered, %d of %d positions delivered"):format(
+        r.answers, r.heartbeats, r.deliveries, r.frames))
+    end
+    report.add(samples, "gt06", "tidegate", r)
+  end
+  report.trackers(samples)
+end
+
+-- Programs that print {"name":…,"value":…,"unit":…,"target":…,"better":"more"|"less"} a line.
+local function inproc()
+  local results = {}
+  for n = 1, RUNS do
+    io.stderr:write(("  in process, run %d of %d\n"):format(n, RUNS))
+    for _, name in ipairs { "layout", "gt06_inproc", "guard", "idle" } do
+      local program = build .. "/bench/" .. name
+      local args = { "-c", servers.LOAD_CPU, program }
+      local code, out, err = Host.run("taskset", args, { ms = 60000 })
+      if code ~= 0 then error(("%s failed: %s%s"):format(program, out, err), 0) end
+      report.collect(results, out)
+    end
+  end
+  wrong = wrong + report.promises(results)
+end
+
+local parts = { inproc = inproc, mqtt = mqtt, gt06 = gt06 }
+
+local function main()
+  for _, name in ipairs { "inproc", "gt06", "mqtt" } do
+    if part == nil or part == name then parts[name]() end
+  end
+end
+
+local ok, err = xpcall(main, debug.traceback)
+Host.cleanup()
+if not ok then io.stderr:write(err, "\n") end
+os.exit(ok and wrong == 0)
