@@ -10,7 +10,7 @@
 
 tg_env tg;
 
-enum { FAKE_CONNS = 8, FAKE_LATER = 512, FAKE_OUT = 1 << 17 };
+enum { FAKE_CONNS = 8, FAKE_LATER = 512, FAKE_OUT = 1 << 14 };
 
 typedef struct fake_conn {
     bool open, closed, paused, ready;
