@@ -95,7 +95,7 @@ static void rest_for_fds(tg_acceptor *a, const char *why)
     a->backoff_ms = ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
     tg_metric_add(a->worker->all->metrics.fd_pauses, 1);
     tg_listener_count(listener_of(a), "paused_descriptors");
-    if (!a->short_of_fds) {
+    if (!a->short_of_fds && tg_log_on(TG_MOD_NET, TG_LOG_ERROR)) {
         const tg_field fields[] = {TG_F("listener", listener_of(a)->name),
                                    TG_F("reason", why)};
         tg_log_write(TG_MOD_NET, TG_LOG_ERROR, fields, 2,
@@ -105,12 +105,11 @@ static void rest_for_fds(tg_acceptor *a, const char *why)
     rest(a, a->backoff_ms);
 }
 
-static void refuse(tg_acceptor *a, int fd, const tg_addr *peer, const char *event)
+static void log_refusal(tg_acceptor *a, const tg_addr *peer, const char *event)
 {
     uint32_t held;
-    close(fd);
-    tg_listener_count(listener_of(a), event);
-    if (!tg_log_gate_pass(&a->gate, tg_worker_now(a->worker), LOGS_A_MINUTE, &held))
+    if (!tg_log_on(TG_MOD_NET, TG_LOG_WARN) ||
+        !tg_log_gate_pass(&a->gate, tg_worker_now(a->worker), LOGS_A_MINUTE, &held))
         return;
     char text[INET6_ADDRSTRLEN + 10];
     tg_addr_text(peer, text, sizeof(text));
@@ -119,9 +118,18 @@ static void refuse(tg_acceptor *a, int fd, const tg_addr *peer, const char *even
     tg_log_write(TG_MOD_NET, TG_LOG_WARN, fields, held > 0 ? 4 : 3, "connection refused");
 }
 
+static void refuse(tg_acceptor *a, int fd, const tg_addr *peer, const char *event)
+{
+    tg_listener_count(listener_of(a), event);
+    log_refusal(a, peer, event);
+    close(fd); // last: who sees it may look at the counter
+}
+
 bool tg_listener_may_log(tg_net_conn *c, uint32_t *held)
 {
     *held = 0;
+    if (!tg_log_on(TG_MOD_TLS, TG_LOG_WARN))
+        return false;
     if (c->origin->listener == NULL)
         return true;
     tg_acceptor *a = TG_OWNER(c->origin, tg_acceptor, origin);

@@ -473,6 +473,11 @@ bool tg_net_closing(const tg_net_conn *c)
     return check(c)->closing;
 }
 
+bool tg_net_throttled(const tg_net_conn *c)
+{
+    return check(c)->throttled;
+}
+
 void *tg_net_user(tg_net_conn *c)
 {
     return check(c)->user;

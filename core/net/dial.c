@@ -75,7 +75,7 @@ static void log_trouble(tg_net_conn *c)
     tg_dialing *d = c->dial;
     const tg_field fields[] = {TG_F("host", d->host), TG_F("port", d->port),
                                TG_F("reason", tg_error_text(d->error))};
-    if (!d->told)
+    if (!d->told && tg_log_on(TG_MOD_NET, TG_LOG_WARN))
         tg_log_write(TG_MOD_NET, TG_LOG_WARN, fields, 3, "cannot connect%s",
                      d->backoff_ms > 0 ? "; trying again" : "");
     d->told = true;
