@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugin/kv.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../../support/check.h"
+
+static char got[64];
+
+static void take(void *ctx, tg_slice value)
+{
+    (void)ctx;
+    snprintf(got, sizeof(got), "%.*s", (int)value.len, value.at);
+}
+
+static const char *value_of(tg_kv *kv, const char *key, uint64_t now)
+{
+    return tg_kv_get(kv, tg_str(key), now, take, NULL) == 0 ? got : NULL;
+}
+
+static void a_key_is_set_read_replaced_and_deleted(void **state)
+{
+    (void)state;
+    tg_kv *kv = tg_kv_new(0);
+    assert_int_equal(tg_kv_get(kv, tg_str("a"), 1, take, NULL), TG_E_NOTFOUND);
+    assert_int_equal(tg_kv_set(kv, tg_str("a"), tg_str("one"), 0, 1, false), 0);
+    assert_string_equal(value_of(kv, "a", 1), "one");
+    assert_int_equal(tg_kv_set(kv, tg_str("a"), tg_str("two"), 0, 1, false), 0);
+    assert_string_equal(value_of(kv, "a", 1), "two");
+    assert_int_equal(tg_kv_set(kv, tg_str("a"), tg_str("x"), 0, 1, true), TG_E_EXISTS);
+    assert_int_equal(tg_kv_del(kv, tg_str("a"), 1), 0);
+    assert_int_equal(tg_kv_del(kv, tg_str("a"), 1), TG_E_NOTFOUND);
+    assert_int_equal(tg_kv_set(kv, tg_str("a"), tg_str("x"), 0, 1, true), 0);
+    assert_int_equal(tg_kv_set(kv, tg_str(""), tg_str("x"), 0, 1, false), TG_E_INVAL);
+    tg_kv_free(kv);
+}
+
+static void a_key_ends_when_its_time_is_over(void **state)
+{
+    (void)state;
+    tg_kv *kv = tg_kv_new(0);
+    tg_kv_set(kv, tg_str("a"), tg_str("x"), 50, 1000, false);
+    assert_non_null(value_of(kv, "a", 1049));
+    assert_null(value_of(kv, "a", 1050));
+    assert_int_equal(tg_kv_bytes(kv), 0);
+    tg_kv_set(kv, tg_str("a"), tg_str("x"), 50, 2000, true);
+    assert_int_equal(tg_kv_set(kv, tg_str("a"), tg_str("y"), 0, 2051, true), 0);
+    tg_kv_free(kv);
+}
+
+static void a_number_counts_and_keeps_its_expiry(void **state)
+{
+    (void)state;
+    tg_kv *kv = tg_kv_new(0);
+    int64_t n = 0;
+    assert_int_equal(tg_kv_incr(kv, tg_str("n"), 5, 100, 1000, &n), 0);
+    assert_int_equal(n, 5);
+    assert_int_equal(tg_kv_incr(kv, tg_str("n"), -7, 0, 1050, &n), 0);
+    assert_int_equal(n, -2);
+    assert_null(value_of(kv, "n", 1100));
+    tg_kv_set(kv, tg_str("n"), tg_str("9223372036854775807"), 0, 1, false);
+    assert_int_equal(tg_kv_incr(kv, tg_str("n"), 1, 0, 1, &n), TG_E_INVAL);
+    tg_kv_set(kv, tg_str("n"), tg_str("12x"), 0, 1, false);
+    assert_int_equal(tg_kv_incr(kv, tg_str("n"), 1, 0, 1, &n), TG_E_INVAL);
+    assert_string_equal(value_of(kv, "n", 1), "12x");
+    tg_kv_free(kv);
+}
+
+static void a_limit_holds_and_room_that_expired_is_used_again(void **state)
+{
+    (void)state;
+    tg_kv *kv = tg_kv_new(16 * 1024);
+    char key[16];
+    int n = 0;
+    for (; n < 1000; n++) {
+        snprintf(key, sizeof(key), "k%d", n);
+        if (tg_kv_set(kv, tg_str(key), tg_str("0123456789"), 100, 1000, false) != 0)
+            break;
+    }
+    assert_in_range(n, 100, 300);
+    assert_true(tg_kv_bytes(kv) <= 16 * 1024);
+    assert_int_equal(tg_kv_set(kv, tg_str("k0"), tg_str("0"), 100, 1000, false), 0);
+    int again = 0;
+    for (int i = 0; i < 1000 && again < n; i++) {
+        snprintf(key, sizeof(key), "m%d", i);
+        again += tg_kv_set(kv, tg_str(key), tg_str("0123456789"), 0, 1200, false) == 0;
+    }
+    assert_in_range(again, n - 8, n + 8);
+    tg_kv_free(kv);
+}
+
+#define ROUNDS 20000
+
+static void *count_up(void *arg)
+{
+    for (int i = 0; i < ROUNDS; i++)
+        tg_kv_incr(arg, tg_str(i % 2 ? "odd" : "even"), 1, 0, 1, NULL);
+    return NULL;
+}
+
+static void threads_lose_no_count(void **state)
+{
+    (void)state;
+    tg_kv *kv = tg_kv_new(0);
+    pthread_t at[3];
+    for (int i = 0; i < 3; i++)
+        pthread_create(&at[i], NULL, count_up, kv);
+    for (int i = 0; i < 3; i++)
+        pthread_join(at[i], NULL);
+    assert_string_equal(value_of(kv, "odd", 1), "30000");
+    assert_string_equal(value_of(kv, "even", 1), "30000");
+    tg_kv_free(kv);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_key_is_set_read_replaced_and_deleted),
+        cmocka_unit_test(a_key_ends_when_its_time_is_over),
+        cmocka_unit_test(a_number_counts_and_keeps_its_expiry),
+        cmocka_unit_test(a_limit_holds_and_room_that_expired_is_used_again),
+        cmocka_unit_test(threads_lose_no_count),
+    };
+    return RUN(tests);
+}
