@@ -151,7 +151,8 @@ void mqtt_adapter_free(mqtt_adapter *a)
 {
     assert(a->magic == MQTT_ADAPTER_MAGIC);
     for (uint32_t i = 0; a->workers != NULL && i < a->nworkers; i++) {
-        mqtt_acks_free(a->workers[i].spare);
+        mqtt_slabs_free(a->workers[i].slabs);
+        mqtt_requests_free(a->workers[i].requests);
         drop(a->workers[i].configs);
     }
     free(a->workers);

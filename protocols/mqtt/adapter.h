@@ -44,7 +44,9 @@ typedef struct mqtt_memo {
 
 typedef struct mqtt_worker {
     _Alignas(64) struct mqtt_adapter *adapter;
-    struct mqtt_ack *spare; ///< acknowledgements for use
+    struct mqtt_slab *slabs; ///< acknowledgements, all of them
+    struct mqtt_ack *spare; ///< those for use
+    struct mqtt_request *requests; ///< SUBSCRIBEs and UNSUBSCRIBEs under way
     struct mqtt_configs *configs; ///< of listeners with options of their own
     mqtt_memo memo[4]; ///< by MQTT 5 and identifier
 } mqtt_worker;
@@ -76,7 +78,8 @@ const mqtt_config *mqtt_config_for(mqtt_worker *w, const tg_value *options, char
 
 void mqtt_count(const mqtt_worker *w, mqtt_counter what);
 
-void mqtt_acks_free(struct mqtt_ack *list); ///< publish.c
+void mqtt_slabs_free(struct mqtt_slab *list); ///< publish.c
+void mqtt_requests_free(struct mqtt_request *list); ///< subscribe.c
 
 /// Memory by the host's rules. @return NULL when there is none; cleared.
 void *mqtt_alloc(size_t size);

@@ -7,23 +7,65 @@
 
 typedef struct mqtt_ack {
     struct mqtt_ack *next;
-    mqtt_conn *m; ///< NULL: the connection went
+    mqtt_conn *m; // NULL: the connection went
+    mqtt_worker *worker;
     uint16_t packet_id;
-    uint8_t type; ///< MQTT_PUBACK or MQTT_PUBREC
+    uint8_t type; // MQTT_PUBACK or MQTT_PUBREC
     uint8_t reason;
     bool done;
 } mqtt_ack;
 
+// They come in slabs that stay with the worker: no allocation for each message, and what a
+// store never answered is freed with the rest.
+#define SLAB 50
+typedef struct mqtt_slab {
+    struct mqtt_slab *next;
+    mqtt_ack acks[SLAB];
+} mqtt_slab;
+
+static void ack_free(mqtt_ack *ack)
+{
+    ack->next = ack->worker->spare;
+    ack->worker->spare = ack;
+}
+
+static mqtt_ack *spare(mqtt_worker *w)
+{
+    mqtt_ack *ack = w->spare;
+    if (ack != NULL) {
+        w->spare = ack->next;
+        return ack;
+    }
+    mqtt_slab *slab = (mqtt_slab *)mqtt_alloc(sizeof(*slab));
+    if (slab == NULL)
+        return NULL;
+    slab->next = w->slabs;
+    w->slabs = slab;
+    for (size_t i = 1; i < SLAB; i++) {
+        slab->acks[i].worker = w;
+        ack_free(&slab->acks[i]);
+    }
+    return &slab->acks[0];
+}
+
+void mqtt_slabs_free(mqtt_slab *list)
+{
+    while (list != NULL) {
+        mqtt_slab *next = list->next;
+        mqtt_free(list);
+        list = next;
+    }
+}
+
 static mqtt_ack *ack_new(mqtt_conn *m, const mqtt_packet *p)
 {
-    mqtt_worker *w = m->worker;
-    mqtt_ack *ack = w->spare;
-    if (ack != NULL)
-        w->spare = ack->next;
-    else if ((ack = (mqtt_ack *)mqtt_alloc(sizeof(*ack))) == NULL)
+    mqtt_ack *ack = spare(m->worker);
+    if (ack == NULL)
         return NULL;
-    *ack = (mqtt_ack){
-        .m = m, .packet_id = p->packet_id, .type = p->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC};
+    *ack = (mqtt_ack){.m = m,
+                      .worker = m->worker,
+                      .packet_id = p->packet_id,
+                      .type = p->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC};
     if (m->acks == NULL)
         m->acks = ack;
     else
@@ -33,21 +75,6 @@ static mqtt_ack *ack_new(mqtt_conn *m, const mqtt_packet *p)
     return ack;
 }
 
-static void ack_free(mqtt_worker *w, mqtt_ack *ack)
-{
-    ack->next = w->spare;
-    w->spare = ack;
-}
-
-void mqtt_acks_free(mqtt_ack *list)
-{
-    while (list != NULL) {
-        mqtt_ack *next = list->next;
-        mqtt_free(list);
-        list = next;
-    }
-}
-
 void mqtt_acks_drop(mqtt_conn *m)
 {
     while (m->acks != NULL) {
@@ -55,7 +82,7 @@ void mqtt_acks_drop(mqtt_conn *m)
         m->acks = ack->next;
         ack->m = NULL;
         if (ack->done)
-            ack_free(m->worker, ack);
+            ack_free(ack);
     }
     m->waiting = 0;
 }
@@ -83,7 +110,7 @@ static void flush(mqtt_conn *m)
         m->waiting--;
         if (m->state == MQTT_CONNECTED)
             send_answer(m, ack);
-        ack_free(m->worker, ack);
+        ack_free(ack);
     }
     mqtt_set_crowded(m);
 }
@@ -120,7 +147,7 @@ static void on_published(void *ctx, int code, uint32_t receivers)
     mqtt_ack *ack = (mqtt_ack *)ctx;
     mqtt_conn *m = ack->m;
     if (m == NULL) {
-        mqtt_free(ack);
+        ack_free(ack);
         return;
     }
     answer(ack, reason_of(code, receivers));

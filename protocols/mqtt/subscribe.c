@@ -5,11 +5,12 @@
 #include "conn.h"
 
 typedef struct slot {
-    struct request *request;
+    struct mqtt_request *request;
     uint8_t code;
 } slot;
 
-typedef struct request {
+typedef struct mqtt_request {
+    struct mqtt_request *next, **at; // in the worker's list: a store may never answer
     uint32_t magic;
     uint16_t packet_id;
     uint8_t type; // of the answer
@@ -17,22 +18,22 @@ typedef struct request {
     uint32_t count;
     uint32_t left; // filters without an answer
     slot slots[];
-} request;
+} mqtt_request;
 
 #define REQUEST_MAGIC 0x4d515251u
 
-static bool is_list(const request *r)
+static bool is_list(const mqtt_request *r)
 {
     return r->type == MQTT_SUBACK && r->count > 1;
 }
 
-static mqtt_conn *find(const request *r)
+static mqtt_conn *find(const mqtt_request *r)
 {
     mqtt_conn *m = (mqtt_conn *)tg.conn->state(r->conn);
     return m != NULL && m->magic == MQTT_CONN_MAGIC ? m : NULL;
 }
 
-static void send_codes(mqtt_conn *m, const request *r)
+static void send_codes(mqtt_conn *m, const mqtt_request *r)
 {
     uint8_t near[64];
     size_t size = mqtt_codes_size(m->version, r->type, r->count);
@@ -52,7 +53,7 @@ static void send_codes(mqtt_conn *m, const request *r)
 }
 
 // Retained messages that were held back may come now.
-static void release(mqtt_conn *m, const request *r)
+static void release(mqtt_conn *m, const mqtt_request *r)
 {
     m->requests--;
     if (is_list(r))
@@ -64,7 +65,34 @@ static void release(mqtt_conn *m, const request *r)
     }
 }
 
-static void answered(request *r)
+static void enlist(mqtt_worker *w, mqtt_request *r)
+{
+    r->next = w->requests;
+    r->at = &w->requests;
+    if (r->next != NULL)
+        r->next->at = &r->next;
+    w->requests = r;
+}
+
+static void request_free(mqtt_request *r)
+{
+    *r->at = r->next;
+    if (r->next != NULL)
+        r->next->at = r->at;
+    r->magic = 0;
+    mqtt_free(r);
+}
+
+void mqtt_requests_free(mqtt_request *list)
+{
+    while (list != NULL) {
+        mqtt_request *next = list->next;
+        mqtt_free(list);
+        list = next;
+    }
+}
+
+static void answered(mqtt_request *r)
 {
     if (--r->left > 0)
         return;
@@ -74,8 +102,7 @@ static void answered(request *r)
         release(m, r);
         mqtt_set_crowded(m);
     }
-    r->magic = 0;
-    mqtt_free(r);
+    request_free(r);
     if (m != NULL)
         mqtt_read_on(m);
 }
@@ -113,7 +140,7 @@ static void on_done(void *ctx, int error, const tg_value *value)
 }
 
 // The counts go up before the first filter: answers may come while the list is walked.
-static request *request_new(mqtt_conn *m, const mqtt_packet *p, uint8_t type)
+static mqtt_request *request_new(mqtt_conn *m, const mqtt_packet *p, uint8_t type)
 {
     uint8_t options;
     uint32_t n = 0;
@@ -121,7 +148,7 @@ static request *request_new(mqtt_conn *m, const mqtt_packet *p, uint8_t type)
     mqtt_in in = mqtt_in_of(p->list);
     while (mqtt_filter_next(&in, &filter, type == MQTT_SUBACK ? &options : NULL))
         n++;
-    request *r = (request *)mqtt_alloc(sizeof(*r) + n * sizeof(r->slots[0]));
+    mqtt_request *r = (mqtt_request *)mqtt_alloc(sizeof(*r) + n * sizeof(r->slots[0]));
     if (r == NULL) {
         mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_NOMEM, "no memory for a request");
         return NULL;
@@ -131,6 +158,7 @@ static request *request_new(mqtt_conn *m, const mqtt_packet *p, uint8_t type)
     r->type = type;
     r->conn = m->conn;
     r->count = r->left = n;
+    enlist(m->worker, r);
     m->requests++;
     if (is_list(r))
         m->lists++;
@@ -206,7 +234,7 @@ static void subscribe_one(mqtt_conn *m, const mqtt_packet *p, tg_slice filter,
 
 void mqtt_on_subscribe(mqtt_conn *m, const mqtt_packet *p)
 {
-    request *r = request_new(m, p, MQTT_SUBACK);
+    mqtt_request *r = request_new(m, p, MQTT_SUBACK);
     if (r == NULL)
         return;
     mqtt_in in = mqtt_in_of(p->list);
@@ -222,7 +250,7 @@ void mqtt_on_subscribe(mqtt_conn *m, const mqtt_packet *p)
 
 void mqtt_on_unsubscribe(mqtt_conn *m, const mqtt_packet *p)
 {
-    request *r = request_new(m, p, MQTT_UNSUBACK);
+    mqtt_request *r = request_new(m, p, MQTT_UNSUBACK);
     if (r == NULL)
         return;
     mqtt_in in = mqtt_in_of(p->list);
