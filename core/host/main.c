@@ -59,7 +59,7 @@ const tg_command tg_commands[] = {
     {"log", "[LEVEL [MODULE]]", "show or set log levels", QUERY, 0, 2, tg_cmd_log},
     {"new adapter", "NAME [DIR]", "start an adapter in Lua, with its vectors", NONE, 1, 2,
      tg_cmd_new_adapter},
-    {"test", "PLUGIN_DIR", "run a plugin's vectors", QUERY, 1, 1, tg_cmd_test},
+    {"test", "PLUGIN_DIR", "run a plugin's vectors", RUN, 1, 1, tg_cmd_test},
     {"version", "", "this program's version", QUERY, 0, 0, tg_cmd_version},
     {"help", "[COMMAND]", "this list, or one command's options", NONE, 0, 2, tg_cmd_help},
     {0},

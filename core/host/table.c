@@ -41,15 +41,23 @@ static void put_bytes(tg_buf *b, int64_t n)
     tg_buf_printf(b, i == 0 ? "%.0f %s" : "%.1f %s", v, units[i]);
 }
 
+/// @return how many bytes at `at` are a control character: C0, DEL, or C1 as UTF-8 has it.
+static size_t control(const char *at, size_t left)
+{
+    unsigned char c = (unsigned char)*at;
+    if (c < 0x20 || c == 0x7f)
+        return 1;
+    return c == 0xc2 && left > 1 && (unsigned char)at[1] < 0xa0 ? 2 : 0;
+}
+
 static void put_text(tg_buf *b, tg_slice text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.at[i];
-        bool c1 = c == 0xc2 && i + 1 < text.len && (unsigned char)text.at[i + 1] < 0xa0;
-        if (c < 0x20 || c == 0x7f || c1)
-            tg_buf_printf(b, "\\x%02x", c);
-        else
-            tg_buf_putc(b, (char)c);
+    for (size_t i = 0; i < text.len;) {
+        size_t n = control(text.at + i, text.len - i);
+        if (n == 0)
+            tg_buf_putc(b, text.at[i++]);
+        for (; n > 0; n--)
+            tg_buf_printf(b, "\\x%02x", (unsigned char)text.at[i++]);
     }
 }
 
