@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // On the publish path of every decoded message: strings are scanned eight bytes at a time for
-// what needs an escape, and most numbers of devices are integers or short decimals, which are
-// written without asking printf. Only what is left tries 15, 16 and 17 digits.
+// what needs an escape, and numbers are turned into their shortest digits by integer arithmetic.
+// Only the very large and the very small are left to printf, which needs 20 times as long.
 #include "base/json.h"
 
 #include <float.h>
@@ -12,6 +12,8 @@
 #include "base/utf8.h"
 
 #define ONES UINT64_C(0x0101010101010101)
+#define MAX_EXACT 9007199254740992.0 // 2^53: integers up to it are exact
+#define HIDDEN_BIT (UINT64_C(1) << 52)
 #define HIGHS UINT64_C(0x8080808080808080)
 
 // A byte of `w` is below 0x20, above 0x7e, '"' or '\\': some byte's high bit is set then (and
@@ -129,22 +131,57 @@ void tg_json_fixed(tg_buf *b, int64_t n, unsigned digits)
     tg_buf_put(b, at, (size_t)(end - at));
 }
 
-// Up to 9 decimals, and few enough digits that n × 10^decimals is an exact integer and its
-// quotient is rounded once: then those are the shortest digits that read back as `n`.
-static bool put_short(tg_buf *b, double n)
+__extension__ typedef unsigned __int128 u128;
+
+// How many decimals show 17 digits of `a`: no double needs more to read back the same.
+static unsigned decimals_of(double a)
 {
-    static const double tens[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
-    for (unsigned digits = 0; digits < sizeof(tens) / sizeof(*tens); digits++) {
-        double scaled = n * tens[digits];
-        if (fabs(scaled) >= 1e15)
-            return false;
-        int64_t whole = (int64_t)(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
-        if ((double)whole / tens[digits] == n) {
-            tg_json_fixed(b, whole, digits);
-            return true;
-        }
+    static const double tens[] = {1e-4, 1e-3, 1e-2, 1e-1, 1e0,  1e1, 1e2,
+                                  1e3,  1e4,  1e5,  1e6,  1e7,  1e8, 1e9,
+                                  1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    unsigned i = a < 1 ? 0 : 4;
+    while (i < sizeof(tens) / sizeof(*tens) && a >= tens[i])
+        i++;
+    return 21 - i;
+}
+
+static u128 power_of_ten(unsigned n)
+{
+    static const uint64_t tens[] = {
+        UINT64_C(1),         UINT64_C(10),         UINT64_C(100),        UINT64_C(1000),
+        UINT64_C(10000),     UINT64_C(100000),     UINT64_C(1000000),    UINT64_C(10000000),
+        UINT64_C(100000000), UINT64_C(1000000000), UINT64_C(10000000000)};
+    return n <= 10   ? tens[n]
+           : n <= 20 ? (u128)tens[10] * tens[n - 10]
+                     : (u128)tens[10] * tens[10] * 10;
+}
+
+// Every decimal between the middles to both neighbours reads back as `n`. The bounds are exact
+// in 128 bits, in quarters of n's last bit; digits are taken off as long as a decimal is left
+// between them.
+static bool put_shortest(tg_buf *b, double n)
+{
+    double a = fabs(n);
+    if (a < 1e-5 || a >= MAX_EXACT)
+        return false;
+    uint64_t bits;
+    memcpy(&bits, &a, sizeof(bits));
+    uint64_t m = (bits & (HIDDEN_BIT - 1)) | HIDDEN_BIT;
+    unsigned shift = 1077 - (unsigned)(bits >> 52), digits = decimals_of(a);
+    u128 ten = power_of_ten(digits),
+         odd = m & 1; // an even mantissa wins on the very middle
+    u128 low = (4 * m - (m == HIDDEN_BIT ? 1 : 2)) * ten + odd,
+         high = (4 * m + 2) * ten - odd;
+    uint64_t from = (uint64_t)((low + (((u128)1 << shift) - 1)) >> shift);
+    uint64_t to = (uint64_t)(high >> shift), unit = 1;
+    for (; digits > 0 && (from + 9) / 10 <= to / 10; digits--, unit *= 10) {
+        from = (from + 9) / 10;
+        to /= 10;
     }
-    return false;
+    uint64_t best = ((uint64_t)((4 * m * ten) >> shift) + unit / 2) / unit;
+    best = best < from ? from : best > to ? to : best;
+    tg_json_fixed(b, n < 0 ? -(int64_t)best : (int64_t)best, digits);
+    return true;
 }
 
 // "1.5e-09" to "1.5e-9", "1e+17" to "1e17".
@@ -180,9 +217,9 @@ void tg_json_num(tg_buf *b, double n)
         tg_buf_put(b, "null", 4);
     else if (n == 0 && signbit(n))
         tg_buf_put(b, "-0.0", 4);
-    else if (fabs(n) <= 9007199254740992.0 && (double)(int64_t)n == n)
+    else if (fabs(n) <= MAX_EXACT && (double)(int64_t)n == n)
         tg_json_int(b, (int64_t)n);
-    else if (!put_short(b, n))
+    else if (!put_shortest(b, n))
         put_digits(b, n);
 }
 

@@ -3,6 +3,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../../support/check.h"
@@ -75,7 +76,8 @@ static void numbers_are_as_short_as_they_can_be(void **state)
         {0.30000000000000004, "0.30000000000000004"},
         {23.1234567, "23.1234567"},
         {-113.98765432, "-113.98765432"},
-        {1e-7, "0.0000001"},
+        {1e-7, "1e-7"},
+        {0.00012, "0.00012"},
         {1.5e-9, "1.5e-9"},
         {9007199254740992.0, "9007199254740992"},
         {1e17, "1e17"},
@@ -101,6 +103,49 @@ static void every_number_reads_back_the_same(void **state)
             n = (double)(int64_t)(bits >> 20) / pow(10, (double)(bits % 12));
         if (isfinite(n))
             assert_true(strtod(num(n), NULL) == n);
+    }
+}
+
+// How many digits printf needs until the number reads back the same.
+static int digits_needed(double n)
+{
+    char form[64];
+    for (int digits = 1; digits < 17; digits++) {
+        snprintf(form, sizeof(form), "%.*g", digits, n);
+        if (strtod(form, NULL) == n)
+            return digits;
+    }
+    return 17;
+}
+
+// Digits from the first that is no zero to the last that is none.
+static int digits_of(const char *number)
+{
+    int count = 0, zeros = 0;
+    for (; *number != '\0' && *number != 'e'; number++) {
+        if (*number == '0')
+            zeros += count > 0;
+        if (*number < '1' || *number > '9')
+            continue;
+        count += zeros + 1;
+        zeros = 0;
+    }
+    return count;
+}
+
+static void no_shorter_number_reads_back_the_same(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 60000; i++) {
+        uint64_t r = tg_random();
+        double n = (double)(int64_t)(r >> (11 + i % 40)) / 1800000;
+        if (i % 3 == 0)
+            n = ldexp((double)(1 + r % 7),
+                      -(int)(r >> 32) % 16); // few bits, narrow lower side
+        if (i % 3 == 1)
+            n = (double)(r % 1000000) * 0.1;
+        assert_true(strtod(num(n), NULL) == n);
+        assert_int_equal(digits_of(num(n)), digits_needed(n));
     }
 }
 
@@ -190,6 +235,7 @@ int main(void)
         cmocka_unit_test(integers_of_every_size),
         cmocka_unit_test(numbers_are_as_short_as_they_can_be),
         cmocka_unit_test(every_number_reads_back_the_same),
+        cmocka_unit_test(no_shorter_number_reads_back_the_same),
         cmocka_unit_test(fixed_point_is_exact),
         cmocka_unit_test(strings_are_escaped_where_json_asks_for_it),
         cmocka_unit_test(bad_utf8_becomes_one_replacement_per_byte),
