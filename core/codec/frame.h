@@ -16,21 +16,21 @@ uint32_t tg_framer_max(const tg_framer *f); ///< largest whole frame, bytes
 
 /// What a step over the stream found.
 typedef enum tg_step {
-    TG_STEP_MORE,     ///< all of `used` is done with; more bytes are needed
-    TG_STEP_FRAME,    ///< `frame` is one
-    TG_STEP_JUNK,     ///< `used` bytes belong to no frame
+    TG_STEP_MORE, ///< all of `used` is done with; more bytes are needed
+    TG_STEP_FRAME, ///< `frame` is one
+    TG_STEP_JUNK, ///< `used` bytes belong to no frame
     TG_STEP_CHECKSUM, ///< a whole frame with a wrong checksum: skipped
-    TG_STEP_TOOBIG,   ///< a size outside min..max: searching on behind its first byte
-    TG_STEP_TRAILER,  ///< the trailer is not where the size said: as TOOBIG
-    TG_STEP_ESCAPE,   ///< a wrong escape sequence: skipped to the next flag
+    TG_STEP_TOOBIG, ///< a size outside min..max: searching on behind its first byte
+    TG_STEP_TRAILER, ///< the trailer is not where the size said: as TOOBIG
+    TG_STEP_ESCAPE, ///< a wrong escape sequence: skipped to the next flag
 } tg_step;
 
 /// What `frame` is: LENGTH and FIXED frames whole, from magic to trailer; ESCAPED ones without
 /// their flags, DELIMITER and LINE ones without their end.
 typedef struct tg_framed {
-    size_t used;    ///< bytes to take off the stream, also with MORE
+    size_t used; ///< bytes to take off the stream, also with MORE
     tg_slice frame; ///< FRAME: unescaped; in the stream or in `scratch`
-    uint32_t form;  ///< FRAME: which declaration
+    uint32_t form; ///< FRAME: which declaration
     uint32_t found, computed; ///< CHECKSUM
 } tg_framed;
 
