@@ -6,7 +6,7 @@
 
 #include "base/json.h"
 #include "host/client.h"
-#include "host/offline.h"
+#include "host/solo.h"
 #include "host/table.h"
 
 #define RAW_SHOWN 24 ///< hex digits; a longer field is cut
@@ -108,7 +108,7 @@ static int decode_here(const tg_cli *cli, tg_slice hex)
     tg_arena arena = {0};
     tg_value json;
     tg_error e = {0};
-    int rc = tg_offline_decode(cli->config, cli->args[0], hex, &arena, &json, &text, &e);
+    int rc = tg_solo_decode(cli->config, cli->args[0], hex, &arena, &json, &text, &e);
     int code =
         rc == 0 ? show(cli, &json, tg_buf_slice(&text)) : tg_cli_fail("%s", e.message);
     tg_arena_free(&arena);

@@ -22,7 +22,7 @@
 #include "base/list.h"
 #include "codec/json_read.h"
 #include "host/cli.h"
-#include "host/offline.h"
+#include "host/solo.h"
 
 #define PATIENCE_MS 5000
 #define VECTORS_MAX ((size_t)64 << 20)
@@ -36,7 +36,7 @@ typedef struct letter {
 
 typedef struct trial {
     const tg_cli *cli;
-    tg_offline offline;
+    tg_solo solo;
     uint16_t port;
     int fd; ///< the device's end; -1 none
     tg_buf got; ///< bytes from the adapter
@@ -111,7 +111,7 @@ static void open_session(void *ctx)
     trial *t = ctx;
     tg_session_spec spec = {
         .size = sizeof(spec), .clean_start = 1, .client_id = TG_LIT("vectors")};
-    t->shard = tg_hub_shard(tg_runtime_hub(t->offline.rt), 0);
+    t->shard = tg_hub_shard(tg_runtime_hub(t->solo.rt), 0);
     int rc = tg_session_open(t->shard, &LINK, t, &spec, on_opened, t);
     if (rc != 0)
         set_opened(t, rc);
@@ -127,7 +127,7 @@ static int subscribe(trial *t, tg_error *e)
 {
     struct timespec until;
     deadline(&until);
-    tg_workers *ws = tg_runtime_workers(t->offline.rt);
+    tg_workers *ws = tg_runtime_workers(t->solo.rt);
     int rc = tg_worker_run(tg_workers_at(ws, 0), open_session, t);
     pthread_mutex_lock(&t->lock);
     while (rc == 0 && t->opened == 0)
@@ -171,7 +171,7 @@ static int listen_for_device(trial *t, tg_error *e)
     char address[80];
     tg_pair spec[] = {
         {TG_LIT("name"), tg_value_of_str("vectors")},
-        {TG_LIT("adapter"), tg_value_of_str(t->offline.id)},
+        {TG_LIT("adapter"), tg_value_of_str(t->solo.id)},
         {TG_LIT("bind"), tg_value_of_str("127.0.0.1:0")},
         {TG_LIT("anonymous"), tg_value_of_bool(true)},
     };
@@ -179,7 +179,7 @@ static int listen_for_device(trial *t, tg_error *e)
     v.map.pairs = spec;
     v.map.count = sizeof(spec) / sizeof(spec[0]);
     int rc =
-        tg_listeners_open(t->offline.rt, &v, NULL, "listener", address, sizeof(address), e);
+        tg_listeners_open(t->solo.rt, &v, NULL, "listener", address, sizeof(address), e);
     if (rc == 0)
         t->port = (uint16_t)atoi(strrchr(address, ':') + 1);
     return rc;
@@ -422,7 +422,7 @@ static int run(trial *t, tg_slice vectors, tg_error *e)
     bool plain =
         strchr(t->cli->args[0], '/') == NULL; // a name without a slash is a plugin's
     snprintf(folder, sizeof(folder), "%s%s", plain ? "./" : "", t->cli->args[0]);
-    int rc = tg_offline_open(t->cli->config, folder, &t->offline, e);
+    int rc = tg_solo_open(t->cli->config, folder, &t->solo, e);
     if (rc != 0)
         return rc;
     rc = subscribe(t, e);
@@ -434,7 +434,7 @@ static int run(trial *t, tg_slice vectors, tg_error *e)
     }
     if (t->fd >= 0)
         close(t->fd);
-    tg_offline_close(&t->offline);
+    tg_solo_close(&t->solo);
     drop_letters(t); // the worker is gone: nothing comes any more
     return rc;
 }

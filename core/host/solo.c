@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The same loader, adapters and frames as in the running host, so that what works here works
 // there.
-#include "host/offline.h"
+#include "host/solo.h"
 
 #include <errno.h>
 #include <ftw.h>
@@ -24,7 +24,7 @@ static int remove_entry(const char *path, const struct stat *st, int kind, struc
     return remove(path);
 }
 
-static int make_state(tg_offline *o, tg_error *e)
+static int make_state(tg_solo *o, tg_error *e)
 {
     const char *tmp = getenv("TMPDIR");
     snprintf(o->state, sizeof(o->state), "%s/tidegate-XXXXXX",
@@ -35,7 +35,7 @@ static int make_state(tg_offline *o, tg_error *e)
     return tg_error_set(e, TG_E_IO, "no temporary folder: %s", strerror(errno));
 }
 
-static void set_plugin_path(tg_offline *o)
+static void set_plugin_path(tg_solo *o)
 {
     tg_slice path = o->config.plugin_path;
     if (path.len > 0)
@@ -44,7 +44,7 @@ static void set_plugin_path(tg_offline *o)
         tg_path_plugins(o->plugins);
 }
 
-static int start(tg_offline *o, tg_error *e)
+static int start(tg_solo *o, tg_error *e)
 {
     tg_runtime_config rc = {
         .workers = 1,
@@ -66,11 +66,11 @@ static int start(tg_offline *o, tg_error *e)
 
 static void take_id(void *ctx, const tg_version_info *i)
 {
-    tg_offline *o = ctx; // the last one is ours: plugins come in the order of loading
+    tg_solo *o = ctx; // the last one is ours: plugins come in the order of loading
     snprintf(o->id, sizeof(o->id), "%s", i->plugin);
 }
 
-static int load(tg_offline *o, const char *plugin, tg_error *e)
+static int load(tg_solo *o, const char *plugin, tg_error *e)
 {
     tg_config_plugin p, found = {.where = "options"};
     for (size_t i = 0; tg_config_plugin_at(&o->config, i, &p); i++)
@@ -82,10 +82,9 @@ static int load(tg_offline *o, const char *plugin, tg_error *e)
     return rc;
 }
 
-int tg_offline_open(const char *config_file, const char *plugin, tg_offline *out,
-                    tg_error *e)
+int tg_solo_open(const char *config_file, const char *plugin, tg_solo *out, tg_error *e)
 {
-    *out = (tg_offline){0};
+    *out = (tg_solo){0};
     tg_log_set_level(NULL, TG_LOG_ERROR);
     int rc = tg_config_read(config_file, &out->config, e);
     if (rc != 0)
@@ -97,11 +96,11 @@ int tg_offline_open(const char *config_file, const char *plugin, tg_offline *out
     if (rc == 0)
         rc = load(out, plugin, e);
     if (rc != 0)
-        tg_offline_close(out);
+        tg_solo_close(out);
     return rc;
 }
 
-void tg_offline_close(tg_offline *o)
+void tg_solo_close(tg_solo *o)
 {
     if (o->rt != NULL) {
         tg_runtime_stop(o->rt, 1000);
@@ -111,23 +110,23 @@ void tg_offline_close(tg_offline *o)
     if (o->state[0] != '\0')
         nftw(o->state, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     tg_config_free(&o->config);
-    *o = (tg_offline){0};
+    *o = (tg_solo){0};
 }
 
-int tg_offline_decode(const char *config_file, const char *plugin, tg_slice hex,
-                      tg_arena *arena, tg_value *json, tg_buf *text, tg_error *e)
+int tg_solo_decode(const char *config_file, const char *plugin, tg_slice hex,
+                   tg_arena *arena, tg_value *json, tg_buf *text, tg_error *e)
 {
-    tg_offline o;
+    tg_solo o;
     tg_buf frame = {0};
     int rc = 0;
     if (hex.len == 0 || !tg_take_hex(hex, &frame))
         rc = tg_error_set(e, TG_E_INVAL, "a frame is written in hex digits, two a byte");
     if (rc == 0)
-        rc = tg_offline_open(config_file, plugin, &o, e);
+        rc = tg_solo_open(config_file, plugin, &o, e);
     if (rc == 0) {
         rc = tg_decode_json(o.rt, o.id, tg_buf_slice(&frame), text, e);
         tg_buf_putc(text, '\n');
-        tg_offline_close(&o);
+        tg_solo_close(&o);
     }
     tg_buf_free(&frame);
     return rc == 0 ? tg_json_read(tg_buf_slice(text), arena, json, e) : rc;

@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 /// A plugin without a host: a runtime of our own, with one worker and a state folder that is
 /// gone afterwards.
-#ifndef TG_HOST_OFFLINE_H
-#define TG_HOST_OFFLINE_H
+#ifndef TG_HOST_SOLO_H
+#define TG_HOST_SOLO_H
 
 #include "host/config.h"
 #include "host/paths.h"
 
-typedef struct tg_offline {
+typedef struct tg_solo {
     tg_runtime *rt;
     tg_config config;
     char state[TG_PATH_LEN], plugins[TG_PATH_LEN];
     char id[64]; ///< of the plugin
-} tg_offline;
+} tg_solo;
 
 /// Starts a runtime and loads `plugin`, by name or by path, with the options that
 /// `config_file` has for it (NULL: the built-in config).
-int tg_offline_open(const char *config_file, const char *plugin, tg_offline *out,
-                    tg_error *e);
-void tg_offline_close(tg_offline *o);
+int tg_solo_open(const char *config_file, const char *plugin, tg_solo *out, tg_error *e);
+void tg_solo_close(tg_solo *o);
 
 /// Explains a frame as POST /decode does: `text` is its answer, `json` the same read.
-int tg_offline_decode(const char *config_file, const char *plugin, tg_slice hex,
-                      tg_arena *arena, tg_value *json, tg_buf *text, tg_error *e);
+int tg_solo_decode(const char *config_file, const char *plugin, tg_slice hex,
+                   tg_arena *arena, tg_value *json, tg_buf *text, tg_error *e);
 
 #endif
