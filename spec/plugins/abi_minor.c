@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// Needs a newer minor of the ABI.
+#include "tidegate.h"
+
+TG_API const tg_plugin tg_plugin_v1 = {.magic = TG_PLUGIN_MAGIC,
+                                       .size = sizeof(tg_plugin),
+                                       .abi_major = TG_ABI_MAJOR,
+                                       .abi_minor = TG_ABI_MINOR + 1,
+                                       .id = "abi-minor",
+                                       .version = "1.0.0"};

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+#define PROBE_VERSION "2.0.0"
+#include "probe.c"
