@@ -42,8 +42,8 @@ void mqtt_config_default(mqtt_config *c)
     memset(c, 0, sizeof(*c));
     c->max_packet = 1 << 20;
     c->max_connect = 128 << 10;
-    c->session_expiry_max = MQTT_EXPIRY_NEVER;
-    c->receive_max = 1024;
+    c->session_expiry_max = 7 * 86400;
+    c->receive_max = 256;
     c->alias_max = 16;
     c->alias_out = 16;
     c->client_id_max = 256;

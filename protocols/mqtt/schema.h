@@ -11,12 +11,12 @@
         "\"help\":\"largest packet a client may send\"}," \
     "\"max_connect_size\":{\"type\":\"size\",\"default\":\"128KiB\",\"min\":128,\"max\":268435460," \
         "\"help\":\"largest CONNECT; its sender is not known yet\"}," \
-    "\"session_expiry_max\":{\"type\":\"duration\",\"default\":0," \
-        "\"help\":\"longest life of a session without a connection; 0: no limit\"}," \
+    "\"session_expiry_max\":{\"type\":\"duration\",\"default\":\"7d\"," \
+        "\"help\":\"longest life of a session without a connection; 0: no limit but the host's\"}," \
     "\"keepalive_max\":{\"type\":\"duration\",\"default\":0,\"max\":65535000," \
         "\"help\":\"longest keep alive, imposed on MQTT 5 clients; 0: as they ask\"}," \
-    "\"receive_maximum\":{\"type\":\"integer\",\"default\":1024,\"min\":1,\"max\":65535," \
-        "\"help\":\"QoS 1 and 2 messages of one client that are not yet answered\"}," \
+    "\"receive_maximum\":{\"type\":\"integer\",\"default\":256,\"min\":1,\"max\":65535," \
+        "\"help\":\"QoS 1 and 2 messages of one client not yet answered; at most limits.rx_inflight\"}," \
     "\"topic_alias_maximum\":{\"type\":\"integer\",\"default\":16,\"min\":0,\"max\":1024," \
         "\"help\":\"topic aliases that a client may set\"}," \
     "\"topic_alias_out\":{\"type\":\"integer\",\"default\":16,\"min\":0,\"max\":1024," \

@@ -16,13 +16,13 @@ static void a_client_of_each_version_comes_in(void **state)
     feed(c, "10 * <MQTT> 04 00 0000 <id4>");
     sent(c, "20 02 01 00");
     assert_false(fake.opened.clean_start);
-    assert_int_equal(fake.opened.expiry_s, TG_EXPIRY_NEVER);
+    assert_int_equal(fake.opened.expiry_s, 7 * 86400);
     assert_int_equal(fake.opened.receive_max, 0);
     assert_int_equal(conn_of(c)->idle_ms, 0);
 
     c = fake_connect(NULL);
     feed(c, "10 * <MQTT> 05 02 0001 [21 0007 11 0000000a] <id5>");
-    sent(c, "20 * 01 00 [21 0400 27 00100000 22 0010]");
+    sent(c, "20 * 01 00 [21 0100 27 00100000 22 0010]");
     assert_true(fake.opened.clean_start);
     assert_int_equal(fake.opened.expiry_s, 10);
     assert_int_equal(fake.opened.receive_max, 7);
@@ -279,10 +279,10 @@ static void response_information_for_who_asks(void **state)
     assert_int_equal(mqtt_adapter_reconfigure(fake.adapter, &config), 0);
     tg_conn c = fake_connect(NULL);
     feed(c, "10 * <MQTT> 05 02 0000 [19 01] <id>");
-    sent(c, "20 * 00 00 [21 0400 27 00100000 22 0010 1a <reply/>]");
+    sent(c, "20 * 00 00 [21 0100 27 00100000 22 0010 1a <reply/>]");
     c = fake_connect(NULL);
     feed(c, CONNECT_5);
-    sent(c, "20 * 00 00 [21 0400 27 00100000 22 0010]");
+    sent(c, "20 * 00 00 [21 0100 27 00100000 22 0010]");
 }
 
 static void a_connack_respects_the_clients_packet_size(void **state)

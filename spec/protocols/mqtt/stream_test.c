@@ -208,7 +208,7 @@ static void server_keepalive_and_session_expiry_are_imposed(void **state)
     assert_int_equal(mqtt_adapter_reconfigure(fake.adapter, &config), 0);
     tg_conn c = fake_connect(NULL);
     feed(c, "10 * <MQTT> 05 02 0000 [11 ffffffff] <id>");
-    sent(c, "20 * 00 00 [11 00000e10 21 0400 27 00100000 22 0010 13 001e]");
+    sent(c, "20 * 00 00 [11 00000e10 21 0100 27 00100000 22 0010 13 001e]");
     assert_int_equal(conn_of(c)->idle_ms, 45000);
     assert_int_equal(fake.opened.expiry_s, 3600);
     c = fake_connect(NULL);
