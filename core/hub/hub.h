@@ -23,17 +23,18 @@ typedef enum tg_share_strategy {
     TG_SHARE_HASH_CLIENT,
 } tg_share_strategy;
 
+/// 0 takes the default in parentheses.
 typedef struct tg_hub_limits {
-    uint32_t inflight;        ///< QoS above 0 on the way to one peer, at most
-    uint32_t queue_messages;  ///< waiting for one session
-    uint32_t queue_bytes;     ///< payloads and topics of them
+    uint32_t inflight;        ///< QoS above 0 on the way to one peer, at most (32)
+    uint32_t queue_messages;  ///< waiting for one session (1,000)
+    uint32_t queue_bytes;     ///< topics, properties and payloads of them (8 MiB)
     uint32_t queue_age_s;     ///< older ones are dropped; 0 no limit
-    uint32_t rx_inflight;     ///< QoS 2 from one peer
-    uint32_t subscriptions;   ///< of one session
+    uint32_t rx_inflight;     ///< QoS 2 from one peer (100)
+    uint32_t subscriptions;   ///< of one session (no limit)
     uint32_t retained_count;  ///< in all; 0 no limit
     uint64_t retained_bytes;  ///< in all; 0 no limit
-    uint32_t expiry_max_s;    ///< longest session expiry
-    uint32_t topic_levels;    ///< 0: 128
+    uint32_t expiry_max_s;    ///< longest session expiry (no limit)
+    uint32_t topic_levels;    ///< (128), at most 511
     bool queue_qos0;          ///< keep QoS 0 for offline sessions
     uint8_t share;            ///< tg_share_strategy
 } tg_hub_limits;
@@ -73,7 +74,10 @@ typedef struct tg_link {
 } tg_link;
 
 /// As tg_session_api, with the shard in front. `ops` and `link` must live until close, ended()
-/// or the failed `done`. After tg_session_forget() nothing is called any more.
+/// or the failed `done`. Whatever was under way for the session then is completed with
+/// TG_E_CANCELLED before close returns or ended() is called, and nothing is called after it.
+/// Completions that wait for no store are called from tg_shard_turn(), but those of publish,
+/// which come before it returns. An open that a later one overtakes fails with TG_E_TAKENOVER.
 int tg_session_open(tg_shard *sh, const tg_link *ops, void *link, const tg_session_spec *spec,
                     tg_opened_fn *done, void *ctx);
 int tg_session_close(tg_shard *sh, tg_session s, unsigned flags);
@@ -92,8 +96,10 @@ int tg_session_resume(tg_shard *sh, tg_session s);
 int tg_session_client_id(tg_shard *sh, tg_session s, tg_slice *out);
 const tg_value *tg_session_attributes(tg_shard *sh, tg_session s);
 /// @return true: some worker's data lane is over its limit; the publisher's read should pause
-/// until tg_shard_clear() says otherwise.
+/// until the function given to tg_shard_on_clear() is called.
 bool tg_shard_congested(const tg_shard *sh);
+/// `fn` is called on the shard's thread when no lane is over its limit any more.
+void tg_shard_on_clear(tg_shard *sh, void (*fn)(void *ctx), void *ctx);
 
 /// Admin. Any thread; the client is ended with TG_E_KICKED on its worker, the session kept or
 /// not. @return TG_E_NOTFOUND.

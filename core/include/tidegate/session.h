@@ -27,7 +27,8 @@ typedef struct tg_session_spec {
     const tg_value *attributes;  ///< a map, e.g. what auth returned; NULL none
 } tg_session_spec;
 
-/// @param code 0, TG_E_CLOSED (the connection went first), TG_E_BUSY, TG_E_LIMIT, TG_E_IO.
+/// @param code 0, TG_E_CLOSED (the connection went first), TG_E_BUSY, TG_E_LIMIT, TG_E_IO,
+///        TG_E_TAKENOVER (a later open of the same id went first).
 /// @param present an earlier session was taken up again.
 typedef void tg_opened_fn(void *ctx, int code, tg_session s, bool present);
 

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// What operators see and do: lists, and showing a client the door.
+#include <stdlib.h>
+
+#include "base/map.h"
+#include "hub/internal.h"
+#include "hub/share.h"
+
+#define HOPS_MAX 16 // a session may move while the kick follows it
+
+struct kick {
+    tg_hub_mail head;
+    bool forget;
+    uint32_t hops;
+    size_t len;
+    char id[];
+};
+
+// @return the worker that has the session or is about to; -1: there is none.
+static int find_worker(tg_hub *h, tg_slice id)
+{
+    uint32_t hash = (uint32_t)tg_hash(id);
+    pthread_mutex_t *lock = tg_clients_lock(h->clients, hash);
+    const tg_sess *s = tg_clients_find(h->clients, id, hash);
+    int worker = s != NULL ? (int)tg_handle_worker(atomic_load(&s->where)) : -1;
+    pthread_mutex_unlock(lock);
+    return worker;
+}
+
+// @return the session when it is settled here.
+static tg_sess *find_here(tg_shard *sh, tg_slice id)
+{
+    uint32_t hash = (uint32_t)tg_hash(id);
+    pthread_mutex_t *lock = tg_clients_lock(sh->hub->clients, hash);
+    tg_sess *s = tg_clients_find(sh->hub->clients, id, hash);
+    bool here = s != NULL && s->claim == NULL &&
+                tg_handle_worker(atomic_load(&s->where)) == sh->index;
+    pthread_mutex_unlock(lock);
+    return here ? s : NULL;
+}
+
+static void kick_here(tg_shard *sh, tg_sess *s, bool forget)
+{
+    if (s->link != NULL) {
+        tg_sess_end_link(sh, s, TG_E_KICKED, forget);
+    } else if (forget) {
+        tg_will_publish(sh, s);
+        tg_sess_end(sh, s);
+    }
+}
+
+// It follows a session that moves; one that is just being taken over has lost its link anyway.
+static void kick_run(tg_mail *mail, void *receiver)
+{
+    (void)receiver;
+    struct kick *k = (struct kick *)(void *)mail;
+    tg_shard *sh = k->head.hub->shards[k->head.to];
+    tg_slice id = {k->id, k->len};
+    tg_sess *s = find_here(sh, id);
+    int worker = s == NULL ? find_worker(sh->hub, id) : -1;
+    if (s != NULL)
+        kick_here(sh, s, k->forget);
+    if (worker < 0 || k->hops++ >= HOPS_MAX)
+        free(k);
+    else
+        tg_shard_control(sh, (uint32_t)worker, &k->head);
+}
+
+int tg_hub_kick(tg_hub *h, tg_slice client_id, bool forget)
+{
+    int worker = find_worker(h, client_id);
+    if (worker < 0)
+        return TG_E_NOTFOUND;
+    struct kick *k = malloc(sizeof(*k) + client_id.len);
+    if (k == NULL)
+        return TG_E_NOMEM;
+    uint32_t to = (uint32_t)worker;
+    k->head = (tg_hub_mail){.mail.run = kick_run, .hub = h, .to = to, .from = to};
+    k->forget = forget;
+    k->hops = 0;
+    k->len = client_id.len;
+    memcpy(k->id, client_id.at, client_id.len);
+    h->config.send(h->config.net, to, &k->head.mail, true);
+    return 0;
+}
+
+void tg_shard_each_session(tg_shard *sh, void (*each)(void *ctx, const tg_session_info *i),
+                           void *ctx)
+{
+    for (uint32_t i = 0; i < sh->seats.count; i++) {
+        const tg_sess *s = (sh->seats.gen[i] & 1) != 0 ? sh->seats.at[i] : NULL;
+        if (s == NULL || s->magic != TG_SESS_MAGIC || (s->flags & TG_SESS_MOVING) != 0)
+            continue;
+        const tg_queue *q = s->queue;
+        tg_session_info info = {
+            .client_id = tg_sess_id(s),
+            .user = {s->user, s->user_len},
+            .worker = sh->index,
+            .connected = s->link != NULL,
+            .subscriptions = s->nsubs,
+            .inflight = q != NULL ? q->inflight : 0,
+            .queued = q != NULL ? q->waiting : 0,
+            .queued_bytes = q != NULL ? q->bytes : 0,
+            .dropped = s->dropped,
+            .since = s->since,
+            .expiry_s = s->expiry_s,
+        };
+        each(ctx, &info);
+    }
+}
+
+static void count_route(void *ctx, const tg_route *r)
+{
+    (void)r;
+    ++*(uint32_t *)ctx;
+}
+
+// `leaf.user` belongs to the router's lock; readers count.
+static uint32_t subscribers(const tg_filter *f)
+{
+    uint32_t n = 0;
+    tg_filter_plain(f, count_route, &n);
+    const tg_group *g = atomic_load_explicit(&f->groups, memory_order_acquire);
+    for (; g != NULL; g = atomic_load_explicit(&g->next, memory_order_acquire)) {
+        const tg_set *s = atomic_load_explicit(&g->members, memory_order_acquire);
+        if (s != NULL)
+            tg_set_each(s, count_route, &n);
+    }
+    return n;
+}
+
+// The text is copied: `each` runs outside the epoch, and may take its time.
+void tg_shard_each_filter(tg_shard *sh, tg_slice cursor,
+                          bool (*each)(void *ctx, tg_slice filter, uint32_t subscribers),
+                          void *ctx)
+{
+    tg_buf at = {0};
+    tg_buf_put(&at, cursor.at, cursor.len);
+    for (bool go = true; go && !at.failed;) {
+        tg_epoch_enter(sh->hub->epoch, sh->index);
+        tg_leaf *l = tg_trie_next(&sh->hub->router.trie, tg_buf_slice(&at), false);
+        uint32_t n = 0;
+        if (l != NULL) {
+            n = subscribers((const tg_filter *)(const void *)l);
+            tg_buf_clear(&at);
+            tg_buf_put(&at, tg_leaf_text(l).at, tg_leaf_text(l).len);
+        }
+        tg_epoch_leave(sh->hub->epoch, sh->index);
+        go = l != NULL && each(ctx, tg_buf_slice(&at), n);
+    }
+    tg_buf_free(&at);
+}

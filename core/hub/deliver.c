@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a session to its link. A message with QoS 0 for a link that keeps up goes straight
+// through and costs the session nothing. Everything else goes through the queue, from whose
+// front the pump sends as far as link and window allow; so the order is that of arrival.
+#include "hub/internal.h"
+
+#include <stdlib.h>
+
+#include "base/metric.h"
+
+#define SPAN_MAX                                                                           \
+    8192 // window entries behind an unanswered one; far below the packet ids' 65535
+
+static uint32_t seconds_left(const tg_shard *sh, tg_msg m)
+{
+    uint64_t now = tg_hub_now(sh->hub);
+    return m->expires <= now ? 1 : (uint32_t)((m->expires - now + 999) / 1000);
+}
+
+// One call of deliver(). What the callback may do, close the session included, the caller must
+// expect.
+static int give(tg_shard *sh, tg_sess *s, const tg_entry *e, uint16_t packet_id)
+{
+    tg_delivery d = {
+        .size = sizeof(d),
+        .qos = e->qos,
+        .retain = (e->flags & TG_ENTRY_RETAIN) != 0,
+        .dup = (e->flags & TG_ENTRY_DUP) != 0,
+        .released = (e->flags & TG_ENTRY_RELEASED) != 0,
+        .packet_id = packet_id,
+        .nsub_ids = e->nids,
+        .sub_ids = tg_entry_ids(e),
+        .msg = e->msg,
+        .expiry_s = e->msg->expires != 0 ? seconds_left(sh, e->msg) : 0,
+    };
+    sh->depth++;
+    int rc = s->ops->deliver(s->link, (tg_session){s->handle}, &d);
+    sh->depth--;
+    if (rc == 0)
+        tg_metric_add(sh->hub->metrics.delivered, 1);
+    return rc;
+}
+
+static bool expired(const tg_shard *sh, tg_msg m)
+{
+    return m->expires != 0 && m->expires <= tg_hub_now(sh->hub);
+}
+
+static bool too_old(const tg_shard *sh, tg_msg m)
+{
+    uint64_t age = (uint64_t)sh->hub->config.limits.queue_age_s * 1000;
+    return age != 0 && m->created + age <= tg_hub_now(sh->hub);
+}
+
+static void drop(tg_shard *sh, tg_sess *s, uint64_t n, tg_drop why)
+{
+    tg_shard_drop(sh, s, why, 1);
+    tg_persist_done(sh, s, n);
+    tg_queue_del(s->queue, n);
+}
+
+// Before the call: an answer may come from within it.
+static void mark_sent(tg_queue *q, tg_entry *e)
+{
+    e->flags |= TG_ENTRY_SENT;
+    q->sent++;
+    q->waiting--;
+    q->bytes -= tg_entry_bytes(e);
+    q->inflight += e->qos > 0;
+}
+
+// The link took nothing: entry `n` waits again, first in its queue.
+static void unmark_sent(tg_queue *q, uint64_t n, uint8_t flags)
+{
+    tg_entry *e = tg_queue_at(q, n);
+    e->flags = flags;
+    q->sent--;
+    q->waiting++;
+    q->bytes += tg_entry_bytes(e);
+    q->inflight -= e->qos > 0;
+}
+
+static bool still_there(const tg_sess *s, const tg_queue *q, uint64_t n, tg_msg m)
+{
+    return s->queue == q && n >= q->head && n < q->tail && tg_queue_at(q, n)->msg == m;
+}
+
+static void send_entry(tg_shard *sh, tg_sess *s, uint64_t n)
+{
+    tg_queue *q = s->queue;
+    tg_entry e = *tg_queue_at(q, n);
+    tg_msg m = tg_msg_ref(e.msg);
+    mark_sent(q, tg_queue_at(q, n));
+    if ((e.flags & (TG_ENTRY_STORED | TG_ENTRY_MARKED)) == TG_ENTRY_STORED)
+        tg_persist_mark(sh, s, n);
+    int rc = give(sh, s, &e, e.qos > 0 ? tg_packet_id(n) : 0);
+    if (rc == TG_E_FULL)
+        s->flags |= TG_SESS_BLOCKED;
+    if (still_there(s, q, n, m)) {
+        bool ended = rc == TG_E_CLOSED || rc == TG_E_SHUTDOWN;
+        if (rc == TG_E_FULL)
+            unmark_sent(q, n, e.flags);
+        else if (rc < 0 && !ended)
+            drop(sh, s, n, TG_DROP_LINK);
+        else if (e.qos == 0)
+            tg_queue_del(q, n);
+        if (ended)
+            s->flags |= TG_SESS_BLOCKED; // its close() is on the way
+    }
+    tg_msg_unref(m);
+}
+
+// @return false: nothing more can be sent now.
+static bool pump_one(tg_shard *sh, tg_sess *s, tg_queue *q)
+{
+    uint64_t n = q->sent;
+    const tg_entry *e = tg_queue_at(q, n);
+    if (e->msg == NULL) {
+        q->sent++;
+        if (q->head == n)
+            q->head++;
+        return true;
+    }
+    bool fresh = (e->flags & TG_ENTRY_SENT) == 0;
+    if (fresh && (expired(sh, e->msg) || too_old(sh, e->msg))) {
+        drop(sh, s, n, expired(sh, e->msg) ? TG_DROP_EXPIRED : TG_DROP_QUEUE_AGE);
+        return true;
+    }
+    if (e->qos > 0 && (q->inflight >= s->window || n - q->head >= SPAN_MAX))
+        return false;
+    send_entry(sh, s, n);
+    return true;
+}
+
+void tg_deliver_pump(tg_shard *sh, tg_sess *s)
+{
+    if ((s->flags & TG_SESS_PUMPING) != 0)
+        return;
+    s->flags |= TG_SESS_PUMPING;
+    while (s->state == TG_SESS_ONLINE && (s->flags & TG_SESS_BLOCKED) == 0 &&
+           s->queue != NULL && s->queue->sent < s->queue->tail)
+        if (!pump_one(sh, s, s->queue))
+            break;
+    s->flags &= (uint8_t)~TG_SESS_PUMPING;
+}
+
+static bool busy(const tg_sess *s)
+{
+    return (s->flags & (TG_SESS_BLOCKED | TG_SESS_PUMPING)) != 0 ||
+           (s->queue != NULL && s->queue->waiting > 0);
+}
+
+// @return the reason why the queue cannot take it, TG_DROP_COUNT when it can.
+static tg_drop refuses(const tg_shard *sh, const tg_sess *s, const tg_entry *e)
+{
+    const tg_hub_limits *l = &sh->hub->config.limits;
+    const tg_queue *q = s->queue;
+    if (s->state == TG_SESS_OFFLINE) {
+        if ((s->flags & TG_SESS_ENDED) != 0 || (e->qos == 0 && !l->queue_qos0))
+            return TG_DROP_OFFLINE;
+    } else if (!busy(s)) {
+        return TG_DROP_COUNT; // it leaves at once, or as soon as the window moves
+    }
+    if (q != NULL && q->waiting >= l->queue_messages)
+        return TG_DROP_QUEUE_FULL;
+    if ((q != NULL ? q->bytes : 0) + tg_entry_bytes(e) > l->queue_bytes)
+        return TG_DROP_QUEUE_BYTES;
+    return TG_DROP_COUNT;
+}
+
+// What has outlived its time makes room for what is new.
+static void weed(tg_shard *sh, tg_sess *s)
+{
+    tg_queue *q = s->queue;
+    while (q != NULL && q->sent < q->tail) {
+        const tg_entry *e = tg_queue_at(q, q->sent);
+        if (e->msg != NULL && ((e->flags & TG_ENTRY_SENT) != 0 ||
+                               (!expired(sh, e->msg) && !too_old(sh, e->msg))))
+            return;
+        pump_one(sh, s, q);
+    }
+}
+
+static uint32_t *copy_ids(const uint32_t *ids, uint16_t n)
+{
+    uint32_t *copy = malloc(n * sizeof(*copy));
+    if (copy != NULL)
+        memcpy(copy, ids, n * sizeof(*copy));
+    return copy;
+}
+
+static int enqueue(tg_shard *sh, tg_sess *s, tg_entry e)
+{
+    tg_drop why = refuses(sh, s, &e);
+    if (why == TG_DROP_QUEUE_FULL || why == TG_DROP_QUEUE_BYTES) {
+        weed(sh, s);
+        why = refuses(sh, s, &e);
+    }
+    if (why != TG_DROP_COUNT) {
+        tg_shard_drop(sh, s, why, 1);
+        return why == TG_DROP_OFFLINE ? 0 : TG_E_FULL;
+    }
+    if (e.nids > 1)
+        e.ids = copy_ids(e.ids, e.nids);
+    if (e.nids > 1 && e.ids == NULL)
+        e.nids = 0;
+    uint64_t n = tg_queue_push(s, &e);
+    if (n == 0) {
+        if (e.nids > 1)
+            free(e.ids);
+        tg_shard_drop(sh, s, TG_DROP_NOMEM, 1);
+        return TG_E_FULL;
+    }
+    tg_msg_ref(e.msg);
+    if (e.qos > 0 && tg_persist_on(sh, s))
+        tg_persist_entry(sh, s, n);
+    tg_deliver_pump(sh, s);
+    return 0;
+}
+
+// @return true when the message has been dealt with.
+static bool straight(tg_shard *sh, tg_sess *s, const tg_entry *e)
+{
+    if (e->qos > 0 || s->state != TG_SESS_ONLINE || busy(s))
+        return false;
+    s->flags |= TG_SESS_PUMPING;
+    int rc = give(sh, s, e, 0);
+    s->flags &= (uint8_t)~TG_SESS_PUMPING;
+    if (rc == TG_E_FULL) {
+        s->flags |= TG_SESS_BLOCKED;
+        return false;
+    }
+    if (rc < 0)
+        tg_shard_drop(sh, s, TG_DROP_LINK, 1);
+    if (s->queue != NULL && s->queue->waiting > 0)
+        tg_deliver_pump(sh, s); // came in while the callback ran
+    return true;
+}
+
+int tg_deliver(tg_shard *sh, tg_sess *s, tg_msg m, const tg_target *t, const uint32_t *ids)
+{
+    tg_entry e = {.msg = m,
+                  .nids = t->nids,
+                  .qos = t->qos < m->qos ? t->qos : m->qos,
+                  .flags = t->flags};
+    if (m->retain == 0)
+        e.flags &= (uint8_t)~TG_ENTRY_RETAIN;
+    if (e.nids > 1)
+        e.ids = (uint32_t *)(uintptr_t)ids;
+    else
+        e.id = t->sub_id;
+    if (expired(sh, m)) {
+        tg_shard_drop(sh, s, TG_DROP_EXPIRED, 1);
+        return 0;
+    }
+    return straight(sh, s, &e) ? 0 : enqueue(sh, s, e);
+}
+
+int tg_deliver_to_seat(tg_shard *sh, tg_msg m, const tg_target *t, const uint32_t *ids,
+                       tg_ack_ref *ack)
+{
+    void *p = tg_slots_find(&sh->seats, t->seat);
+    if (p == NULL)
+        return 0; // it ended while the message was on its way
+    if (*(const uint32_t *)p == TG_CLAIM_MAGIC)
+        return tg_claim_hold(sh, p, m, t, ids, ack);
+    return tg_deliver(sh, p, m, t, ids);
+}
+
+int tg_session_ack(tg_shard *sh, tg_session h, uint16_t packet_id, tg_ack how)
+{
+    tg_sess *s = tg_shard_attached(sh, h);
+    if (s == NULL)
+        return TG_E_CLOSED;
+    uint64_t n = tg_queue_find(s->queue, packet_id);
+    if (n == 0)
+        return TG_E_NOTFOUND;
+    tg_entry *e = tg_queue_at(s->queue, n);
+    if (how == TG_ACK_RECEIVED) {
+        if (e->qos != 2)
+            return TG_E_NOTFOUND;
+        e->flags |= TG_ENTRY_RELEASED;
+        if ((e->flags & TG_ENTRY_STORED) != 0)
+            tg_persist_mark(sh, s, n);
+        return 0;
+    }
+    if (how == TG_ACK_DONE && e->qos == 2 && (e->flags & TG_ENTRY_RELEASED) == 0)
+        return TG_E_NOTFOUND;
+    if (how == TG_ACK_REFUSED)
+        tg_shard_drop(sh, s, TG_DROP_REFUSED, 1);
+    tg_persist_done(sh, s, n);
+    tg_queue_del(s->queue, n);
+    tg_deliver_pump(sh, s);
+    tg_scan_run(sh, s);
+    return 0;
+}
+
+int tg_session_resume(tg_shard *sh, tg_session h)
+{
+    tg_sess *s = tg_shard_attached(sh, h);
+    if (s == NULL)
+        return TG_E_CLOSED;
+    s->flags &= (uint8_t)~TG_SESS_BLOCKED;
+    tg_deliver_pump(sh, s);
+    tg_scan_run(sh, s);
+    return 0;
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a store holds becomes sessions again before the first connection: on the control thread,
+// each for a worker, who takes its own when its shard opens. Records that make no sense are
+// skipped and counted in one log line; a store is not worth more than a start.
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/map.h"
+#include "base/metric.h"
+#include "hub/codec.h"
+
+struct restore {
+    tg_hub *hub;
+    uint32_t sessions, subs, entries, retained, bad;
+};
+
+// The session that a key names; *rest: what follows the id.
+static tg_sess *owner(const struct restore *r, tg_slice key, tg_reader *rest)
+{
+    *rest = tg_reader_of(key);
+    tg_read_uint(rest, 1);
+    tg_slice id = tg_read_bytes(rest, tg_read_uint(rest, 2));
+    if (rest->failed || id.len == 0)
+        return NULL;
+    return tg_clients_find(r->hub->clients, id, (uint32_t)tg_hash(id));
+}
+
+static int on_session(void *ctx, tg_slice key, tg_slice value)
+{
+    struct restore *r = ctx;
+    tg_reader k = tg_reader_of(key), v = tg_reader_of(value);
+    tg_read_uint(&k, 1);
+    tg_slice id = tg_read_bytes(&k, tg_read_uint(&k, 2));
+    uint32_t hash = (uint32_t)tg_hash(id);
+    tg_sess *s = k.failed || id.len == 0 ? NULL : tg_sess_new(id, hash);
+    if (s == NULL || !tg_get_session(&v, s) ||
+        tg_clients_find(r->hub->clients, id, hash) != NULL ||
+        tg_clients_add(r->hub->clients, s) < 0) {
+        if (s != NULL)
+            tg_sess_free(s);
+        r->bad++;
+        return 0;
+    }
+    s->flags = TG_SESS_STORED;
+    tg_buf_put(&r->hub->restored[hash % r->hub->config.workers], &s, sizeof(s));
+    tg_metric_add(r->hub->metrics.sessions, 1);
+    r->sessions++;
+    return 0;
+}
+
+static bool add_sub(struct restore *r, tg_sess *s, tg_slice filter, const tg_sub *sub)
+{
+    tg_route *route;
+    if (!tg_filter_valid(filter) || tg_subs_lookup(r->hub, s, filter) != NULL ||
+        tg_route_add(&r->hub->router, s, filter, sub, NULL, &route) < 0)
+        return false;
+    if (tg_subs_put(s, route) < 0) {
+        tg_route_del(&r->hub->router, route);
+        return false;
+    }
+    tg_metric_add(r->hub->metrics.subscriptions, 1);
+    return true;
+}
+
+static int on_sub(void *ctx, tg_slice key, tg_slice value)
+{
+    struct restore *r = ctx;
+    tg_reader k, v = tg_reader_of(value);
+    tg_sess *s = owner(r, key, &k);
+    tg_sub sub;
+    bool good = s != NULL && tg_get_sub(&v, &sub) &&
+                add_sub(r, s, tg_read_bytes(&k, tg_reader_left(&k)), &sub);
+    r->subs += good;
+    r->bad += !good;
+    return 0;
+}
+
+static int on_entry(void *ctx, tg_slice key, tg_slice value)
+{
+    struct restore *r = ctx;
+    tg_reader k, v = tg_reader_of(value);
+    tg_sess *s = owner(r, key, &k);
+    uint64_t n = tg_read_uint(&k, 8);
+    tg_entry e;
+    if (s == NULL || k.failed || !tg_get_entry(&v, &e)) {
+        r->bad++;
+        return 0;
+    }
+    if (!tg_queue_put_at(s, n, &e)) {
+        if (e.nids > 1)
+            free(e.ids);
+        tg_msg_unref(e.msg);
+        r->bad++;
+        return 0;
+    }
+    r->entries++;
+    return 0;
+}
+
+static int on_mark(void *ctx, tg_slice key, tg_slice value)
+{
+    struct restore *r = ctx;
+    tg_reader k, v = tg_reader_of(value);
+    tg_sess *s = owner(r, key, &k);
+    uint64_t n = tg_read_uint(&k, 8);
+    const tg_queue *q = s != NULL ? s->queue : NULL;
+    if (q == NULL || k.failed || n < q->head || n >= q->tail ||
+        tg_queue_at(q, n)->msg == NULL)
+        return 0; // its message is done; the mark went with a later commit
+    tg_queue_at(q, n)->flags |= (uint8_t)(TG_ENTRY_MARKED | tg_read_uint(&v, 1));
+    return 0;
+}
+
+static int on_rx(void *ctx, tg_slice key, tg_slice value)
+{
+    struct restore *r = ctx;
+    (void)value;
+    tg_reader k;
+    tg_sess *s = owner(r, key, &k);
+    uint16_t packet_id = (uint16_t)tg_read_uint(&k, 2);
+    if (s == NULL || k.failed || tg_sess_rx_put(s, packet_id) < 0)
+        r->bad++;
+    return 0;
+}
+
+static int on_retained(void *ctx, tg_slice key, tg_slice value)
+{
+    struct restore *r = ctx;
+    tg_reader v = tg_reader_of(value);
+    tg_msg m = tg_get_message(&v);
+    bool good = m != NULL && key.len > 1 &&
+                tg_slice_eq(m->topic, (tg_slice){key.at + 1, key.len - 1}) &&
+                tg_retained_restore(r->hub, tg_msg_block(m)) == 0;
+    tg_msg_unref(m);
+    r->retained += good;
+    r->bad += !good;
+    return 0;
+}
+
+// What was sent before the restart is sent again as such.
+static void rewind_all(tg_hub *h)
+{
+    for (uint32_t w = 0; w < h->config.workers; w++) {
+        for (size_t i = 0; i < h->restored[w].len; i += sizeof(tg_sess *)) {
+            tg_sess *s;
+            memcpy(&s, h->restored[w].at + i, sizeof(s));
+            if (s->queue == NULL)
+                continue;
+            for (uint64_t n = s->queue->head; n < s->queue->tail; n++) {
+                tg_entry *e = tg_queue_at(s->queue, n);
+                if (e->msg != NULL && (e->flags & TG_ENTRY_SENT) != 0)
+                    e->flags |= TG_ENTRY_DUP;
+            }
+        }
+    }
+}
+
+int tg_restore(tg_hub *h, tg_error *e)
+{
+    static const struct {
+        char kind;
+        int (*each)(void *ctx, tg_slice key, tg_slice value);
+    } steps[] = {
+        {TG_KEY_SESSION, on_session}, {TG_KEY_SUB, on_sub}, {TG_KEY_ENTRY, on_entry},
+        {TG_KEY_MARK, on_mark},       {TG_KEY_RX, on_rx},   {TG_KEY_RETAINED, on_retained},
+    };
+    struct restore r = {.hub = h};
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        int rc = h->store->scan(h->store, (tg_slice){&steps[i].kind, 1}, steps[i].each, &r);
+        if (rc < 0)
+            return tg_error_set(e, rc, "store %s: reading it failed: %s", h->store->id,
+                                tg_error_text(rc));
+    }
+    rewind_all(h);
+    if (r.bad > 0)
+        tg_log(HUB, WARN, "store %s: %u records made no sense and were skipped",
+               h->store->id, r.bad);
+    tg_log(HUB, INFO, "restored %u sessions, %u subscriptions, %u messages, %u retained",
+           r.sessions, r.subs, r.entries, r.retained);
+    return 0;
+}
+
+// Those whose time ran out while nobody was there end in the first turn.
+static void adopt(tg_shard *sh, tg_sess *s)
+{
+    if (tg_sess_seat(sh, s) < 0)
+        return; // it stays in the store
+    if (s->expiry_s == TG_EXPIRY_NEVER)
+        return;
+    uint64_t now = tg_hub_now(sh->hub), end = s->since + (uint64_t)s->expiry_s * 1000;
+    tg_sess_expire_in(sh, s, end > now ? end - now : 0);
+}
+
+void tg_restore_adopt(tg_shard *sh)
+{
+    tg_hub *h = sh->hub;
+    pthread_mutex_lock(&h->restored_lock);
+    tg_buf list = h->restored[sh->index];
+    h->restored[sh->index] = (tg_buf){0};
+    pthread_mutex_unlock(&h->restored_lock);
+    for (size_t i = 0; i < list.len; i += sizeof(tg_sess *)) {
+        tg_sess *s;
+        memcpy(&s, list.at + i, sizeof(s));
+        adopt(sh, s);
+    }
+    tg_buf_free(&list);
+}

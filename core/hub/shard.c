@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// A shard is the hub on one worker. What it decides in a loop turn leaves at the turn's end:
+// completions first, since they may publish; then one commit; then one mail per worker.
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/metric.h"
+#include "hub/internal.h"
+
+#define SHARD_MAGIC 0x5a4dc0deu
+#define ROUNDS 4 // of completions in one turn; more wait for the next
+
+// The receiver of a hub mail is the shard that it is addressed to.
+static void nudge_run(tg_mail *mail, void *receiver)
+{
+    (void)receiver;
+    tg_hub_mail *m = (tg_hub_mail *)(void *)mail;
+    m->hub->shards[m->to]->nudged = false;
+}
+
+void tg_shard_nudge(tg_shard *sh)
+{
+    if (sh->nudged)
+        return;
+    sh->nudged = true;
+    sh->nudge.mail.run = nudge_run;
+    tg_shard_control(sh, sh->index, &sh->nudge);
+}
+
+static void address(tg_shard *sh, uint32_t to, tg_hub_mail *m)
+{
+    m->hub = sh->hub;
+    m->from = sh->index;
+    m->to = to;
+}
+
+void tg_shard_control(tg_shard *sh, uint32_t to, tg_hub_mail *m)
+{
+    address(sh, to, m);
+    sh->hub->config.send(sh->hub->config.net, to, &m->mail, true);
+}
+
+// Back at the shard that was told to hold: all it had sent has been worked off.
+static void probe_back(tg_mail *mail, void *receiver)
+{
+    (void)receiver;
+    tg_hub_mail *m = (tg_hub_mail *)(void *)mail;
+    tg_shard *sh = m->hub->shards[m->to];
+    sh->box[m->from].full = false;
+    free(m);
+    if (--sh->nfull == 0 && sh->on_clear != NULL)
+        sh->on_clear(sh->clear_ctx);
+}
+
+static void probe_run(tg_mail *mail, void *receiver)
+{
+    (void)receiver;
+    tg_hub_mail *m = (tg_hub_mail *)(void *)mail;
+    tg_shard *sh = m->hub->shards[m->to];
+    m->mail.run = probe_back;
+    tg_shard_control(sh, m->from, m);
+}
+
+// The lane took the mail but is past its limit: a probe behind it tells when to go on.
+static void hold(tg_shard *sh, uint32_t to)
+{
+    tg_hub_mail *m = sh->box[to].full ? NULL : calloc(1, sizeof(*m));
+    if (m == NULL)
+        return;
+    m->mail.run = probe_run;
+    sh->box[to].full = true;
+    sh->nfull++;
+    address(sh, to, m);
+    sh->hub->config.send(sh->hub->config.net, to, &m->mail, false);
+}
+
+void tg_shard_data(tg_shard *sh, uint32_t to, tg_hub_mail *m)
+{
+    address(sh, to, m);
+    if (!sh->hub->config.send(sh->hub->config.net, to, &m->mail, false))
+        hold(sh, to);
+}
+
+bool tg_shard_congested(const tg_shard *sh)
+{
+    return sh->nfull > 0;
+}
+
+void tg_shard_on_clear(tg_shard *sh, void (*fn)(void *ctx), void *ctx)
+{
+    sh->on_clear = fn;
+    sh->clear_ctx = ctx;
+}
+
+void tg_shard_drop(tg_shard *sh, tg_sess *s, tg_drop why, uint32_t n)
+{
+    s->dropped += n;
+    tg_metric_add(sh->hub->metrics.dropped[why], n);
+}
+
+tg_sess *tg_shard_attached(tg_shard *sh, tg_session h)
+{
+    tg_sess *s = tg_slots_find(&sh->attached, h.id);
+    assert(s == NULL || (s->magic == TG_SESS_MAGIC && s->link != NULL));
+    return s;
+}
+
+int tg_shard_open(tg_hub *h, uint32_t worker, tg_wheel *wheel, tg_shard **out)
+{
+    assert(worker < h->config.workers && h->shards[worker] == NULL);
+    uint32_t n = h->config.workers;
+    tg_shard *sh = calloc(1, sizeof(*sh) + n * sizeof(sh->box[0]));
+    if (sh == NULL)
+        return TG_E_NOMEM;
+    sh->magic = SHARD_MAGIC;
+    sh->index = worker;
+    sh->hub = h;
+    sh->wheel = wheel;
+    tg_slots_init(&sh->seats, worker);
+    tg_slots_init(&sh->attached, worker);
+    tg_list_init(&sh->claims);
+    tg_list_init(&sh->opening);
+    tg_list_init(&sh->hosted);
+    tg_list_init(&sh->commits);
+    sh->ready_end = &sh->ready;
+    h->shards[worker] = sh;
+    tg_restore_adopt(sh);
+    tg_retained_sweep_start(sh);
+    *out = sh;
+    return 0;
+}
+
+tg_shard *tg_hub_shard(tg_hub *h, uint32_t worker)
+{
+    return worker < h->config.workers ? h->shards[worker] : NULL;
+}
+
+// Others may have read a dead session's address from a route a moment ago.
+static void bury(tg_shard *sh)
+{
+    if (sh->dead.len == 0)
+        return;
+    tg_router *r = &sh->hub->router;
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < sh->dead.len; i += sizeof(tg_sess *)) {
+        tg_sess *s;
+        memcpy(&s, sh->dead.at + i, sizeof(s));
+        tg_limbo_add(&r->limbo, r->epoch, s, tg_sess_free);
+    }
+    pthread_mutex_unlock(&r->lock);
+    tg_buf_free(&sh->dead);
+}
+
+void tg_shard_turn(tg_shard *sh)
+{
+    assert(sh->magic == SHARD_MAGIC && sh->depth == 0);
+    tg_scan_turn(sh);
+    for (int i = 0; i < ROUNDS && sh->ready != NULL; i++)
+        tg_wait_run(sh);
+    tg_persist_commit(sh);
+    for (uint32_t i = 0; i < sh->hub->config.workers; i++)
+        tg_outbox_flush(sh, i);
+    bury(sh);
+    if (sh->ready != NULL || sh->scanning.len > 0)
+        tg_shard_nudge(sh);
+}
+
+static void close_seat(tg_shard *sh, void *p)
+{
+    if (*(uint32_t *)p == TG_CLAIM_MAGIC) {
+        tg_claim_free(p);
+        return;
+    }
+    tg_sess *s = p;
+    if (s->link != NULL)
+        tg_sess_detach(sh, s, TG_E_SHUTDOWN);
+    if (s->extra != NULL) {
+        tg_wheel_del(sh->wheel, &s->extra->expire);
+        tg_wheel_del(sh->wheel, &s->extra->will_due);
+    }
+}
+
+static void hosted_free(tg_shard *sh)
+{
+    while (!tg_list_empty(&sh->hosted))
+        tg_wait_free(TG_OWNER(sh->hosted.next, tg_wait, node));
+}
+
+// Sessions stay in the client table until the hub is freed; only their places go.
+void tg_shard_close(tg_shard *sh)
+{
+    if (sh == NULL)
+        return;
+    assert(sh->magic == SHARD_MAGIC);
+    for (uint32_t i = 0; i < sh->seats.count; i++)
+        if ((sh->seats.gen[i] & 1) != 0)
+            close_seat(sh, sh->seats.at[i]);
+    tg_wait_run(sh);
+    tg_persist_close(sh);
+    bury(sh);
+    tg_wheel_del(sh->wheel, &sh->sweep);
+    hosted_free(sh);
+    for (uint32_t i = 0; i < sh->hub->config.workers; i++)
+        tg_outbox_free(&sh->box[i]);
+    tg_gather_free(sh->gather);
+    tg_buf_free(&sh->scanning);
+    tg_slots_free(&sh->seats);
+    tg_slots_free(&sh->attached);
+    sh->hub->shards[sh->index] = NULL;
+    sh->magic = 0;
+    free(sh);
+}
