@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// The host's callbacks of a Lua adapter. A connection is a set of lanes: one of its own, and
+// with order = "device" one for each device that has something going on. A lane runs one
+// handler at a time; while the connection's own is taken, its socket is not read and its
+// sessions keep their messages, so nothing here needs a queue of frames.
+#include "lua/conn.h"
+
+#include <assert.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "lua/lanes.h"
+#include "lua/value.h"
+
+typedef struct tg_conn_slot { ///< what the host carries
+    tg_lconn *conn;
+} tg_conn_slot;
+
+static tg_lconn *conn_of(void *state)
+{
+    tg_lconn *c = ((tg_conn_slot *)state)->conn;
+    assert(c == NULL || c->magic == TG_CONN_MAGIC);
+    return c;
+}
+
+const char *tg_conn_label(const tg_lconn *c, const tg_conn_info *info)
+{
+    (void)c;
+    return info->peer.len > 0 ? info->peer.at : "?";
+}
+
+// ---- opening and closing ------------------------------------------------------------------
+
+static tg_lconn *new_conn(tg_script *s, tg_app *app, tg_conn handle)
+{
+    lua_State *L = s->vm.L;
+    tg_lconn *c = lua_newuserdatauv(L, sizeof(*c), 2);
+    memset(c, 0, sizeof(*c));
+    c->magic = TG_CONN_MAGIC;
+    c->handle = handle;
+    c->script = s;
+    c->app = app;
+    c->open = true;
+    c->lane.conn = c;
+    tg_list_init(&c->lane.ready);
+    tg_list_init(&c->lanes);
+    tg_list_init(&c->requests);
+    luaL_setmetatable(L, TG_CONN_TYPE);
+    c->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    s->nconns++;
+    s->vm.limit += TG_VM_MEMORY_PER_CONN;
+    return c;
+}
+
+static int on_open(const tg_adapter *self, tg_conn handle, void *state,
+                   const tg_value *options)
+{
+    const tg_offer *offer = TG_OWNER(self, tg_offer, adapter);
+    tg_unit_lua *u = offer->unit;
+    tg_script *s = u->scripts[u->env.host->worker()];
+    if (s == NULL)
+        return TG_E_SHUTDOWN;
+    tg_lconn *c = new_conn(s, &s->apps[offer->index], handle);
+    tg_conn_info info = {.size = sizeof(info)};
+    c->outgoing = u->env.conn->info(handle, &info) == 0 && info.outgoing;
+    ((tg_conn_slot *)state)->conn = c;
+    if (c->app->handler[TG_ON_OPEN] == LUA_NOREF)
+        return 0;
+    tg_lane_event(&c->lane, TG_ON_OPEN, options);
+    tg_bench_settle(s->bench);
+    return 0;
+}
+
+static void on_close(tg_conn handle, void *state, int reason)
+{
+    (void)handle;
+    tg_lconn *c = conn_of(state);
+    if (c == NULL)
+        return; // a dial that never came up
+    tg_bench *b = c->script->bench;
+    ((tg_conn_slot *)state)->conn = NULL;
+    c->open = false;
+    c->closing = true;
+    c->reason = (int16_t)reason;
+    tg_conn_fail_requests(c, TG_E_CLOSED);
+    tg_conn_pump(c);
+    tg_bench_settle(b);
+}
+
+// ---- frames -------------------------------------------------------------------------------
+
+static int on_frame(tg_conn handle, void *state, tg_slice frame)
+{
+    (void)handle;
+    tg_lconn *c = conn_of(state);
+    tg_bench *b = c->script->bench;
+    if (c->lane.busy != NULL || b->running != NULL)
+        tg_lane_keep_frame(c, frame);
+    else
+        tg_lane_frame(c, frame);
+    tg_bench_settle(b);
+    return 0;
+}
+
+static int64_t on_data(tg_conn handle, void *state, tg_slice data)
+{
+    (void)handle;
+    tg_lconn *c = conn_of(state);
+    tg_bench *b = c->script->bench;
+    if (c->lane.busy != NULL || b->running != NULL)
+        return 0; // paused: it is shown again
+    int64_t used = tg_lane_data(c, data);
+    tg_bench_settle(b);
+    return used;
+}
+
+static void on_idle(tg_conn handle, void *state)
+{
+    (void)handle;
+    tg_lconn *c = conn_of(state);
+    tg_bench *b = c->script->bench;
+    // While a handler runs the connection is not idle but we are; the next period tells.
+    if (c->lane.busy != NULL || c->app->handler[TG_ON_IDLE] == LUA_NOREF)
+        return;
+    if (b->running == NULL)
+        tg_lane_event(&c->lane, TG_ON_IDLE, NULL);
+    tg_bench_settle(b);
+}
+
+// ---- messages down ------------------------------------------------------------------------
+
+static int on_deliver(tg_conn handle, void *state, tg_session s, const tg_delivery *d)
+{
+    (void)handle;
+    tg_lconn *c = conn_of(state);
+    tg_unit_lua *u = c->script->unit;
+    tg_bench *b = c->script->bench;
+    if (d->released) {
+        u->env.session->ack(s, d->packet_id, TG_ACK_DONE);
+        return 0;
+    }
+    if (c->app->handler[TG_ON_DOWNLINK] == LUA_NOREF && c->app->commands == LUA_NOREF)
+        return TG_E_UNSUPPORTED;
+    tg_lane *lane = tg_lane_of_session(c, s);
+    if (b->running != NULL || lane->busy != NULL || !tg_list_empty(&lane->ready)) {
+        c->held = true;
+        tg_conn_pump(c); // resumes the sessions once the lane is free
+        return TG_E_FULL;
+    }
+    tg_lane_downlink(lane, s, d);
+    tg_bench_settle(b);
+    return 0;
+}
+
+static void on_session_end(tg_conn handle, void *state, tg_session s, int reason)
+{
+    tg_lconn *c = conn_of(state);
+    tg_bound *b = tg_conn_bound_of(c, s);
+    if (b != NULL)
+        tg_conn_forget(c, b);
+    if (c->first == NULL && (!c->app->decl->sessions_many || reason == TG_E_SHUTDOWN))
+        c->script->unit->env.conn->close(handle, reason, (tg_slice){0});
+}
+
+static void on_writable(tg_conn handle, void *state)
+{
+    (void)handle;
+    tg_lconn *c = conn_of(state);
+    if (!c->held)
+        return;
+    tg_conn_pump(c);
+    tg_bench_settle(c->script->bench);
+}
+
+void tg_adapter_fill(tg_adapter *a, const tg_adapter_decl *d)
+{
+    *a = (tg_adapter){
+        .size = sizeof(*a),
+        .transports = d->transports,
+        .id = d->id,
+        .state_size = sizeof(tg_conn_slot),
+        .nframes = d->nframes,
+        .frames = d->frames,
+        .on_open = on_open,
+        .on_data = on_data,
+        .on_frame = on_frame,
+        .on_deliver = on_deliver,
+        .on_session_end = on_session_end,
+        .on_idle = on_idle,
+        .on_writable = on_writable,
+        .on_close = on_close,
+        .annotate = tg_adapter_annotate,
+    };
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// Handlers that are no frames: the connection's life, and messages on their way down. A
+// message of QoS 1 or 2 is acknowledged once its handler has ended without an error, so what
+// the device never got is sent again.
+#include "lua/lanes.h"
+
+#include <lauxlib.h>
+
+#include "lua/mod.h"
+#include "lua/names.h"
+#include "lua/value.h"
+
+void tg_lane_event(tg_lane *lane, tg_handler h, const tg_value *options)
+{
+    tg_lconn *c = lane->conn;
+    if (c->app->handler[h] == LUA_NOREF)
+        return;
+    tg_task *t = tg_lane_task(lane, tg_handler_names[h], TG_BUDGET_HANDLER_US);
+    if (t == NULL)
+        return;
+    int nargs = 1;
+    lua_rawgeti(t->co, LUA_REGISTRYINDEX, c->app->handler[h]);
+    lua_rawgeti(t->co, LUA_REGISTRYINDEX, c->ref);
+    if (h == TG_ON_OPEN) {
+        tg_lua_push_value(t->co, options);
+        nargs = 2;
+    } else if (h == TG_ON_CLOSE) {
+        lua_pushstring(t->co, c->reason == 0 ? "NORMAL" : tg_error_name(c->reason));
+        nargs = 2;
+    }
+    tg_task_start(t, nargs);
+}
+
+// ---- messages down ------------------------------------------------------------------------
+
+static int downlink_json(lua_State *L) // (-0 +1..2): message
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    tg_error e = {0};
+    tg_slice text;
+    lua_getfield(L, 1, "payload");
+    text.at = luaL_checklstring(L, -1, &text.len);
+    return tg_lua_json_read(L, text, &e) == 0 ? 1 : tg_lua_fail(L, &e);
+}
+
+void tg_lua_open_downlink(lua_State *L)
+{
+    if (luaL_newmetatable(L, "tidegate.downlink")) {
+        lua_createtable(L, 0, 1);
+        lua_pushcfunction(L, downlink_json);
+        lua_setfield(L, -2, "json");
+        lua_setfield(L, -2, "__index");
+        lua_pushboolean(L, 0);
+        lua_setfield(L, -2, "__metatable");
+    }
+    lua_pop(L, 1);
+}
+
+static void set_slice(lua_State *L, const char *key, tg_slice value)
+{
+    lua_pushlstring(L, value.at, value.len);
+    lua_setfield(L, -2, key);
+}
+
+static void push_downlink(lua_State *L, tg_lconn *c, tg_session s, const tg_delivery *d)
+{
+    tg_bound *b = tg_conn_bound_of(c, s);
+    lua_createtable(L, 0, 8);
+    set_slice(L, "topic", d->msg->topic);
+    set_slice(L, "payload", d->msg->payload);
+    if (b != NULL)
+        set_slice(L, "device", (tg_slice){b->id, b->len});
+    lua_pushinteger(L, d->qos);
+    lua_setfield(L, -2, "qos");
+    lua_pushboolean(L, d->retain);
+    lua_setfield(L, -2, "retain");
+    lua_pushboolean(L, d->dup);
+    lua_setfield(L, -2, "dup");
+    lua_pushinteger(L, (lua_Integer)d->msg->created);
+    lua_setfield(L, -2, "time");
+    luaL_setmetatable(L, "tidegate.downlink");
+}
+
+static void acknowledge(tg_task *t, bool good)
+{
+    const tg_session_api *api = t->script->unit->env.session;
+    if (t->qos == 0)
+        return;
+    if (!good) {
+        api->ack(t->session, t->packet_id, TG_ACK_REFUSED);
+        return;
+    }
+    if (t->qos == 2)
+        api->ack(t->session, t->packet_id, TG_ACK_RECEIVED);
+    api->ack(t->session, t->packet_id, TG_ACK_DONE);
+}
+
+/// A handler that returns nil or false and why not has refused the message.
+static void downlink_done(tg_task *t, int code, int nres)
+{
+    bool good = code == 0;
+    if (good && nres >= 2 && !lua_toboolean(t->co, -nres) && !lua_isnil(t->co, 1 - nres)) {
+        good = false;
+        lua_State *co = t->co;
+        if (lua_istable(co, 1 - nres))
+            lua_getfield(co, 1 - nres, "message");
+        else
+            lua_pushvalue(co, 1 - nres);
+        size_t len = 0;
+        const char *why = lua_tolstring(co, -1, &len);
+        if (t->conn->open && why != NULL)
+            t->script->unit->env.conn->complain(t->conn->handle, TG_E_INVAL,
+                                                (tg_slice){why, len});
+    }
+    acknowledge(t, good);
+}
+
+/// Without an on_downlink, {"command": name, "args": {…}} runs one of the adapter's commands.
+/// Stack: connection, message, commands.
+static int run_command(lua_State *L)
+{
+    luaL_checkstack(L, 8, NULL);
+    lua_pushcfunction(L, downlink_json);
+    lua_pushvalue(L, 2);
+    lua_call(L, 1, 2);
+    if (!lua_istable(L, -2) || lua_getfield(L, -2, "command") != LUA_TSTRING)
+        return luaL_error(
+            L, "a message down must be {\"command\": name, \"args\": …} in JSON");
+    const char *name = lua_tostring(L, -1);
+    if (lua_getfield(L, 3, name) != LUA_TFUNCTION)
+        return luaL_error(L, "no such command '%s'", name);
+    lua_pushvalue(L, 1);
+    if (lua_getfield(L, 4, "args") == LUA_TNIL) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+    }
+    lua_callk(L, 2, 2, 0, tg_lua_return_two);
+    return 2;
+}
+
+int tg_lua_return_two(lua_State *L, int status, lua_KContext ctx)
+{
+    (void)L;
+    (void)status;
+    (void)ctx;
+    return 2;
+}
+
+void tg_lane_downlink(tg_lane *lane, tg_session s, const tg_delivery *d)
+{
+    tg_lconn *c = lane->conn;
+    bool handler = c->app->handler[TG_ON_DOWNLINK] != LUA_NOREF;
+    tg_task *t =
+        tg_lane_task(lane, handler ? "on_downlink" : "command", TG_BUDGET_HANDLER_US);
+    if (t == NULL)
+        return;
+    if (handler)
+        lua_rawgeti(t->co, LUA_REGISTRYINDEX, c->app->handler[TG_ON_DOWNLINK]);
+    else
+        lua_pushcfunction(t->co, run_command);
+    lua_rawgeti(t->co, LUA_REGISTRYINDEX, c->ref);
+    push_downlink(t->co, c, s, d);
+    if (!handler)
+        lua_rawgeti(t->co, LUA_REGISTRYINDEX, c->app->commands);
+    t->session = s;
+    t->packet_id = d->packet_id;
+    t->qos = d->qos;
+    t->done = downlink_done;
+    tg_task_start(t, handler ? 2 : 3);
+}

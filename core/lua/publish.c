@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Publishing: the topic from its template, the payload as JSON written straight from the
+// message's table. Both go into buffers of the script that are used again for each message.
+#include "lua/conn.h"
+
+#include <lauxlib.h>
+
+#include "lua/mod.h"
+#include "lua/names.h"
+#include "lua/value.h"
+
+/// What a name in a template stands for; pushed, the slice borrows it.
+static bool push_part(lua_State *L, const tg_lconn *c, tg_slice name, tg_slice *out)
+{
+    lua_pushlstring(L, name.at, name.len);
+    int type = lua_rawget(L, 2);
+    if (type == LUA_TSTRING || type == LUA_TNUMBER) {
+        out->at = lua_tolstring(L, -1, &out->len);
+        return true;
+    }
+    if (c != NULL && tg_slice_eq(name, TG_LIT("device")) && c->first != NULL) {
+        *out = (tg_slice){c->first->id, c->first->len};
+        return true;
+    }
+    if (c != NULL && tg_slice_eq(name, TG_LIT("adapter"))) {
+        *out = tg_str(c->app->decl->id);
+        return true;
+    }
+    return false;
+}
+
+static tg_slice fill_topic(lua_State *L, tg_script *s, const tg_lconn *c)
+{
+    const tg_template *t = &c->app->topic;
+    tg_buf_clear(&s->topic);
+    for (uint32_t i = 0; i < t->count; i++) {
+        const tg_template_part *p = &t->part[i];
+        if (!p->name) {
+            tg_buf_put(&s->topic, p->text.at, p->text.len);
+            continue;
+        }
+        tg_slice value;
+        if (!push_part(L, c, p->text, &value))
+            luaL_error(L, "publish: the topic needs '%s', which the message does not have",
+                       lua_pushlstring(L, p->text.at, p->text.len));
+        tg_template_put(&s->topic, value);
+        lua_pop(L, 1);
+    }
+    if (s->topic.failed)
+        luaL_error(L, "out of memory");
+    return tg_buf_slice(&s->topic);
+}
+
+static tg_slice write_payload(lua_State *L, tg_script *s, const char *what)
+{
+    tg_error e = {0};
+    tg_buf_clear(&s->text);
+    if (lua_isnil(L, -1))
+        luaL_error(L, "%s: the message has neither 'payload' nor 'data'", what);
+    if (tg_lua_json_write(L, -1, &s->text, &e) != 0)
+        luaL_error(L, "%s: data cannot be written as JSON: %s", what, e.message);
+    return tg_buf_slice(&s->text);
+}
+
+/// Pushes what the slice borrows.
+static tg_slice payload_of(lua_State *L, tg_script *s, const char *what)
+{
+    tg_slice bytes;
+    lua_pushliteral(L, "payload");
+    if (lua_rawget(L, 2) == LUA_TSTRING) {
+        bytes.at = lua_tolstring(L, -1, &bytes.len);
+        return bytes;
+    }
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_pushliteral(L, "data");
+        lua_rawget(L, 2);
+    }
+    return write_payload(L, s, what);
+}
+
+static lua_Integer integer_field(lua_State *L, const char *key, lua_Integer most)
+{
+    lua_pushstring(L, key);
+    lua_rawget(L, 2);
+    lua_Integer n = lua_isnil(L, -1) ? 0 : lua_tointeger(L, -1);
+    if (n < 0 || n > most || (!lua_isnil(L, -1) && !lua_isinteger(L, -1)))
+        luaL_error(L, "publish: '%s' must be an integer from 0 to %I", key,
+                   (LUAI_UACINT)most);
+    lua_pop(L, 1);
+    return n;
+}
+
+static bool flag_field(lua_State *L, const char *key)
+{
+    lua_pushstring(L, key);
+    lua_rawget(L, 2);
+    bool yes = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return yes;
+}
+
+static uint32_t expiry_field(lua_State *L)
+{
+    uint32_t seconds = 0;
+    lua_pushliteral(L, "expiry");
+    if (lua_rawget(L, 2) != LUA_TNIL)
+        seconds = (uint32_t)(tg_lua_check_duration(L, lua_gettop(L)) / 1000);
+    lua_pop(L, 1);
+    return seconds;
+}
+
+/// The session that speaks: of the message's device, or the connection's only one.
+static tg_session session_of(lua_State *L, const tg_lconn *c)
+{
+    tg_slice device;
+    tg_session none = {0};
+    if (c->more.count > 0 && tg_lua_string_field(L, 2, "device", &device)) {
+        tg_bound *b = tg_conn_find_session(c, device);
+        return b != NULL ? b->session : none;
+    }
+    return c->first != NULL ? c->first->session : none;
+}
+
+static int publish(lua_State *L, tg_script *s, const tg_lconn *c, const char *what)
+{
+    const tg_env *env = &s->unit->env;
+    tg_lua_check_effects(L, what);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    tg_msg_spec spec = {.size = sizeof(spec)};
+    spec.qos = (uint8_t)integer_field(L, "qos", 2);
+    spec.retain = flag_field(L, "retain");
+    spec.expiry_s = expiry_field(L);
+    if (!tg_lua_string_field(L, 2, "topic", &spec.topic)) {
+        if (c == NULL || c->app->topic.count == 0)
+            return luaL_error(L, "%s: the message has no 'topic'", what);
+        spec.topic = fill_topic(L, s, c);
+    }
+    spec.payload = payload_of(L, s, what);
+    tg_session from = c != NULL ? session_of(L, c) : (tg_session){0};
+    if (s->declaring)
+        return lua_pushboolean(L, 1), 1;
+    tg_slice publisher = {0};
+    if (from.id != 0 && env->session->client_id(from, &publisher) == 0)
+        spec.publisher = publisher;
+    tg_msg m = env->msg->new (&spec);
+    if (m == NULL)
+        return tg_lua_result(L, TG_E_NOMEM);
+    int rc = env->session->publish(from, m, NULL, NULL);
+    env->msg->unref(m);
+    return tg_lua_result(L, rc);
+}
+
+int tg_conn_api_publish(lua_State *L) // (-0 +1..2): self, message
+{
+    tg_lconn *c = tg_lua_check_conn(L, 1);
+    lua_settop(L, 2);
+    return publish(L, c->script, c, "conn:publish");
+}
+
+int tg_lua_api_publish(lua_State *L) // (-0 +1..2): message
+{
+    tg_script *s = tg_script_of(L);
+    lua_settop(L, 1);
+    lua_pushnil(L);
+    lua_insert(L, 1);
+    return publish(L, s, NULL, "tg.publish");
+}

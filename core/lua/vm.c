@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory is counted in the allocator. The limit holds while a script runs, when the error can
+// be caught; what the host pushes between runs is small and bounded by other limits, and is
+// always given, so that no error can arise where nobody would catch it. Collection is
+// incremental and paid for by allocation; only the limit itself forces a whole cycle, in a
+// callback that is about to fail.
+#include "lua/vm.h"
+
+#include <assert.h>
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/metric.h"
+#include "lua/lib.h"
+
+#define VM_MAGIC 0x10a57a7eu
+
+static void *allocate(void *ud, void *at, size_t osize, size_t nsize)
+{
+    tg_vm *vm = ud;
+    size_t old = at != NULL ? osize : 0;
+    if (nsize == 0) {
+        vm->used -= old;
+        free(at);
+        return NULL;
+    }
+    if (nsize > old && vm->in_script && vm->used - old + nsize > vm->limit)
+        return NULL;
+    void *p = realloc(at, nsize);
+    if (p == NULL)
+        return NULL;
+    vm->used += nsize - old;
+    if (vm->used > vm->peak)
+        vm->peak = vm->used;
+    return p;
+}
+
+static int on_panic(lua_State *L)
+{
+    const char *text = lua_tostring(L, -1);
+    tg_log(LUA, ERROR, "unprotected error: %s", text != NULL ? text : "?");
+    return 0;
+}
+
+static int gauge(void)
+{
+    return tg_metric_add_def(TG_GAUGE, "tidegate_lua_states", "",
+                             "Lua states that are alive");
+}
+
+static int open_protected(lua_State *L)
+{
+    tg_lua_open_sandbox(L);
+    lua_newtable(L);
+    lua_setfield(L, LUA_REGISTRYINDEX, TG_LUA_LOADED);
+    return 0;
+}
+
+int tg_vm_open(tg_vm *vm, tg_guard *guard, size_t limit)
+{
+    memset(vm, 0, sizeof(*vm));
+    vm->magic = VM_MAGIC;
+    vm->limit = limit;
+    vm->guard = guard;
+    vm->L = lua_newstate(allocate, vm);
+    if (vm->L == NULL)
+        return TG_E_NOMEM;
+    lua_atpanic(vm->L, on_panic);
+    *(tg_vm **)lua_getextraspace(vm->L) = vm;
+    lua_gc(vm->L, LUA_GCINC, 160, 200, 12);
+    lua_pushcfunction(vm->L, open_protected);
+    if (lua_pcall(vm->L, 0, 0, 0) != LUA_OK) {
+        lua_close(vm->L);
+        vm->L = NULL;
+        return TG_E_NOMEM;
+    }
+    tg_metric_add(gauge(), 1);
+    return 0;
+}
+
+void tg_vm_close(tg_vm *vm)
+{
+    if (vm->L == NULL)
+        return;
+    assert(vm->magic == VM_MAGIC);
+    lua_close(vm->L);
+    vm->L = NULL;
+    vm->magic = 0;
+    tg_metric_add(gauge(), -1);
+}
+
+int tg_vm_resume(tg_vm *vm, lua_State *from, lua_State *co, int nargs, int *nres)
+{
+    unsigned blocked = lua_isyieldable(from) ? 0 : 1;
+    vm->nowait += blocked;
+    tg_guard_switch(vm->guard, co);
+    int rc = lua_resume(co, from, nargs, nres);
+    tg_guard_switch(vm->guard, from);
+    vm->nowait -= blocked;
+    return rc;
+}
+
+int tg_vm_run(tg_vm *vm, lua_State *co, const char *what, uint32_t budget_us, int nargs,
+              int *nres)
+{
+    assert(vm->magic == VM_MAGIC && vm->top == NULL);
+    vm->top = co;
+    vm->pure = NULL;
+    vm->nowait = 0;
+    vm->waiting = false;
+    vm->in_script = true;
+    tg_guard_enter(vm->guard, co, what, budget_us);
+    int rc = lua_resume(co, vm->L, nargs, nres);
+    bool killed = tg_guard_leave(vm->guard);
+    vm->in_script = false;
+    vm->top = NULL;
+    if (killed) {
+        lua_sethook(co, NULL, 0, 0);
+        tg_vm_mark_dead(co);
+        return TG_E_BUDGET;
+    }
+    if (rc == LUA_OK || rc == LUA_YIELD)
+        return rc;
+    return TG_E_SCRIPT;
+}
+
+void tg_vm_phase(tg_vm *vm, lua_State *L, const char *what, uint32_t budget_us)
+{
+    tg_guard_enter(vm->guard, L, what, budget_us);
+}
+
+static void explain_budget(tg_vm *vm, const char *what, uint32_t budget_us, char *text,
+                           size_t len)
+{
+    tg_guard *g = vm->guard;
+    snprintf(text, len, "%s: %s ran over its budget of %u ms of CPU time",
+             g->where[0] != '\0' ? g->where : "?", what, budget_us / 1000u);
+    g->where[0] = '\0';
+    atomic_store_explicit(&g->spent, false, memory_order_relaxed);
+}
+
+void tg_vm_explain(tg_vm *vm, lua_State *co, int code, const char *what, uint32_t budget_us,
+                   bool trace, char *text, size_t len)
+{
+    if (code == TG_E_BUDGET) {
+        explain_budget(vm, vm->guard->what != NULL ? vm->guard->what : what,
+                       atomic_load(&vm->guard->budget_us), text, len);
+        (void)budget_us;
+    } else if (lua_type(co, -1) == LUA_TSTRING) {
+        snprintf(text, len, "%s", lua_tostring(co, -1));
+    } else {
+        snprintf(text, len, "%s: error value is a %s", what, luaL_typename(co, -1));
+    }
+    if (!trace)
+        return;
+    luaL_traceback(vm->L, co, NULL, 0);
+    size_t at = strlen(text);
+    snprintf(text + at, len - at, "\n%s", lua_tostring(vm->L, -1));
+    lua_pop(vm->L, 1);
+}
+
+int tg_vm_load(tg_vm *vm, tg_error *e)
+{
+    lua_State *L = vm->L;
+    lua_State *co = lua_newthread(L);
+    lua_insert(L, -2);
+    lua_xmove(L, co, 1);
+    int nres = 0;
+    vm->loading = true;
+    int rc = tg_vm_run(vm, co, "load", TG_BUDGET_LOAD_US, 0, &nres);
+    vm->loading = false;
+    if (rc == LUA_OK) {
+        lua_settop(co, nres > 0 ? 1 : 0);
+        lua_checkstack(co, 1);
+        if (nres == 0)
+            lua_pushnil(co);
+        lua_xmove(co, L, 1);
+        lua_remove(L, -2);
+        return 0;
+    }
+    if (rc == LUA_YIELD) {
+        lua_pop(L, 1);
+        return tg_error_set(e, TG_E_SCRIPT, "the main chunk may not yield");
+    }
+    char text[400];
+    tg_vm_explain(vm, co, rc, "load", TG_BUDGET_LOAD_US, false, text, sizeof(text));
+    lua_pop(L, 1);
+    return tg_error_set(e, rc, "%s", text);
+}
+
+void tg_vm_log(tg_vm *vm, tg_level level, tg_slice text)
+{
+    if (vm->log != NULL)
+        vm->log(vm->owner, level, text);
+    else
+        tg_log_write(TG_MOD_LUA, level, NULL, 0, "%.*s", (int)text.len, text.at);
+}
