@@ -95,7 +95,7 @@ static void log_failure(const question *q, const char *backend, int code)
     snprintf(peer, sizeof(peer), "%.*s", (int)q->request.peer.len, q->request.peer.at);
     tg_field fields[] = {TG_F("backend", backend), TG_F("peer", peer),
                          TG_F("reason", tg_error_text(code)), TG_FN("held_back", held)};
-    tg_log_write(TG_MOD_AUTH, TG_LOG_ERROR, fields, 4, "no answer: the client is refused");
+    tg_log_with(AUTH, ERROR, fields, 4, "no answer: the client is refused");
 }
 
 static const char *backend_of(const question *q)

@@ -72,16 +72,25 @@ static void watch(tg_line *l, bool partial)
         tg_line_watch_off(l);
 }
 
+// Without a mark to search for, the next frame begins with the next bytes that come.
+static bool has_mark(const tg_adapter *a)
+{
+    for (uint32_t i = 0; i < a->nframes; i++)
+        if (a->frames[i].magic.len > 0)
+            return true;
+    return false;
+}
+
 static size_t give_up(tg_line *l, tg_slice data)
 {
     l->flags &= (uint16_t)~TG_LINE_STALLED;
-    tg_framed f = {.used = tg_framer_give_up(l->framer, data)};
-    if (f.used > data.len)
-        f.used = data.len;
+    size_t skip =
+        has_mark(&l->offer->adapter) ? tg_framer_give_up(l->framer, data) : data.len;
+    skip = skip < data.len ? skip : data.len;
     l->from = 0;
     tg_line_complain(l, TG_E_TIMEOUT, "stalled", TG_LIT("a started frame stopped growing"));
-    l->junk += (uint32_t)f.used;
-    return f.used;
+    l->junk += (uint32_t)skip;
+    return skip;
 }
 
 static bool stopped(const tg_line *l)

@@ -192,7 +192,8 @@ void tg_line_complain(tg_line *l, int reason, const char *event, tg_slice what)
         tg_listener_count(tg_net_listener(l->net), event);
     tg_log_gate *gate =
         l->listening != NULL ? &l->listening->at[here->index].gate : &here->dial_gate;
-    if (tg_log_gate_pass(gate, tg_worker_now(here->worker), LINES_A_MINUTE, &held))
+    if (tg_log_on(TG_MOD_ADAPTER, TG_LOG_WARN) &&
+        tg_log_gate_pass(gate, tg_worker_now(here->worker), LINES_A_MINUTE, &held))
         write_line(l, TG_LOG_WARN, reason, what, held);
 }
 

@@ -421,8 +421,7 @@ int tg_listeners_reload_tls(tg_runtime *rt)
             continue;
         failed++;
         tg_field fields[] = {TG_F("listener", g->name), TG_F("reason", e.message)};
-        tg_log_write(TG_MOD_TLS, TG_LOG_ERROR, fields, 2,
-                     "the old certificate stays in use");
+        tg_log_with(TLS, ERROR, fields, 2, "the old certificate stays in use");
     }
     return failed;
 }

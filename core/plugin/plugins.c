@@ -109,7 +109,7 @@ static void log_live(const tg_version *v)
     tg_field fields[] = {TG_F("plugin", v->plug->id), TG_F("version", v->version),
                          TG_FN("number", v->number), TG_F("engine", v->engine),
                          TG_F("hash", v->hash)};
-    tg_log_write(TG_MOD_PLUGIN, TG_LOG_INFO, fields, 5, "plugin in service");
+    tg_log_with(PLUGIN, INFO, fields, 5, "plugin in service");
 }
 
 /// @return the version that serves new connections now, or NULL and nothing has changed.

@@ -61,8 +61,8 @@ static void report_slow(const tg_version *v, const char *callback, uint64_t now,
     tg_field fields[] = {TG_F("plugin", v->plug->id),       TG_F("version", v->version),
                          TG_F("callback", callback),        TG_FN("ms", ms),
                          TG_FN("worker", tg_here()->index), TG_FN("held_back", held)};
-    tg_log_write(TG_MOD_PLUGIN, TG_LOG_WARN, fields, sizeof(fields) / sizeof(fields[0]),
-                 "slow callback: everything else on this worker waited for it");
+    tg_log_with(PLUGIN, WARN, fields, sizeof(fields) / sizeof(fields[0]),
+                "slow callback: everything else on this worker waited for it");
 }
 
 void tg_call_end(void)

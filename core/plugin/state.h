@@ -123,6 +123,13 @@ void tg_call_end(void);
 void tg_crash_open(tg_runtime *rt);
 void tg_crash_close(tg_runtime *rt);
 
+/// As tg_log, with fields.
+#define tg_log_with(module, level, fields, n, ...)                                         \
+    do {                                                                                   \
+        if (tg_log_on(TG_MOD_##module, TG_LOG_##level))                                    \
+            tg_log_write(TG_MOD_##module, TG_LOG_##level, fields, n, __VA_ARGS__);         \
+    } while (0)
+
 uint64_t tg_clock_ms(void); ///< since the epoch
 void tg_kvs_free(tg_runtime *rt);
 void tg_loose_free(tg_local *here);
