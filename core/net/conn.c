@@ -109,13 +109,8 @@ void tg_conn_detach(tg_net_conn *c, uv_close_cb done)
     c->mask = 0;
 }
 
-void tg_conn_poll(tg_net_conn *c)
+static void poll_for(tg_net_conn *c, int want)
 {
-    if (c->fd < 0)
-        return;
-    int want = tg_conn_reading(c) ? UV_READABLE : 0;
-    if (c->blocked || c->state == TG_ST_CONNECT)
-        want |= UV_WRITABLE;
     if (want == c->mask)
         return;
     c->mask = (uint8_t)want;
@@ -123,6 +118,20 @@ void tg_conn_poll(tg_net_conn *c)
         uv_poll_stop(&c->poll);
     else
         uv_poll_start(&c->poll, want, on_poll);
+}
+
+static int wanted(const tg_net_conn *c)
+{
+    int want = tg_conn_reading(c) ? UV_READABLE : 0;
+    return c->blocked || c->state == TG_ST_CONNECT ? want | UV_WRITABLE : want;
+}
+
+// To stop reading costs two system calls and a pause is often over at once: so readability
+// stays polled until it is reported to nobody.
+void tg_conn_poll(tg_net_conn *c)
+{
+    if (c->fd >= 0)
+        poll_for(c, wanted(c) | (c->mask & UV_READABLE));
 }
 
 // What is queued has left: say so in the transport's words, then wait for the peer's.
@@ -220,9 +229,13 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     }
     if (status < 0)
         c->mask = 0;
+    bool in_vain = (events & UV_READABLE) && !tg_conn_reading(c);
     if (ready[c->state] != NULL)
         ready[c->state](c, events);
-    tg_conn_poll(c);
+    if (in_vain && c->fd >= 0)
+        poll_for(c, wanted(c));
+    else
+        tg_conn_poll(c);
 }
 
 // Life.
@@ -318,6 +331,25 @@ void tg_conn_failed(tg_net_conn *c, int reason)
         tg_conn_abort(c, reason);
 }
 
+static void drain(tg_net_conn *c, int reason)
+{
+    begin_closing(c, reason);
+    c->state = TG_ST_DRAIN;
+    tg_conn_phase(c, TG_LINGER_MS);
+    tg_conn_todo(c, TG_TODO_FLUSH);
+}
+
+void tg_conn_tls_broken(tg_net_conn *c)
+{
+    if (c->state == TG_ST_DEAD || c->dial != NULL) {
+        tg_conn_failed(c, TG_E_TLS);
+        return;
+    }
+    tg_out_drop(c);
+    c->notified = true;
+    drain(c, TG_E_TLS);
+}
+
 void tg_net_close(tg_net_conn *c, int reason)
 {
     if (own(c)->closing)
@@ -326,10 +358,7 @@ void tg_net_close(tg_net_conn *c, int reason)
         tg_conn_abort(c, reason);
         return;
     }
-    begin_closing(c, reason);
-    c->state = TG_ST_DRAIN;
-    tg_conn_phase(c, TG_LINGER_MS);
-    tg_conn_todo(c, TG_TODO_FLUSH);
+    drain(c, reason);
 }
 
 void tg_conn_hang_up(tg_net_conn *c)

@@ -112,6 +112,8 @@ void tg_conn_hang_up(tg_net_conn *c); ///< the peer's FIN, or its close_notify
 void tg_conn_abort(tg_net_conn *c, int reason);
 /// Before it was open: a dial tries on, an accepted one ends.
 void tg_conn_failed(tg_net_conn *c, int reason);
+/// The alert has been written: it leaves, and what the peer still says is read away.
+void tg_conn_tls_broken(tg_net_conn *c);
 void tg_conn_todo(tg_net_conn *c, unsigned what);
 void tg_conn_phase(tg_net_conn *c, uint32_t ms); ///< 0: none
 void tg_conn_wake_in(tg_net_conn *c, uint32_t ms);

@@ -257,8 +257,11 @@ static void fail(tg_net_conn *c)
 {
     log_failure(c);
     ERR_clear_error();
-    send_cipher(c); // the alert; the connection ends either way
-    tg_conn_failed(c, TG_E_TLS);
+    int rc = send_cipher(c);
+    if (rc != 0)
+        tg_conn_failed(c, rc);
+    else
+        tg_conn_tls_broken(c);
 }
 
 static void take_cn(tg_net_conn *c)
@@ -331,10 +334,7 @@ void tg_secure_read(tg_net_conn *c, char *at, size_t len)
     bool over = false;
     ssize_t got = decrypt(c, &over);
     if (got < 0) {
-        log_failure(c);
-        ERR_clear_error();
-        send_cipher(c);
-        tg_conn_abort(c, TG_E_TLS);
+        fail(c);
         return;
     }
     int rc = send_cipher(c); // tickets, key updates

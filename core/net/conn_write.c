@@ -186,12 +186,13 @@ static void add_copy(tg_out *o, const char *at, size_t len)
     memcpy(to, at, len);
     b->used += (uint32_t)len;
     o->bytes += len;
-    piece *last = o->count > 0 ? &o->pieces[o->head + o->count - 1] : NULL;
-    if (last != NULL && last->owner == b && last->at + last->len == to) {
-        last->len += len;
+    piece *end = o->pieces + o->head + o->count;
+    if (o->count > 0 && end[-1].owner == b && end[-1].at + end[-1].len == to) {
+        end[-1].len += len;
         return;
     }
-    o->pieces[o->head + o->count++] = (piece){to, len, NULL, b};
+    *end = (piece){to, len, NULL, b};
+    o->count++;
     b->pieces++;
 }
 
@@ -339,15 +340,22 @@ static void block(tg_net_conn *c)
     tg_conn_wake_in(c, tg_conn_stall_ms(c));
 }
 
+static ssize_t write_once(int fd, const struct iovec *iov, int n)
+{
+    if (n == 1)
+        return send(fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
+    struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
+    return sendmsg(fd, &m, MSG_NOSIGNAL);
+}
+
 ssize_t tg_conn_write(tg_net_conn *c, const struct iovec *iov, int n)
 {
-    struct msghdr m = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n};
     size_t want = 0;
     for (int i = 0; i < n; i++)
         want += iov[i].iov_len;
     ssize_t got;
     do
-        got = sendmsg(c->fd, &m, MSG_NOSIGNAL);
+        got = write_once(c->fd, iov, n);
     while (got < 0 && errno == EINTR);
     c->worker->writes++;
     if (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)

@@ -190,6 +190,8 @@ static int listen_all(opening *o, tg_error *e)
     return tg_error_set(e, rc, "listener '%s': %s", l->name, tg_error_text(rc));
 }
 
+static int find_or_define(tg_listener *l, const char *event);
+
 static tg_listener *listener_new(tg_workers *ws, const tg_listener_spec *spec)
 {
     tg_listener *l = calloc(1, sizeof(*l));
@@ -204,6 +206,8 @@ static tg_listener *listener_new(tg_workers *ws, const tg_listener_spec *spec)
     pthread_mutex_init(&l->event_lock, NULL);
     l->name = strndup(spec->name.len > 0 ? spec->name.at : "", spec->name.len);
     l->by_addr = tg_addr_table_new();
+    if (l->name != NULL)
+        find_or_define(l, "accepted"); // the first that a lookup meets
     if (l->name != NULL && l->by_addr != NULL)
         return l;
     tg_listener_unref(l);
@@ -324,10 +328,23 @@ uint32_t tg_listener_connections(const tg_listener *l)
 
 // Counters.
 
+// Names come from plugins, too: what would break a label does not get there.
+static void add_label(char *to, size_t len, const char *name)
+{
+    size_t n = 0;
+    for (; n + 1 < len && name[n] != '\0'; n++) {
+        unsigned char c = (unsigned char)name[n];
+        to[n] = c < ' ' || c == '"' || c == '\\' || c == 0x7f ? '_' : (char)c;
+    }
+    to[n] = '\0';
+}
+
 static int define(const tg_listener *l, const char *event)
 {
-    char labels[256];
-    snprintf(labels, sizeof(labels), "listener=\"%.100s\",event=\"%.60s\"", l->name, event);
+    char name[100], what[60], labels[200];
+    add_label(name, sizeof(name), l->name);
+    add_label(what, sizeof(what), event);
+    snprintf(labels, sizeof(labels), "listener=\"%s\",event=\"%s\"", name, what);
     return tg_metric_add_def(
         TG_COUNTER, "tidegate_listener_events_total", labels,
         "Connections accepted, refused and closed, and peers' mistakes.");
@@ -337,24 +354,25 @@ static int find(const tg_listener *l, const char *event)
 {
     uint32_t n = atomic_load_explicit(&l->nevents, memory_order_acquire);
     for (uint32_t i = 0; i < n; i++)
-        if (strcmp(l->events[i].name, event) == 0)
+        if (strncmp(l->events[i].name, event, sizeof(l->events[i].name) - 1) == 0)
             return l->events[i].id;
     return TG_E_NOTFOUND;
 }
 
-// Names are few and each is defined once: entries before `nevents` never change again.
+// Each name is defined once and entries before `nevents` never change again. Names past the
+// last place are counted together: their number must not depend on what a peer sends.
 static int find_or_define(tg_listener *l, const char *event)
 {
     pthread_mutex_lock(&l->event_lock);
     int id = find(l, event);
     uint32_t n = atomic_load(&l->nevents);
-    if (id == TG_E_NOTFOUND && n < TG_EVENTS_MAX) {
+    if (id == TG_E_NOTFOUND && n == TG_EVENTS_MAX) {
+        id = define(l, "other");
+    } else if (id == TG_E_NOTFOUND) {
         id = define(l, event);
         snprintf(l->events[n].name, sizeof(l->events[n].name), "%s", event);
         l->events[n].id = id;
         atomic_store_explicit(&l->nevents, n + 1, memory_order_release);
-    } else if (id == TG_E_NOTFOUND) {
-        id = define(l, event);
     }
     pthread_mutex_unlock(&l->event_lock);
     return id;

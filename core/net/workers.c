@@ -256,7 +256,8 @@ int tg_workers_call(tg_workers *ws, int (*fn)(tg_worker *w, void *ctx), void *ct
 {
     assert(tg_worker_here() == NULL);
     call c = {.fn = fn, .ctx = ctx};
-    call_mail mails[TG_WORKERS_MAX] = {0};
+    call_mail mails[TG_WORKERS_MAX];
+    memset(mails, 0, sizeof(mails));
     pthread_mutex_init(&c.lock, NULL);
     pthread_cond_init(&c.done, NULL);
     for (uint32_t i = 0; i < check(ws)->count; i++) {

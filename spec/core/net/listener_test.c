@@ -533,13 +533,19 @@ static void a_listener_counts_what_it_is_told(void **state)
     lab_start(1);
     tg_listener_spec spec = lab_spec();
     lab_listen(&spec);
-    char event[40];
-    for (int i = 0; i < 100; i++) { // more names than it keeps at hand
+    char event[100];
+    for (int i = 0; i < 100; i++) { // more names than a listener may have
         snprintf(event, sizeof(event), "junk_%d", i % 80);
         tg_listener_count(the_lab.listener, event);
     }
     assert_int_equal(lab_count("junk_3"), 2);
-    assert_int_equal(lab_count("junk_79"), 1);
+    assert_int_equal(lab_count("junk_79"), 0);
+    assert_in_range(lab_count("other"), 17, 20);
+    lab_stop();
+    lab_start(1);
+    lab_listen(&spec);
+    tg_listener_count(the_lab.listener, "a\"b\\c\n");
+    assert_int_equal(lab_count("a_b_c_"), 1);
     lab_stop();
 }
 
