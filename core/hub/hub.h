@@ -123,9 +123,10 @@ void tg_shard_each_session(tg_shard *sh, void (*each)(void *ctx, const tg_sessio
 void tg_shard_each_filter(tg_shard *sh, tg_slice cursor,
                           bool (*each)(void *ctx, tg_slice filter, uint32_t subscribers),
                           void *ctx);
-/// On a shard's thread: retained messages that match `filter`, until `each` returns false.
-int tg_shard_each_retained(tg_shard *sh, tg_slice filter, bool (*each)(void *ctx, tg_msg m),
-                           void *ctx);
+/// On a shard's thread: retained messages that match `filter`, in the order of the trie, behind
+/// topic `after` (empty: from the start), until `each` returns false.
+int tg_shard_each_retained(tg_shard *sh, tg_slice filter, tg_slice after,
+                           bool (*each)(void *ctx, tg_msg m), void *ctx);
 
 // Topics (hub/topic.c).
 bool tg_topic_valid(tg_slice topic);   ///< MQTT 5.0 §4.7: no wildcards, UTF-8, 1..65535 bytes

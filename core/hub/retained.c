@@ -272,16 +272,17 @@ int tg_retained_step(tg_shard *sh, tg_slice filter, tg_buf *cursor, bool *at,
     return rc;
 }
 
-int tg_shard_each_retained(tg_shard *sh, tg_slice filter, bool (*each)(void *ctx, tg_msg m),
-                           void *ctx)
+int tg_shard_each_retained(tg_shard *sh, tg_slice filter, tg_slice after,
+                           bool (*each)(void *ctx, tg_msg m), void *ctx)
 {
     if (!tg_filter_valid(filter))
         return TG_E_MALFORMED;
     tg_buf cursor = {0};
-    bool at = true, go = true;
+    bool at = after.len == 0, go = true;
     tg_block *b;
     uint64_t now = tg_hub_now(sh->hub);
-    while (go &&
+    tg_buf_put(&cursor, after.at, after.len);
+    while (go && !cursor.failed &&
            tg_retained_step(sh, filter, &cursor, &at, UINT32_MAX, &b) == TG_STEP_FOUND) {
         tg_msg m = tg_msg_from_block(b);
         if (m == NULL)
