@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Clients, topics and retained messages: what lies in the hub's shards. Each worker makes its
-// part of the page; the last one merges and answers.
+// Sessions lie on all workers: each makes its part of a page, and the last one merges them.
+// Filters and retained messages lie in tries that all workers share: any one worker walks from
+// the cursor to the end of the page.
 #include "admin/handlers.h"
 #include "admin/page.h"
 #include "admin/props.h"
@@ -8,28 +9,48 @@
 
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX 10000
+#define PAGE_BYTES ((size_t)8 << 20) ///< a page that is longer ends, whatever its limit
 #define PAYLOAD_MAX 65536 ///< a larger one is left out of a list, its size is not
 
-typedef struct list {
-    tg_slice cursor, filter;
-    size_t limit;
-    tg_page pages[TG_WORKERS_MAX];
-    void (*put_row)(tg_buf *b, const tg_row *row);
-} list;
-
-static tg_shard *shard_here(tg_request *r, uint32_t worker)
+static tg_shard *shard_here(tg_request *r)
 {
-    return tg_hub_shard(tg_runtime_hub(r->admin->rt), worker);
+    return tg_hub_shard(tg_runtime_hub(r->admin->rt), tg_worker_index(tg_worker_here()));
 }
 
-static void put_rows(tg_buf *b, const list *l, tg_page *all)
+/// @return false: answered.
+static bool take_limit(tg_request *r, size_t *out)
+{
+    int64_t limit;
+    if (!tg_request_number(r, "limit", LIMIT_DEFAULT, 1, LIMIT_MAX, &limit))
+        return false;
+    *out = (size_t)limit;
+    return true;
+}
+
+static void *new_work(tg_request *r, size_t size)
+{
+    r->work = tg_arena_alloc(&r->arena, size);
+    if (r->work == NULL)
+        tg_reply_error(r, &(tg_error){.code = TG_E_NOMEM});
+    return r->work;
+}
+
+// Clients.
+
+typedef struct list {
+    tg_slice cursor;
+    size_t limit;
+    tg_page pages[TG_WORKERS_MAX];
+} list;
+
+static void put_rows(tg_buf *b, tg_page *all)
 {
     bool more = tg_page_finish(all);
     tg_put_open(b, NULL, '{');
     tg_put_open(b, "items", '[');
     for (size_t i = 0; i < all->count; i++) {
         tg_put_open(b, NULL, '{');
-        l->put_row(b, &all->rows[i]);
+        tg_buf_put(b, all->rows[i].json.at, all->rows[i].json.len);
         tg_put_close(b, '}');
     }
     tg_put_close(b, ']');
@@ -41,7 +62,7 @@ static void put_rows(tg_buf *b, const list *l, tg_page *all)
 }
 
 /// On the worker that came last.
-static void answer_list(tg_request *r)
+static void answer_clients(tg_request *r)
 {
     list *l = r->work;
     tg_page all;
@@ -51,29 +72,10 @@ static void answer_list(tg_request *r)
         tg_page_free(&l->pages[i]);
     }
     tg_buf b = {0};
-    put_rows(&b, l, &all);
+    put_rows(&b, &all);
     b.failed |= all.failed;
     tg_page_free(&all);
     tg_reply_json(r, MHD_HTTP_OK, &b);
-}
-
-static void start(tg_request *r, void (*part)(tg_request *r, uint32_t worker),
-                  void (*put_row)(tg_buf *b, const tg_row *row))
-{
-    int64_t limit;
-    if (!tg_request_number(r, "limit", LIMIT_DEFAULT, 1, LIMIT_MAX, &limit))
-        return;
-    list *l = tg_arena_alloc(&r->arena, sizeof(*l));
-    if (l == NULL) {
-        tg_reply_error(r, &(tg_error){.code = TG_E_NOMEM});
-        return;
-    }
-    l->cursor = tg_request_query(r, "cursor");
-    l->filter = tg_request_query(r, "filter");
-    l->limit = (size_t)limit;
-    l->put_row = put_row;
-    r->work = l;
-    tg_request_on_all(r, part, answer_list);
 }
 
 static tg_page *page_of(tg_request *r, uint32_t worker)
@@ -82,13 +84,6 @@ static tg_page *page_of(tg_request *r, uint32_t worker)
     tg_page_init(&l->pages[worker], l->cursor, l->limit);
     return &l->pages[worker];
 }
-
-static void put_json(tg_buf *b, const tg_row *row)
-{
-    tg_buf_put(b, row->json.at, row->json.len);
-}
-
-// Clients.
 
 static void put_session(tg_buf *b, const tg_session_info *i)
 {
@@ -114,12 +109,18 @@ static void add_session(void *ctx, const tg_session_info *i)
 
 static void clients_part(tg_request *r, uint32_t worker)
 {
-    tg_shard_each_session(shard_here(r, worker), add_session, page_of(r, worker));
+    tg_shard_each_session(shard_here(r), add_session, page_of(r, worker));
 }
 
 void tg_handle_clients(tg_request *r)
 {
-    start(r, clients_part, put_json);
+    size_t limit;
+    list *l = take_limit(r, &limit) ? new_work(r, sizeof(*l)) : NULL;
+    if (l == NULL)
+        return;
+    l->cursor = tg_request_query(r, "cursor");
+    l->limit = limit;
+    tg_request_on_all(r, clients_part, answer_clients);
 }
 
 // One client. Its part is a page with at most one row.
@@ -139,7 +140,7 @@ static void add_if_wanted(void *ctx, const tg_session_info *i)
 static void client_part(tg_request *r, uint32_t worker)
 {
     wanted w = {r->params[0], page_of(r, worker)};
-    tg_shard_each_session(shard_here(r, worker), add_if_wanted, &w);
+    tg_shard_each_session(shard_here(r), add_if_wanted, &w);
 }
 
 static void reply_no_client(tg_request *r)
@@ -155,7 +156,7 @@ static void answer_client(tg_request *r)
     for (size_t i = 0; i < TG_WORKERS_MAX; i++) {
         if (b.len == 0 && l->pages[i].count > 0) {
             tg_put_open(&b, NULL, '{');
-            put_json(&b, &l->pages[i].rows[0]);
+            tg_buf_put(&b, l->pages[i].rows[0].json.at, l->pages[i].rows[0].json.len);
             tg_put_close(&b, '}');
         }
         tg_page_free(&l->pages[i]);
@@ -168,13 +169,10 @@ static void answer_client(tg_request *r)
 
 void tg_handle_client(tg_request *r)
 {
-    list *l = tg_arena_alloc(&r->arena, sizeof(*l));
-    if (l == NULL) {
-        tg_reply_error(r, &(tg_error){.code = TG_E_NOMEM});
+    list *l = new_work(r, sizeof(*l));
+    if (l == NULL)
         return;
-    }
     l->limit = 1;
-    r->work = l;
     tg_request_on_all(r, client_part, answer_client);
 }
 
@@ -190,57 +188,103 @@ void tg_handle_kick(tg_request *r)
         tg_reply_error(r, &(tg_error){.code = rc});
 }
 
-// Topics that somebody subscribes to.
+// Filters and retained messages.
 
-static void put_topic(tg_buf *b, const tg_row *row)
+typedef struct walk {
+    tg_slice cursor, filter;
+    size_t left;
+    tg_buf json, last;
+    bool more;
+} walk;
+
+static void end_walk(tg_request *r, walk *w)
 {
-    tg_put_slice(b, "filter", (tg_slice){row->key, row->len});
-    tg_put_int(b, "subscribers", row->count);
+    tg_put_close(&w->json, ']');
+    if (w->more)
+        tg_put_slice(&w->json, "next", tg_buf_slice(&w->last));
+    tg_put_close(&w->json, '}');
+    w->json.failed |= w->last.failed;
+    tg_buf_free(&w->last);
+    tg_reply_json(r, MHD_HTTP_OK, &w->json);
 }
 
-static bool add_filter(void *page, tg_slice filter, uint32_t subscribers)
+/// @return the page takes one more, called `name`.
+static bool take_one(walk *w, tg_slice name)
 {
-    tg_row *row = tg_page_add(page, filter);
-    if (row != NULL)
-        row->count = subscribers;
+    w->more = w->left == 0 || w->json.len > PAGE_BYTES;
+    if (w->more)
+        return false;
+    w->left--;
+    tg_buf_clear(&w->last);
+    tg_buf_put(&w->last, name.at, name.len);
     return true;
 }
 
-static void topics_part(tg_request *r, uint32_t worker)
+static void start_walk(tg_request *r, void (*fn)(void *request))
 {
-    tg_shard_each_filter(shard_here(r, worker), (tg_slice){0}, add_filter,
-                         page_of(r, worker));
+    size_t limit;
+    walk *w = take_limit(r, &limit) ? new_work(r, sizeof(*w)) : NULL;
+    if (w == NULL)
+        return;
+    w->cursor = tg_request_query(r, "cursor");
+    w->filter = tg_request_query(r, "filter");
+    w->left = limit;
+    tg_put_open(&w->json, NULL, '{');
+    tg_put_open(&w->json, "items", '[');
+    if (!tg_request_on_worker(r, fn))
+        tg_buf_free(&w->json);
+}
+
+static bool add_filter(void *ctx, tg_slice filter, uint32_t subscribers)
+{
+    walk *w = ctx;
+    if (!take_one(w, filter))
+        return false;
+    tg_put_open(&w->json, NULL, '{');
+    tg_put_slice(&w->json, "filter", filter);
+    tg_put_int(&w->json, "subscribers", subscribers);
+    tg_put_close(&w->json, '}');
+    return true;
+}
+
+static void walk_topics(void *request)
+{
+    tg_request *r = request;
+    walk *w = r->work;
+    tg_shard_each_filter(shard_here(r), w->cursor, add_filter, w);
+    end_walk(r, w);
 }
 
 void tg_handle_topics(tg_request *r)
 {
-    start(r, topics_part, put_topic);
+    start_walk(r, walk_topics);
 }
-
-// Retained messages.
 
 static bool add_retained(void *ctx, tg_msg m)
 {
-    tg_row *row = tg_page_add(ctx, m->topic);
-    if (row == NULL)
-        return true;
-    tg_put_slice(&row->json, "topic", m->topic);
-    tg_put_int(&row->json, "qos", m->qos);
-    tg_put_slice(&row->json, "publisher", m->publisher);
-    tg_put_int(&row->json, "time", (int64_t)m->created);
-    tg_put_int(&row->json, "bytes", (int64_t)m->payload.len);
+    walk *w = ctx;
+    if (!take_one(w, m->topic))
+        return false;
+    tg_put_open(&w->json, NULL, '{');
+    tg_put_slice(&w->json, "topic", m->topic);
+    tg_put_int(&w->json, "qos", m->qos);
+    tg_put_slice(&w->json, "publisher", m->publisher);
+    tg_put_int(&w->json, "time", (int64_t)m->created);
+    tg_put_int(&w->json, "bytes", (int64_t)m->payload.len);
     if (m->payload.len <= PAYLOAD_MAX)
-        tg_put_bytes(&row->json, "payload", m->payload);
-    tg_props_json(&row->json, m->props);
+        tg_put_bytes(&w->json, "payload", m->payload);
+    tg_props_json(&w->json, m->props);
+    tg_put_close(&w->json, '}');
     return true;
 }
 
-static void retained_part(tg_request *r, uint32_t worker)
+static void walk_retained(void *request)
 {
-    list *l = r->work;
-    tg_shard_each_retained(shard_here(r, worker),
-                           l->filter.len > 0 ? l->filter : TG_LIT("#"), add_retained,
-                           page_of(r, worker));
+    tg_request *r = request;
+    walk *w = r->work;
+    tg_slice filter = w->filter.len > 0 ? w->filter : TG_LIT("#");
+    tg_shard_each_retained(shard_here(r), filter, w->cursor, add_retained, w);
+    end_walk(r, w);
 }
 
 void tg_handle_retained(tg_request *r)
@@ -250,5 +294,5 @@ void tg_handle_retained(tg_request *r)
         tg_reply_problem(r, MHD_HTTP_BAD_REQUEST, "invalid",
                          "filter: no valid topic filter");
     else
-        start(r, retained_part, put_json);
+        start_walk(r, walk_retained);
 }

@@ -50,7 +50,6 @@ static void settle(tg_page *p)
     size_t kept = 0;
     for (size_t i = 1; i < p->count; i++) {
         if (by_key(&p->rows[kept], &p->rows[i]) == 0) {
-            p->rows[kept].count += p->rows[i].count;
             drop(&p->rows[i]);
         } else {
             p->rows[++kept] = p->rows[i];

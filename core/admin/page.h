@@ -10,7 +10,6 @@
 typedef struct tg_row {
     char *key;
     size_t len;
-    int64_t count; ///< rows of one key are added up, see tg_page_merge()
     tg_buf json; ///< the row's members, without braces
 } tg_row;
 
@@ -28,7 +27,7 @@ void tg_page_free(tg_page *p);
 /// @return a new row for `key`, or NULL when it is not on this page (or memory is out). Valid
 /// until the next call.
 tg_row *tg_page_add(tg_page *p, tg_slice key);
-/// Takes all rows of `from`. Rows with the same key become one, their counts added.
+/// Takes all rows of `from`. Of rows with the same key one is kept.
 void tg_page_merge(tg_page *p, tg_page *from);
 /// Sorts, and cuts to the limit. @return true: there is more behind the last row.
 bool tg_page_finish(tg_page *p);

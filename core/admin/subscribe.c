@@ -166,7 +166,7 @@ static void put_head(stream *s, const char *event)
 {
     if (s->events)
         tg_buf_printf(&s->out, "event: %s\ndata: ", event);
-    tg_put_open(&s->out, NULL, '{');
+    tg_buf_putc(&s->out, '{');
     if (!s->events)
         tg_put_str(&s->out, "event", event);
 }
