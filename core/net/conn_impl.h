@@ -167,6 +167,13 @@ void tg_dial_failed(tg_net_conn *c, int code); ///< this address did not work ou
 void tg_dial_done(tg_net_conn *c); ///< frees what only dialing needs
 const char *tg_dial_host(const tg_net_conn *c);
 
+// dial_tls.c
+/// The worker's context for these files. @return 0 and a reference.
+int tg_dial_tls(tg_worker *w, const tg_dial *where, tg_tls **out, tg_error *e);
+/// Reads its files again unless that was done lately: the peer did not like what they say.
+void tg_dial_tls_refresh(tg_worker *w, const tg_tls *t);
+void tg_dial_tls_free(tg_worker *w);
+
 // limits.c
 int tg_rate_new(tg_net_conn *c);
 void tg_rate_read(tg_net_conn *c, size_t bytes);

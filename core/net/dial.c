@@ -221,6 +221,8 @@ void tg_dial_expired(tg_net_conn *c)
     if (d == NULL)
         return;
     if (c->state == TG_ST_IDLE) {
+        if (d->error == TG_E_TLS)
+            tg_dial_tls_refresh(c->worker, c->origin->tls);
         look_up(c);
     } else if (c->state == TG_ST_RESOLVE) {
         forget_lookup(d);
@@ -237,7 +239,7 @@ static void gone(tg_origin *o)
     free(o);
 }
 
-static int origin_new(const tg_dial *where, const tg_net_events *events,
+static int origin_new(tg_worker *w, const tg_dial *where, const tg_net_events *events,
                       const tg_net_limits *limits, tg_origin **out)
 {
     tg_origin *o = calloc(1, sizeof(*o));
@@ -248,11 +250,7 @@ static int origin_new(const tg_dial *where, const tg_net_events *events,
         o->limits = *limits;
     o->gone = gone;
     tg_error e = {0};
-    const tg_tls_spec tls = {.verify_peer = !where->insecure,
-                             .ca_file = where->ca_file,
-                             .cert_file = where->cert_file,
-                             .key_file = where->key_file};
-    int rc = where->tls ? tg_tls_new(&tls, &o->tls, &e) : 0;
+    int rc = where->tls ? tg_dial_tls(w, where, &o->tls, &e) : 0;
     if (rc != 0) {
         tg_log(TLS, WARN, "cannot dial %.*s: %s", (int)where->host.len, where->host.at,
                e.message);
@@ -291,7 +289,7 @@ int tg_net_dial(const tg_dial *where, const tg_net_events *events,
     if (w->stopping)
         return TG_E_SHUTDOWN;
     tg_origin *o = NULL;
-    int rc = origin_new(where, events, limits, &o);
+    int rc = origin_new(w, where, events, limits, &o);
     if (rc != 0)
         return rc;
     tg_dialing *d = dialing_new(where);

@@ -231,6 +231,7 @@ int tg_worker_init(tg_worker *w, tg_workers *all, uint32_t index, size_t mailbox
     tg_list_init(&w->todo);
     tg_list_init(&w->acceptors);
     tg_list_init(&w->watches);
+    tg_list_init(&w->dial_tls);
     if (uv_loop_init(&w->loop) != 0)
         return TG_E_NOMEM;
     w->wheel = tg_wheel_new(uv_now(&w->loop));
@@ -322,6 +323,7 @@ void tg_worker_free(tg_worker *w)
     assert(rc == 0 && w->nconns == 0); // a room above left a handle of its own open
     (void)rc;
     tg_conns_free(w);
+    tg_dial_tls_free(w);
     tg_wheel_free(w->wheel);
     tg_mailbox_free(w->mailbox);
     tg_buf_free(&w->cipher);

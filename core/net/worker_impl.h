@@ -46,7 +46,7 @@ struct tg_worker {
     tg_alarm deadline;
     void *place[TG_PLACE_COUNT];
 
-    tg_list conns, todo, acceptors, watches;
+    tg_list conns, todo, acceptors, watches, dial_tls;
     uint32_t nconns;
 
     char *in; // TG_READ_HEAD + TG_READ_MAX
