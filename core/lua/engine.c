@@ -300,6 +300,13 @@ static void engine_stop(tg_unit *pub, uint32_t worker)
     u->engine->api->leave(u->engine->env.self);
 }
 
+/// Its connections go on; what is new goes to the next version by itself.
+static void engine_drain(tg_unit *pub, uint32_t worker)
+{
+    (void)pub;
+    (void)worker;
+}
+
 static void engine_unload(tg_unit *pub)
 {
     tg_unit_lua *u = unit_of(pub);
@@ -331,6 +338,7 @@ tg_lua_engine *tg_lua_engine_new(const tg_host *host, tg_self *self)
                          .load = engine_load,
                          .start = engine_start,
                          .reconfigure = engine_reconfigure,
+                         .drain = engine_drain,
                          .stop = engine_stop,
                          .unload = engine_unload,
                          .free = engine_free};
