@@ -1,0 +1,335 @@
+---@meta tidegate
+-- SPDX-License-Identifier: Apache-2.0
+-- The Lua API of Tidegate, typed for the Lua language server. One entry for each name that
+-- the host registers; a test compares the two. Guide: docs/lua-adapter.md.
+--
+-- Calls marked "waits" suspend the handler until their result is there; other connections go
+-- on meanwhile. They work in handlers, commands, timers and auth backends, and are refused in
+-- decode and encode, while the plugin loads, and inside of callbacks of C functions.
+-- What can fail returns its value, or nil and a tg.Error.
+
+---@class tg.Error
+---@field code string "TIMEOUT", "CLOSED", "DENIED", "NOTFOUND", …
+---@field message string for a person
+---@field retry boolean the same call may work later
+
+---@alias tg.Duration string|number "500ms", "5s", "10m", "2h", "1d"; a number counts seconds
+
+---@class tg.Frame how a byte stream falls into frames
+---@field kind "length"|"escaped"|"delimiter"|"line"|"fixed"|"raw"
+---@field magic? string|string[] first bytes of a frame; escaped: the flag byte
+---@field size? string|integer length: "u8", "u16be", "u16le", "u24be", "u24le", "u32be", "u32le", "varint"; fixed: bytes
+---@field size_at? integer offset of the size from the frame's first byte; default: behind the magic
+---@field size_adjust? integer whole frame = size_at + width of the size + its value + size_adjust
+---@field min? integer|string whole frame; a smaller one is junk
+---@field max? integer|string whole frame; a larger one is junk. Default "8KiB"
+---@field check? "xor8"|"sum8"|"crc16/modbus"|"crc16/ccitt"|"crc16/x25"|"crc32"
+---@field check_be? boolean the stored checksum has its high byte first
+---@field check_from? integer first byte under the checksum, from the frame's first byte
+---@field check_tail? integer bytes between the stored checksum and the frame's end; default: the trailer's
+---@field trailer? string last bytes; delimiter: the delimiter
+---@field escape? string escaped: the escape byte
+---@field escapes? string[][] escaped: pairs of the byte behind the escape byte and what it means
+---@field lenient? boolean length: where the size leads nowhere, a fitting checksum before a trailer ends the frame
+---@field stall? tg.Duration a started frame that does not grow is given up; default "10s"
+
+---@class tg.Option an option of the plugin's config
+---@field type "string"|"integer"|"number"|"boolean"|"duration"|"size"|"topic"|"list"|"map"|"enum"|"secret"
+---@field default? any
+---@field required? boolean
+---@field min? number
+---@field max? number
+---@field choices? string[]
+---@field help? string
+
+---@class tg.AdapterOptions
+---@field id string as listeners name it
+---@field version? string
+---@field api 1
+---@field transports? ("tcp"|"tls"|"udp"|"dtls"|"ws")[] default { "tcp", "tls" }
+---@field frame tg.Frame|tg.Frame[]|"raw" a list is chosen from by the first bytes
+---@field config? table<string, tg.Option> values are M.config and ctx.config
+---@field topic? string default "<id>/${device}/${type}"; a config option `topic` goes before it
+---@field down? string|false topic of messages down, subscribed by bind(). Default "<id>/${device}/down"; a config option `down` goes before it
+---@field order? "connection"|"device" what on_message runs one at a time for. Default "connection"
+---@field sessions? "one"|"many" "many": a platform's link, which stays open when a session ends. Default "one"
+---@field expiry? tg.Duration how long sessions outlive their connection; default 0
+---@field state_version? integer form of conn.state, for migrate
+
+---@class tg.Ctx what decode and encode may know besides their argument
+---@field config table
+---@field codec? table conn.codec of the connection
+
+---@class tg.Message a table of the adapter's own; the host reads these members
+---@field type? string
+---@field device? string
+---@field data? any published as JSON
+---@field payload? string published as it is, instead of data
+---@field topic? string instead of the adapter's template
+---@field qos? integer 0 (default), 1 or 2
+---@field retain? boolean
+---@field expiry? tg.Duration
+
+---@class tg.Downlink a message for a device
+---@field topic string
+---@field payload string
+---@field device? string
+---@field qos integer
+---@field retain boolean
+---@field dup boolean
+---@field time integer when it was published, ms since 1970
+local downlink = {}
+
+--- The payload as JSON.
+---@return any value
+---@return tg.Error? err
+function downlink:json() end
+
+---@class tg.Adapter what tg.adapter returns: fill in the handlers, and return it
+---@field id string
+---@field version string
+---@field config table the plugin's options with their defaults
+---@field commands table<string, fun(conn: tg.Conn, args: table): any, tg.Error?>
+---@field decode fun(frame: string, ctx: tg.Ctx): tg.Message|tg.Message[]|nil, string|tg.Error|nil pure
+---@field encode? fun(message: table, ctx: tg.Ctx): string?, string|tg.Error|nil pure
+---@field on_open? fun(conn: tg.Conn, options: table?)
+---@field on_message? fun(conn: tg.Conn, message: tg.Message)
+---@field on_downlink? fun(conn: tg.Conn, message: tg.Downlink): any, string|tg.Error|nil false or nil and why refuses it
+---@field on_idle? fun(conn: tg.Conn) nothing came for the time of conn:idle()
+---@field on_move? fun(conn: tg.Conn) the connection came here from another version
+---@field on_close? fun(conn: tg.Conn, reason: string) "NORMAL" or an error's code
+---@field on_data? fun(conn: tg.Conn, data: string): integer? frame = "raw" alone: bytes used, nil for all
+---@field migrate? fun(state: table, from: integer): table? conn.state of another version
+
+---@class tg.Conn a connection, while it is open and after
+---@field id integer
+---@field peer? string "192.0.2.1:5000"
+---@field listener? string
+---@field transport? string "tcp", "tls", …
+---@field adapter string
+---@field device? string the client id that was bound first
+---@field cert_cn? string common name of the verified client certificate
+---@field open boolean
+---@field outgoing boolean opened with tg.dial
+---@field state table plain data of the adapter, kept as long as the connection
+---@field codec? table small plain data that decode and encode see as ctx.codec
+local conn = {}
+
+--- Queues bytes, or what encode makes of a message.
+---@param message string|table
+---@return true? ok
+---@return tg.Error? err
+function conn:send(message) end
+
+--- Publishes a message on behalf of its device.
+---@param message tg.Message
+---@return true? ok
+---@return tg.Error? err
+function conn:publish(message) end
+
+--- Waits. Opens the session of a device (an older connection of it is taken over) and
+--- subscribes its down topic. A platform's link binds many.
+---@param device string
+---@param attributes? table plain data that goes with the session, e.g. what auth returned
+---@param options? { user?: string, clean?: boolean, expiry?: tg.Duration, window?: integer }
+---@return true? ok
+---@return boolean|tg.Error present an earlier session was taken up again
+function conn:bind(device, attributes, options) end
+
+--- Ends the binding of a device; its session lives on for its expiry.
+---@param device string
+---@return true? ok
+---@return tg.Error? err
+function conn:unbind(device) end
+
+--- The devices that are bound.
+---@return string[]
+function conn:devices() end
+
+--- Waits. Sends a message and waits for its answer, which comes by conn:answer(key, value), or
+--- is a decoded message that has all fields of `match` (on_message does not see it then).
+--- Other messages of the connection are handled meanwhile.
+---@param message string|table
+---@param options { key?: any, match?: table, timeout?: tg.Duration } timeout: default "10s"
+---@return any answer
+---@return tg.Error? err
+function conn:request(message, options) end
+
+--- Hands an answer to the oldest request with this key.
+---@param key any
+---@param value? any true when it is nil
+---@return boolean waited somebody waited for it
+function conn:answer(key, value) end
+
+--- Flushes and closes.
+---@param reason? "normal"|"auth"|"denied"|"protocol"|"idle"|"timeout"|"malformed"|"limit"
+---@param text? string|tg.Error
+---@return true? ok
+---@return tg.Error? err
+function conn:close(reason, text) end
+
+--- on_idle after so long without a byte; 0 switches it off.
+---@param after tg.Duration
+---@return true? ok
+---@return tg.Error? err
+function conn:idle(after) end
+
+--- The peer proved itself: the limit on the time to the first frame ends. Raw adapters need it.
+---@return true? ok
+---@return tg.Error? err
+function conn:ready() end
+
+--- Bytes that wait to be written.
+---@return integer
+function conn:pending() end
+
+--- Counts a mistake of the peer and logs it, rate-limited.
+---@param text string
+function conn:complain(text) end
+
+---@class tg.Timer
+local timer = {}
+
+--- Stops it. @return false: it was not armed any more.
+---@return boolean
+function timer:stop() end
+
+---@class tg.AuthRequest
+---@field device? string same as client_id
+---@field client_id? string
+---@field user? string
+---@field password? string
+---@field peer? string
+---@field listener? string
+---@field adapter? string
+---@field cert_cn? string
+---@field tls boolean
+---@field extra? table
+
+---@class tidegate
+local tg = {}
+
+--- Declares an adapter. Main chunk only.
+---@param options tg.AdapterOptions
+---@return tg.Adapter
+function tg.adapter(options) end
+
+---@class tg.auth Called with a table, it declares an auth backend (main chunk only):
+--- `tg.auth { id = "acme", api = 1, check = function(request) return "allow", { user = "x" } end }`.
+--- check may wait and returns "allow" or true and attributes; "deny" or false and a reason;
+--- "next" or nil. An error refuses.
+---@overload fun(options: { id: string, version?: string, api: 1, config?: table<string, tg.Option>, check: fun(request: tg.AuthRequest): string|boolean|nil, table|string|nil }): table
+tg.auth = {}
+
+--- Waits. Asks the host's chain of backends for the connection whose handler runs.
+---@param request { device?: string, client_id?: string, user?: string, password?: string, peer?: string, extra?: table, conn?: tg.Conn }
+---@return table? attributes
+---@return tg.Error? err code "DENIED", or why nobody could say
+function tg.auth.check(request) end
+
+--- Publishes a message on behalf of the plugin itself; it needs a topic.
+---@param message tg.Message
+---@return true? ok
+---@return tg.Error? err
+function tg.publish(message) end
+
+--- Waits.
+---@param duration tg.Duration
+---@return true
+function tg.sleep(duration) end
+
+--- Opens an outgoing connection, which an adapter of this plugin handles: on_open when it is
+--- up, again after each reconnect when `backoff` is given.
+---@param options { host: string, port: integer, adapter?: string, tls?: boolean, insecure?: boolean, ca_file?: string, cert_file?: string, key_file?: string, timeout?: tg.Duration, backoff?: tg.Duration, backoff_max?: tg.Duration, options?: table }
+---@return true? ok
+---@return tg.Error? err
+function tg.dial(options) end
+
+--- A driver that a C plugin offers. Each method waits: `local rows, err = db:query(sql, id)`.
+---@param id string
+---@return table
+function tg.driver(id) end
+
+--- Every worker runs the plugin in a state of its own.
+---@return integer this from 0
+---@return integer count
+function tg.worker() end
+
+tg.log = {}
+
+---@param format string
+---@param ... any as string.format
+function tg.log.error(format, ...) end
+---@param format string
+---@param ... any
+function tg.log.warn(format, ...) end
+---@param format string
+---@param ... any
+function tg.log.info(format, ...) end
+---@param format string
+---@param ... any
+function tg.log.debug(format, ...) end
+
+tg.timer = {}
+
+--- Runs `fn` once, as a handler of its own.
+---@param delay tg.Duration
+---@param fn fun()
+---@return tg.Timer
+function tg.timer.after(delay, fn) end
+
+--- Runs `fn` again and again; a run that still waits takes the place of the next one.
+---@param period tg.Duration
+---@param fn fun()
+---@return tg.Timer
+function tg.timer.every(period, fn) end
+
+tg.metric = {}
+
+--- A counter tidegate_<plugin>_<name>, as a function that adds to it.
+---@param name string
+---@param help? string
+---@return fun(by?: integer)
+function tg.metric.counter(name, help) end
+
+---@param name string
+---@param help? string
+---@return fun(by?: integer)
+function tg.metric.gauge(name, help) end
+
+--- Keys shared by all workers and versions of the plugin. Values are strings.
+tg.kv = {}
+
+---@param key string
+---@return string? value
+---@return tg.Error? err
+function tg.kv.get(key) end
+
+---@param key string
+---@param value string|number
+---@param options? { ttl?: tg.Duration }
+---@return true? ok
+---@return tg.Error? err
+function tg.kv.set(key, value, options) end
+
+--- Sets it only if it is missing.
+---@param key string
+---@param value string|number
+---@param options? { ttl?: tg.Duration }
+---@return boolean? mine false: somebody has it
+---@return tg.Error? err
+function tg.kv.add(key, value, options) end
+
+--- Adds to a number, from 0.
+---@param key string
+---@param by? integer
+---@param options? { ttl?: tg.Duration }
+---@return integer? value
+---@return tg.Error? err
+function tg.kv.incr(key, by, options) end
+
+---@param key string
+---@return boolean was
+function tg.kv.del(key) end
+
+return tg
