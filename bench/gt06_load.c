@@ -6,7 +6,7 @@
 #include <getopt.h>
 #include <sys/epoll.h>
 
-#include "codec/frame.h"
+#include "gt06_frames.h"
 #include "load.h"
 #include "mqtt_wire.h"
 
@@ -14,10 +14,10 @@ enum {
     LOGIN = 0x01,
     LOCATION = 0x12,
     HEARTBEAT = 0x13,
-    ANSWER_SIZE = 10,
+    GT06_ANSWER_SIZE = 10,
     IN_SIZE = 262144
 };
-enum { QUIET_NS = 2000000000, HEARTBEATS_OUT = 2, OUT_MAX = 65536 };
+enum { QUIET_NS = 2000000000, HEARTBEATS_OUT = 2, OUT_MAX = 65536, IN_SIZE = 262144 };
 
 typedef struct options {
     uint16_t port, mqtt_port;
@@ -108,51 +108,9 @@ static options read_options(int argc, char **argv)
     return o;
 }
 
-static void put_frame(tracker *t, unsigned char type, const void *content, size_t len)
-{
-    unsigned char f[64] = {0x78, 0x78, (unsigned char)(len + 5), type};
-    memcpy(f + 4, content, len);
-    f[4 + len] = (unsigned char)(t->serial >> 8);
-    f[5 + len] = (unsigned char)t->serial;
-    uint32_t crc = tg_checksum(TG_CHECK_CRC16_X25, (tg_slice){(char *)f + 2, len + 4});
-    f[6 + len] = (unsigned char)(crc >> 8);
-    f[7 + len] = (unsigned char)crc;
-    f[8 + len] = '\r';
-    f[9 + len] = '\n';
-    tg_buf_put(&t->out, f, len + 10);
-    t->serial++;
-}
-
-static void put_login(tracker *t)
-{
-    unsigned char c[12] = {0x03, 0x56, 0x93, 0x80, 0, 0, 0, 0, 0x36, 0x08, 0x00, 0x00};
-    unsigned n = t->index;
-    for (int i = 7; i >= 4; i--, n /= 100)
-        c[i] = (unsigned char)(n % 10 | n / 10 % 10 << 4);
-    put_frame(t, LOGIN, c, sizeof(c));
-}
-
-static void put_location(tracker *t)
-{
-    static const unsigned char base[26] = {
-        26, 11,   24,   8,    0,    0,    0xc9, // time, satellites
-        2,  0x6b, 0x3f, 0x3e, 0x0c, 0x22, 0xad, 0x65, // latitude, longitude
-        60, 0x14, 0x8f, // speed, course and flags
-        1,  0xcc, 0,    0x28, 0x7d, 0,    0x1f, 0xb8, // cell
-    };
-    unsigned char c[sizeof(base)];
-    memcpy(c, base, sizeof(c));
-    c[4] = (unsigned char)(t->left / 60 % 60);
-    c[5] = (unsigned char)(t->left % 60);
-    c[10] = (unsigned char)t->left; // it moves a little
-    c[14] = (unsigned char)(t->left >> 1);
-    put_frame(t, LOCATION, c, sizeof(c));
-}
-
 static void put_heartbeat(fleet *f, tracker *t)
 {
-    static const unsigned char status[5] = {0x45, 6, 4, 0, 1};
-    put_frame(t, HEARTBEAT, status, sizeof(status));
+    gt06_heartbeat(&t->out, t->serial++);
     if (t->unanswered++ == 0)
         t->heartbeat_ns = now_ns();
     f->heartbeats++;
@@ -178,7 +136,7 @@ static void go_on(fleet *f, tracker *t)
 {
     while (t->logged_in && t->left > 0 && t->unanswered < HEARTBEATS_OUT &&
            t->out.len < OUT_MAX) {
-        put_location(t);
+        gt06_location(&t->out, t->serial++, t->left);
         f->frames++;
         t->left--;
         if (++t->since_heartbeat == f->o.window || t->left == 0)
@@ -191,14 +149,14 @@ static void go_on(fleet *f, tracker *t)
 static size_t take_answers(fleet *f, tracker *t, tg_slice in)
 {
     size_t at = 0;
-    for (; in.len - at >= ANSWER_SIZE; at += ANSWER_SIZE) {
+    for (; in.len - at >= GT06_ANSWER_SIZE; at += GT06_ANSWER_SIZE) {
         const unsigned char *a = (const unsigned char *)in.at + at;
         if (a[0] != 0x78 || a[1] != 0x78 || a[2] != 5)
             die("tracker %u got something that is no answer", t->index);
-        if (a[3] == LOGIN) {
+        if (a[3] == GT06_LOGIN) {
             f->logins++;
             t->logged_in = true;
-        } else if (a[3] == HEARTBEAT) {
+        } else if (a[3] == GT06_HEARTBEAT) {
             f->answers++;
             hist_add(&f->latency, f->now - t->heartbeat_ns);
             t->unanswered--;
@@ -301,7 +259,7 @@ static void log_in(fleet *f)
 {
     for (unsigned i = 0; i < f->o.trackers; i++) {
         tracker *t = &f->all[i];
-        put_login(t);
+        gt06_login(&t->out, t->serial++, t->index);
         open_one(f, t, f->o.port);
         if (i >= 64 && !await(f, &f->logins, i - 63, UINT64_MAX))
             break;
