@@ -65,8 +65,13 @@ end
 
 function Process:write(bytes) self.stdin:write(bytes) end
 
+--- Ends the child's input behind what was written.
 function Process:close_stdin()
-  if not self.stdin:is_closing() then self.stdin:close() end
+  if self.shut or self.stdin:is_closing() then return end
+  self.shut = true
+  self.stdin:shutdown(function()
+    if not self.stdin:is_closing() then self.stdin:close() end
+  end)
 end
 
 --- Stops taking the child's output, as a slow reader does, and goes on again.
