@@ -137,7 +137,8 @@ static UNUSED void world_open_with(world *w, uint32_t workers, const tg_hub_limi
     *w = (world){.workers = workers, .seed = 1, .data_limit = 1000000};
     world_ms = world_ms == 0 ? 1700000000000 : world_ms + 1000;
     tg_metrics_open(1);
-    tg_hub_config c = {.workers = workers, .send = world_send, .net = w, .clock = world_clock};
+    tg_hub_config c = {
+        .workers = workers, .send = world_send, .net = w, .clock = world_clock};
     if (limits != NULL)
         c.limits = *limits;
     tg_error e = {0};
@@ -182,13 +183,13 @@ typedef struct client {
     world *w;
     uint32_t worker;
     tg_session s;
-    int opened;    // code of the last open; 1: not answered
+    int opened; // code of the last open; 1: not answered
     bool present;
-    int ended;     // reason; 0: not
-    bool full;     // answers TG_E_FULL
-    int refuse;    // answers this
-    bool ack;      // acknowledges at once
-    bool dead;     // must hear nothing
+    int ended; // reason; 0: not
+    bool full; // answers TG_E_FULL
+    int refuse; // answers this
+    bool ack; // acknowledges at once
+    bool dead; // must hear nothing
     unsigned count;
     uint16_t ids[4096]; // packet ids, in order
     unsigned nids;
@@ -198,7 +199,8 @@ typedef struct client {
     int done, receivers, ndone;
 } client;
 
-static void client_note(client *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void client_note(client *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 static void client_note(client *c, const char *fmt, ...)
 {
     va_list args;
@@ -240,8 +242,8 @@ static int client_deliver(void *link, tg_session s, const tg_delivery *d)
         assert_int_equal(
             tg_session_ack(c->w->shard[c->worker], s, d->packet_id, TG_ACK_RECEIVED), 0);
     if (c->ack && d->qos > 0)
-        assert_int_equal(tg_session_ack(c->w->shard[c->worker], s, d->packet_id, TG_ACK_DONE),
-                         0);
+        assert_int_equal(
+            tg_session_ack(c->w->shard[c->worker], s, d->packet_id, TG_ACK_DONE), 0);
     return 0;
 }
 
@@ -277,15 +279,17 @@ static UNUSED void client_open_spec(client *c, const tg_session_spec *spec)
     c->opened = 1;
     c->ended = 0;
     c->w->here = c->worker;
-    assert_int_equal(tg_session_open(c->w->shard[c->worker], &client_link, c, spec,
-                                     client_opened, c),
-                     0);
+    assert_int_equal(
+        tg_session_open(c->w->shard[c->worker], &client_link, c, spec, client_opened, c),
+        0);
 }
 
 static UNUSED tg_session_spec spec_of(const char *id, uint32_t expiry_s, bool clean)
 {
-    return (tg_session_spec){.size = sizeof(tg_session_spec), .client_id = tg_str(id),
-                             .expiry_s = expiry_s, .clean_start = clean};
+    return (tg_session_spec){.size = sizeof(tg_session_spec),
+                             .client_id = tg_str(id),
+                             .expiry_s = expiry_s,
+                             .clean_start = clean};
 }
 
 /// Opens and settles.
@@ -359,7 +363,8 @@ static UNUSED int client_pub_msg(client *c, tg_msg_spec spec)
 }
 
 /// Publishes; nothing is settled.
-static UNUSED void client_pub(client *c, const char *topic, const char *payload, uint8_t qos)
+static UNUSED void client_pub(client *c, const char *topic, const char *payload,
+                              uint8_t qos)
 {
     c->done = 1;
     tg_msg_spec spec = {.topic = tg_str(topic), .payload = tg_str(payload), .qos = qos};
@@ -367,12 +372,12 @@ static UNUSED void client_pub(client *c, const char *topic, const char *payload,
 }
 
 /// Compares what the client got with `want`, settles first, and forgets it.
-#define got(c, want)                                     \
-    do {                                                 \
-        world_settle((c)->w);                            \
-        (c)->log[(c)->len] = '\0';                       \
-        assert_string_equal((c)->log, (want));           \
-        (c)->len = 0;                                    \
+#define got(c, want)                                                                       \
+    do {                                                                                   \
+        world_settle((c)->w);                                                              \
+        (c)->log[(c)->len] = '\0';                                                         \
+        assert_string_equal((c)->log, (want));                                             \
+        (c)->len = 0;                                                                      \
     } while (0)
 
 #endif
