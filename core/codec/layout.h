@@ -106,6 +106,7 @@ int tg_layout_decode(const tg_layout *l, tg_slice bytes, size_t pos,
                      const tg_decode_how *how, tg_tape *t, size_t *next, tg_error *e);
 
 tg_slice tg_layout_word(const tg_layout *l, int64_t value);
+uint32_t tg_layout_words(const tg_layout *l); ///< how many there are
 /// The word for bit `bit` of a SET, empty for one without.
 tg_slice tg_layout_bit(const tg_layout *l, uint16_t field, unsigned bit);
 /// The key of an unknown, repeated or trailing item, or of the raw form if `raw`, in `text`.

@@ -342,6 +342,7 @@ static int close_parser(tg_parser *p, int rc, tg_layout **out)
         return rc;
     }
     p->l->nregs = p->nregs;
+    p->l->nwords = p->nwords;
     *out = p->l;
     return 0;
 }

@@ -118,6 +118,7 @@ struct tg_layout {
     tg_word *words;
     tg_tlv *tlvs;
     tg_tag *tags;
+    uint32_t nwords;
     uint8_t nminus, nregs;
     struct tg_arena *arena; ///< all of the above and the texts
 };

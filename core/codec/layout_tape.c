@@ -13,6 +13,11 @@ tg_slice tg_layout_word(const tg_layout *l, int64_t value)
     return l->words[value].word;
 }
 
+uint32_t tg_layout_words(const tg_layout *l)
+{
+    return l->nwords;
+}
+
 tg_slice tg_layout_bit(const tg_layout *l, uint16_t field, unsigned bit)
 {
     const tg_word *w = tg_layout_find_word(l, &l->op[field], bit);

@@ -204,7 +204,8 @@ void tg_syntax_add_up(tg_layout *l, uint32_t i)
 void tg_syntax_take_note(tg_parser *p, uint32_t i)
 {
     if (p->lex.note_line == p->end_line && p->lex.note.len > 0) {
-        p->l->op[i].note = p->lex.note;
+        bool element = p->l->field[i].name.len == 0;
+        p->l->op[element ? p->l->op[i].parent : i].note = p->lex.note;
         p->lex.note = (tg_slice){0};
     }
 }

@@ -11,19 +11,19 @@
 #include "base/error.h"
 #include "tidegate/adapter.h"
 
-int tg_lua_open_struct(lua_State *L);  ///< tg.struct [[ … ]]
-int tg_lua_open_tlv(lua_State *L);     ///< tg.tlv { tag = …, length = …, items = [[ … ]] }
-int tg_lua_open_bits(lua_State *L);    ///< tg.bits.get, set, signed, names
-int tg_lua_open_bcd(lua_State *L);     ///< tg.bcd.decode, encode
-int tg_lua_open_hex(lua_State *L);     ///< tg.hex.encode, decode
+int tg_lua_open_struct(lua_State *L); ///< tg.struct [[ … ]]
+int tg_lua_open_tlv(lua_State *L); ///< tg.tlv { tag = …, length = …, items = [[ … ]] }
+int tg_lua_open_bits(lua_State *L); ///< tg.bits.get, set, signed, names
+int tg_lua_open_bcd(lua_State *L); ///< tg.bcd.decode, encode
+int tg_lua_open_hex(lua_State *L); ///< tg.hex.encode, decode
 int tg_lua_open_charset(lua_State *L); ///< tg.charset.decode, encode, valid
-int tg_lua_open_check(lua_State *L);   ///< tg.check.crc16_x25, …
-int tg_lua_open_json(lua_State *L);    ///< tg.json.encode, decode, null, array, object
+int tg_lua_open_check(lua_State *L); ///< tg.check.crc16_x25, …
+int tg_lua_open_json(lua_State *L); ///< tg.json.encode, decode, null, array
 /// tg.time without a clock: parse, format, zone, from_bcd, to_bcd, from_bytes, to_bytes.
 /// Instants are integers, ms since 1970 UTC; who has a clock adds `now` to the table.
 int tg_lua_open_time(lua_State *L);
 
-/// Appends the value at `index` as JSON: maps by sorted keys, records of a layout in its order.
+/// Appends the value at `index` as JSON, maps by sorted keys: equal values give equal bytes.
 /// Never raises, so `out` may be any C memory. What cannot be written (a function, a cycle, a
 /// key that is no string) is an error that names where: "data.cells[2]: a function".
 /// @return 0; TG_E_INVAL, TG_E_NOMEM, TG_E_LIMIT (depth) with `out` as long as it was.
