@@ -233,6 +233,7 @@ static uint8_t reason_of_open(int code)
 {
     switch (code) {
     case TG_E_BUSY:
+    case TG_E_TAKENOVER: // a later CONNECT won; a CONNACK has no word for that
         return MQTT_BUSY;
     case TG_E_LIMIT:
     case TG_E_FULL:

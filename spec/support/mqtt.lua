@@ -15,7 +15,7 @@ Mqtt.__index = Mqtt
 
 --- A connection without a word.
 function Mqtt.open(port, version)
-  return setmetatable({ tcp = Tcp.connect(port), version = version or 5, next_id = 0 }, Mqtt)
+  return setmetatable({ tcp = Tcp.connect(port), version = version or 5, next_id = 0, half = {} }, Mqtt)
 end
 
 --- Sends CONNECT and takes the CONNACK, which must be good unless options.refused.
@@ -63,14 +63,33 @@ function Mqtt:read(kind, ms)
   return packet
 end
 
---- The next PUBLISH, acknowledged as its QoS demands.
+--- Goes on with the session of `other`: with its QoS 2 messages that are half received.
+function Mqtt:resume(other)
+  self.half, self.resumed = other.half, true
+  return self
+end
+
+--- The next packet that is not the second half of a receive() with QoS 2: that is answered.
+local function read_past_halves(self, ms)
+  while true do
+    local packet = self:read(nil, ms)
+    local half = self.half[packet.packet_id] or self.resumed -- PUBCOMP may have been lost
+    if packet.type ~= "PUBREL" or not half then return packet end
+    self.half[packet.packet_id] = nil
+    self:send(wire.ack("PUBCOMP", packet.packet_id))
+  end
+end
+
+--- The next PUBLISH, acknowledged as its QoS demands. `known`: a QoS 2 message that was taken
+--- before, on an earlier connection that this one resumed.
 function Mqtt:receive(ms)
-  local m = self:read("PUBLISH", ms)
+  local m = read_past_halves(self, ms)
+  if m.type ~= "PUBLISH" then error(("wanted PUBLISH, got %s"):format(m.type), 2) end
   if m.qos == 1 then self:send(wire.ack("PUBACK", m.packet_id)) end
   if m.qos == 2 then
+    m.known = self.half[m.packet_id]
+    self.half[m.packet_id] = true
     self:send(wire.ack("PUBREC", m.packet_id))
-    self:read "PUBREL"
-    self:send(wire.ack("PUBCOMP", m.packet_id))
   end
   return m
 end
@@ -106,7 +125,7 @@ function Mqtt:settle()
   local before = {}
   self:send "\xC0\0"
   while true do
-    local packet = self:read()
+    local packet = read_past_halves(self)
     if packet.type == "PINGRESP" then return before end
     before[#before + 1] = packet
   end

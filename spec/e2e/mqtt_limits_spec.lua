@@ -1,0 +1,204 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- What clients may not do: each mistake ends its own connection with the standard's reason, is
+-- counted, and nobody else notices.
+local Host = require "support.host"
+local Mqtt = require "support.mqtt"
+local wire = Mqtt.wire
+
+local host
+
+local function client(options) return Mqtt.connect(host.ports.mqtt, options) end
+
+-- Reason and bytes of a connected MQTT 5 client.
+local MISTAKES = {
+  { 0x81, "\x00\x00", "packet type 0" },
+  { 0x81, "\xC1\x00", "reserved flags" },
+  { 0x81, "\xC0\xFF\xFF\xFF\xFF\x01", "endless remaining length" },
+  { 0x81, "\xC0\x80\x00", "remaining length with a superfluous byte" },
+  { 0x81, "\x36\x06\0\1t\0\1\0", "QoS 3" },
+  { 0x81, "\x38\x04\0\1t\0", "DUP with QoS 0" },
+  { 0x82, "\x32\x06\0\1t\0\0\0", "packet identifier 0" },
+  { 0x90, "\x30\x06\0\3a/#\0", "a wildcard in a topic name" },
+  { 0x81, "\x30\x05\0\2a\0\0", "U+0000" },
+  { 0x81, "\x30\x06\0\3\xED\xA0\x80\0", "a surrogate" },
+  { 0x82, "\x30\x05\0\0\0xy", "no topic and no alias" },
+  { 0x94, wire.publish(5, "t", "", { props = { alias = 0 } }), "alias 0" },
+  { 0x94, wire.publish(5, "t", "", { props = { alias = 65535 } }), "alias past the limit" },
+  { 0x82, wire.publish(5, "", "", { props = { alias = 1 } }), "unknown alias" },
+  { 0x82, wire.publish(5, "t", "", { props = "\x01\x01\x01\x01" }), "a property twice" },
+  { 0x81, wire.publish(5, "t", "", { props = "\x11\0\0\0\1" }), "another packet's property" },
+  { 0x82, wire.publish(5, "t", "", { props = "\x0B\x01" }), "a subscription identifier" },
+  { 0x82, wire.subscribe(5, 1, {}), "SUBSCRIBE without filters" },
+  { 0x82, wire.subscribe(5, 0, { { "a", 0 } }), "SUBSCRIBE with identifier 0" },
+  { 0x81, wire.subscribe(5, 1, { { "a", 0x40 } }), "reserved options" },
+  { 0x82, wire.subscribe(5, 1, { { "$share/g/a", 0x04 } }), "no local on a shared filter" },
+  { 0x82, wire.subscribe(5, 1, { { "a", 0 } }, "\x0B\x00"), "subscription identifier 0" },
+  { 0x82, wire.unsubscribe(5, 1, {}), "UNSUBSCRIBE without filters" },
+  { 0x82, "\x20\x03\0\0\0", "CONNACK from a client" },
+  { 0x82, wire.connect { id = "x", version = 5 }, "a second CONNECT" },
+  { 0x82, "\xF0\x00", "AUTH without a method" },
+  { 0x82, "\xE0\x01\x8B", "a server's reason in DISCONNECT" },
+  { 0x82, wire.disconnect(5, 0, { session_expiry = 9 }), "session expiry from nothing" },
+  { 0x95, "\x30\xFF\xFF\xFF\x7F", "a packet over the limit" },
+}
+
+describe("MQTT mistakes", function()
+  local witness
+  setup(function()
+    host = Host.start {}
+    witness = client { id = "witness" }
+    witness:subscribe("w", 0)
+  end)
+  teardown(function()
+    witness:publish("w", "still here")
+    assert.equal("still here", witness:receive().payload)
+    witness:disconnect()
+    host:stop()
+    Host.cleanup()
+  end)
+
+  for i, mistake in ipairs(MISTAKES) do
+    it(("are answered: %s"):format(mistake[3]), function()
+      local c = client { id = "c" .. i }
+      c:send(mistake[2])
+      c:dismissed(mistake[1])
+      local old = client { id = "o" .. i, version = 4 }
+      if mistake[1] == 0x81 and mistake[2]:byte() < 0x30 then
+        old:send(mistake[2])
+        old:closed()
+      else
+        old:disconnect()
+      end
+    end)
+  end
+
+  it("before CONNECT end the connection", function()
+    local strangers = { "\xC0\0", "GET / HTTP/1.1\r\n\r\n", "\x16\3\1\2\0\1\0",
+      "\x10\xFF\xFF\xFF\xFF" }
+    for _, bytes in ipairs(strangers) do
+      local c = Mqtt.open(host.ports.mqtt)
+      c:send(bytes)
+      c:closed()
+    end
+  end)
+
+  it("in CONNECT are told in its own words", function()
+    local cases = {
+      { 0x84, { id = "x", version = 6 } },
+      { 0x81, { id = "x", version = 5, flags = 3 } },
+      { 0x82, { id = "x", version = 5, props = { receive_maximum = 0 } } },
+      { 0x8C, { id = "x", version = 5, props = { auth_method = "SCRAM" } } },
+      { 0x85, { id = ("x"):rep(300), version = 5 } },
+      { 0x90, { id = "x", version = 5, will = { topic = "a/#" } } },
+      { 0x82, { id = "x", version = 5, props = { auth_data = "x" } } },
+    }
+    for _, case in ipairs(cases) do
+      local c = Mqtt.open(host.ports.mqtt, 5)
+      c:send(wire.connect(case[2]))
+      assert.equal(case[1], c:read("CONNACK").reason)
+      c:closed()
+    end
+    local old = Mqtt.open(host.ports.mqtt, 4)
+    old:send(wire.connect { id = "", version = 4, clean = false })
+    assert.equal(2, old:read("CONNACK").reason)
+    old:closed()
+  end)
+
+  it("may come one byte at a time", function()
+    local c = Mqtt.open(host.ports.mqtt, 5)
+    local bytes = wire.connect { id = "slow", version = 5 }
+      .. wire.subscribe(5, 1, { { "slow", 1 } }) .. wire.publish(5, "slow", "x", { qos = 1 })
+    for i = 1, #bytes do c:send(bytes:sub(i, i)) end
+    assert.equal(0, c:read("CONNACK").reason)
+    assert.same({ 1 }, c:read("SUBACK").codes)
+    local kinds = { [c:read().type] = true, [c:read().type] = true }
+    assert.same({ PUBLISH = true, PUBACK = true }, kinds)
+    c:drop()
+  end)
+
+  it("of acknowledging what was not sent are counted and forgiven", function()
+    local c = client { id = "acks" }
+    for _, name in ipairs { "PUBACK", "PUBCOMP" } do c:send(wire.ack(name, 4711)) end
+    c:send(wire.ack("PUBREC", 4711))
+    assert.equal(0x92, c:read("PUBREL").reason)
+    c:send(wire.ack("PUBREL", 4711))
+    assert.equal(0x92, c:read("PUBCOMP").reason)
+    c:settle()
+    c:disconnect()
+  end)
+
+  it("of sending more than the receive maximum end it", function()
+    local c = client { id = "greedy" }
+    local max = c.connack.props.receive_maximum
+    local bytes = {}
+    for i = 1, max + 1 do bytes[i] = wire.publish(5, "g", "", { qos = 2, packet_id = i }) end
+    c:send(table.concat(bytes))
+    for _ = 1, max do c:read "PUBREC" end
+    c:dismissed(0x93)
+  end)
+
+  it("of the server's are not made: nothing exceeds the client's packet size", function()
+    local small = client { id = "small", props = { maximum_packet = 40 } }
+    small:subscribe("size", 1)
+    local pub = client { id = "pub" }
+    pub:publish("size", ("x"):rep(100), { qos = 1 })
+    pub:publish("size", "fits", { qos = 1 })
+    assert.equal("fits", small:receive().payload)
+    small:disconnect()
+    pub:disconnect()
+  end)
+
+  it("of the server's are not made: no more in flight than the client takes", function()
+    local c = client { id = "window", props = { receive_maximum = 2 } }
+    c:subscribe("window", 1)
+    local pub = client { id = "pub" }
+    for i = 1, 5 do pub:publish("window", tostring(i), { qos = 1 }) end
+    local first, second = c:read "PUBLISH", c:read "PUBLISH"
+    assert.same({}, c:settle())
+    c:send(wire.ack("PUBACK", first.packet_id))
+    assert.equal("3", c:read("PUBLISH").payload)
+    assert.same({}, c:settle())
+    assert.equal("2", second.payload)
+    c:disconnect()
+    pub:disconnect()
+  end)
+end)
+
+describe("MQTT limits of a listener", function()
+  setup(function()
+    host = Host.start { config = { listeners = {
+      { name = "mqtt", adapter = "mqtt", anonymous = true },
+      { name = "small", adapter = "mqtt", anonymous = true, options = {
+        max_packet_size = "1KiB", receive_maximum = 3, max_qos = 1, retain = false,
+        shared_subscriptions = false, wildcard_subscriptions = false, subscription_ids = false,
+        topic_alias_maximum = 0, keepalive_max = "20s", session_expiry_max = "1m" } },
+    } } }
+  end)
+  teardown(function() host:stop() Host.cleanup() end)
+
+  it("are announced", function()
+    local c = Mqtt.connect(host.ports.small, { id = "c", props = { session_expiry = 3600 } })
+    assert.same({ maximum_packet = 1024, receive_maximum = 3, maximum_qos = 1,
+      retain_available = 0, shared_available = 0, wildcard_available = 0, sub_ids_available = 0,
+      server_keepalive = 20, session_expiry = 60 }, c.connack.props)
+    c:disconnect()
+  end)
+
+  it("are enforced", function()
+    local cases = {
+      { 0x95, wire.publish(5, "t", ("x"):rep(1100)) },
+      { 0x9B, wire.publish(5, "t", "x", { qos = 2 }) },
+      { 0x9A, wire.publish(5, "t", "x", { retain = true }) },
+      { 0x94, wire.publish(5, "t", "x", { props = { alias = 1 } }) },
+    }
+    for i, case in ipairs(cases) do
+      local c = Mqtt.connect(host.ports.small, { id = "e" .. i })
+      c:send(case[2])
+      c:dismissed(case[1])
+    end
+    local c = Mqtt.connect(host.ports.small, { id = "subs" })
+    assert.same({ 0x9E, 0xA2, 1 }, c:subscribe { { "$share/g/a", 0 }, { "a/+", 0 }, { "a", 2 } })
+    assert.same({ 0xA1 }, c:subscribe({ { "a", 0 } }, nil, { sub_id = 1 }))
+    c:disconnect()
+  end)
+end)
