@@ -318,7 +318,7 @@ static int check_adapter(const tg_listening *g, const listener_spec *s, const ch
 
 static int begin(tg_listening *g, const listener_spec *s, const char *where, tg_error *e)
 {
-    const tg_offer *o;
+    const tg_offer *o = NULL;
     tg_runtime *rt = g->rt;
     if (rt->store_id[0] != '\0' && !rt->store_set)
         return tg_error_set(e, TG_E_NOTFOUND, "store '%s' is not loaded: nothing is let in",

@@ -302,7 +302,8 @@ void tg_version_stop_here(tg_version *v, tg_local *here)
     atomic_store(&p->stage, TG_STAGE_STOPPED);
     end_handles(v, here);
     leave_seats(v, here->index);
-    if (atomic_fetch_add(&v->stopped, 1) + 1 == v->rt->nworkers)
+    uint32_t all = v->rt->nworkers; // behind the count, `v` is the last worker's alone
+    if (atomic_fetch_add(&v->stopped, 1) + 1 == all)
         tg_version_drop(v);
 }
 

@@ -198,8 +198,10 @@ static void garbage_costs_a_counter_and_too_much_the_connection(void **state)
                 address);
     int fd = dial_to(address), innocent = dial_to(address);
     memset(block, 'x', sizeof(block));
-    type_bytes(fd, block, 100);
-    type(fd, "\necho alive");
+    block[100] = '\n';
+    type_bytes(fd, block, 101);
+    block[100] = 'x';
+    type(fd, "echo alive");
     EXPECT(fd, "1.0.0 alive");
     for (int i = 0; i < 3 && send(fd, block, sizeof(block), MSG_NOSIGNAL) > 0; i++)
         usleep(2000);
