@@ -205,7 +205,7 @@ describe("a reader of /subscribe that stops reading", function()
 
     slow:resume()
     slow:read_to '"topic":"flood"'
-    Host.await(function()
+    Host.eventually(function()
       local _, list = host:api("GET", "/api/v1/clients")
       for _, client in ipairs(list.items) do
         if client.queued > 0 then return false end
@@ -226,7 +226,7 @@ describe("a reader of /subscribe that stops reading", function()
     conn:read_to "subscribed"
     assert.equal(1, host:metric "tidegate_admin_streams")
     conn:close()
-    Host.await(function() return host:metric "tidegate_admin_streams" == 0 end,
+    Host.eventually(function() return host:metric "tidegate_admin_streams" == 0 end,
       "the stream to end", 30000)
     local _, clients = host:api("GET", "/api/v1/clients")
     assert.same({}, clients.items)

@@ -200,7 +200,7 @@ describe("tidegate with a running host", function()
 
   it("sees MQTT clients and closes them", function()
     local sub = Host.spawn("mosquitto_sub", { "-p", host.ports.mqtt, "-i", "meter/1", "-t", "x/+" })
-    Host.await(function()
+    Host.eventually(function()
       local _, out = host:cli "topics"
       return out:find "1  x/%+"
     end, "the subscription")

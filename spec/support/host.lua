@@ -21,7 +21,8 @@ Host.__index = Host
 Host.build = os.getenv "TG_BUILD" or "build/release"
 Host.binary = Host.build .. "/tidegate"
 Host.spawn, Host.run, Host.connect = Process.spawn, Process.run, Tcp.connect
-Host.await, Host.pass, Host.free_port = loop.await, loop.pass, loop.free_port
+Host.await, Host.eventually, Host.pass = loop.await, loop.eventually, loop.pass
+Host.free_port = loop.free_port
 Host.bytes, Host.hex = Tcp.bytes, Tcp.hex
 
 local folders = {}
@@ -99,7 +100,7 @@ end
 
 local function take_ready(self, line)
   local ready = cjson.decode(line)
-  self.pid, self.admin, self.token_file = ready.pid, ready.admin, ready.token_file
+  self.pid, self.admin, self.token_file = ready.pid // 1 | 0, ready.admin, ready.token_file
   self.ports, self.addresses = {}, {}
   for _, listener in ipairs(ready.listeners) do
     self.addresses[listener.name] = listener.address

@@ -29,6 +29,17 @@ function M.await(ready, what, ms)
   return result
 end
 
+--- As await, for what no event tells of because it happens in another process: asks again
+--- and again.
+function M.eventually(ready, what, ms)
+  local again = uv.new_timer()
+  again:start(25, 25, function() end)
+  local result = { pcall(M.await, ready, what, ms) }
+  again:close()
+  if not result[1] then error(result[2], 2) end
+  return result[2]
+end
+
 --- Lets the loop run for `ms`: only to prove that something does not happen.
 function M.pass(ms)
   local over = false
