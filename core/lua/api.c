@@ -117,13 +117,13 @@ int tg_lua_api_sleep(lua_State *L) // (-0 +1): duration
 {
     int64_t ms = tg_lua_check_duration(L, 1);
     tg_task *t = tg_wait_check(L, "tg.sleep");
-    tg_wait *w = tg_wait_new(t);
+    tg_wait *w = tg_lua_wait_new(t);
     if (w == NULL)
         return tg_lua_result(L, TG_E_NOMEM);
     int rc = t->script->unit->env.timer->start((uint32_t)ms, 0, on_wake, w, &w->timer);
     if (rc == 0)
         return tg_wait_yield(L, w);
-    tg_wait_free(w);
+    tg_lua_wait_free(w);
     return tg_lua_result(L, rc);
 }
 

@@ -20,7 +20,7 @@ int tg_lua_api_adapter(lua_State *L); ///< tg.adapter
 int tg_lua_api_sleep(lua_State *L);
 int tg_lua_api_dial(lua_State *L);
 
-void tg_timers_end(tg_script *s);
+void tg_lua_timers_end(tg_script *s);
 /// Gives `app` the config: M.config and ctx.config.
 void tg_script_share_config(tg_script *s, tg_app *app, const tg_value *config);
 /// Starts a Lua auth backend; the host's door.

@@ -70,7 +70,7 @@ static int auth_check(lua_State *L) // (-0 +1..2): request
         tg_lua_string_field(L, 1, "client_id", &r.client_id);
     tg_lua_string_field(L, 1, "user", &r.user);
     r.has_password = tg_lua_string_field(L, 1, "password", &r.password);
-    tg_wait *w = tg_wait_new(t);
+    tg_wait *w = tg_lua_wait_new(t);
     if (w == NULL)
         return tg_lua_result(L, TG_E_NOMEM);
     w->push = push_verdict;
@@ -85,7 +85,7 @@ static int auth_check(lua_State *L) // (-0 +1..2): request
     tg_arena_free(&arena);
     if (rc == 0)
         return tg_wait_yield(L, w);
-    tg_wait_free(w);
+    tg_lua_wait_free(w);
     if (e.code != 0)
         return luaL_error(L, "tg.auth.check: extra.%s", e.message);
     return tg_lua_result(L, rc);

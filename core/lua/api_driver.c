@@ -39,7 +39,7 @@ static int driver_call(lua_State *L) // (-0 +1..2): self, …
         return luaL_error(L, "call it with a colon: driver:%s(…)", method.at);
     tg_task *t = tg_wait_check(L, lua_pushfstring(L, "driver '%s':%s", id.at, method.at));
     lua_pop(L, 1);
-    tg_wait *w = tg_wait_new(t);
+    tg_wait *w = tg_lua_wait_new(t);
     if (w == NULL)
         return tg_lua_result(L, TG_E_NOMEM);
     tg_arena arena = {0};
@@ -52,7 +52,7 @@ static int driver_call(lua_State *L) // (-0 +1..2): self, …
     tg_arena_free(&arena);
     if (rc == 0)
         return tg_wait_yield(L, w);
-    tg_wait_free(w);
+    tg_lua_wait_free(w);
     if (e.code != 0)
         return luaL_error(L, "driver '%s':%s: %s", id.at, method.at, e.message);
     return tg_lua_result(L, rc);

@@ -113,7 +113,7 @@ static int timer_stop(lua_State *L) // (-0 +1): self
     return 1;
 }
 
-void tg_timers_end(tg_script *s)
+void tg_lua_timers_end(tg_script *s)
 {
     while (!tg_list_empty(&s->timers)) {
         script_timer *tm = TG_OWNER(s->timers.next, script_timer, node);

@@ -192,7 +192,7 @@ static void run_ready(tg_job *j)
 {
     tg_wait *w = TG_OWNER(j, tg_wait, job);
     if (w->task == NULL) {
-        tg_wait_free(w);
+        tg_lua_wait_free(w);
         return;
     }
     w->task->lane->busy = w->task;

@@ -143,7 +143,7 @@ int tg_conn_api_request(lua_State *L) // (-0 +1..2): self, message, options
         return tg_lua_result(L, rc);
     int key = make_ref(L, 4), match = make_ref(L, 5);
     tg_request *r = calloc(1, sizeof(*r));
-    tg_wait *w = r != NULL ? tg_wait_new(t) : NULL;
+    tg_wait *w = r != NULL ? tg_lua_wait_new(t) : NULL;
     if (w == NULL) {
         free(r);
         unref(L, key);

@@ -290,7 +290,7 @@ static void end_task(tg_task *t)
         t->wait->task = NULL; // freed when its operation completes
         if (t->wait->timer.id != 0) {
             t->script->unit->env.timer->stop(t->wait->timer);
-            tg_wait_free(t->wait);
+            tg_lua_wait_free(t->wait);
         }
     }
     tg_list_del(&t->node);
@@ -304,7 +304,7 @@ void tg_script_end(tg_script *s)
         return;
     s->ended = true;
     if (s->vm.L != NULL)
-        tg_timers_end(s);
+        tg_lua_timers_end(s);
     if (s->gc_armed)
         s->unit->env.timer->stop(s->gc_timer);
     purge_jobs(s);

@@ -198,8 +198,8 @@ void tg_script_report(tg_script *s, tg_task *t, int code);
 /// In a binding: raises unless the running handler may wait. @param what names the function.
 tg_task *tg_wait_check(lua_State *L, const char *what);
 /// After the operation was started with the wait as its context: `return tg_wait_yield(…)`.
-tg_wait *tg_wait_new(tg_task *t);
-void tg_wait_free(tg_wait *w); ///< the operation could not be started
+tg_wait *tg_lua_wait_new(tg_task *t);
+void tg_lua_wait_free(tg_wait *w); ///< the operation could not be started
 int tg_wait_yield(lua_State *L, tg_wait *w);
 void tg_wait_done(void *wait, int code, const tg_value *value); ///< a tg_done_fn
 void tg_wait_resume(tg_wait *w); ///< with the code and value that it keeps

@@ -102,7 +102,7 @@ static void finish_bind(bind_op *op, int code)
         tg_wait *w = op->wait;
         free(op->bound);
         free(op);
-        tg_wait_free(w);
+        tg_lua_wait_free(w);
         return;
     }
     tg_wait_done(op->wait, code, NULL);
@@ -219,7 +219,7 @@ static bind_op *new_bind(tg_lconn *c, tg_task *t, tg_slice id)
 {
     bind_op *op = calloc(1, sizeof(*op));
     tg_bound *b = calloc(1, sizeof(*b) + id.len + 1);
-    tg_wait *w = op != NULL && b != NULL ? tg_wait_new(t) : NULL;
+    tg_wait *w = op != NULL && b != NULL ? tg_lua_wait_new(t) : NULL;
     if (w == NULL) {
         free(op);
         free(b);
@@ -259,7 +259,7 @@ int tg_conn_api_bind(lua_State *L) // (-0 +1..2): self, id, attributes, options
     if (rc == 0)
         return tg_wait_yield(L, op->wait);
     if (op != NULL) {
-        tg_wait_free(op->wait);
+        tg_lua_wait_free(op->wait);
         free(op->bound);
         free(op);
     }

@@ -181,7 +181,7 @@ tg_task *tg_wait_check(lua_State *L, const char *what)
     return s->task;
 }
 
-tg_wait *tg_wait_new(tg_task *t)
+tg_wait *tg_lua_wait_new(tg_task *t)
 {
     tg_wait *w = calloc(1, sizeof(*w));
     if (w == NULL)
@@ -192,7 +192,7 @@ tg_wait *tg_wait_new(tg_task *t)
     return w;
 }
 
-void tg_wait_free(tg_wait *w)
+void tg_lua_wait_free(tg_wait *w)
 {
     w->magic = 0;
     tg_value_free(w->value);
@@ -213,7 +213,7 @@ static void resume(tg_wait *w, int code, const tg_value *value)
     lua_checkstack(t->co, 16);
     int n = w->push != NULL ? w->push(w, t->co) : tg_lua_push_result(t->co, code, value);
     t->wait = NULL;
-    tg_wait_free(w);
+    tg_lua_wait_free(w);
     run(t, n);
 }
 
@@ -226,7 +226,7 @@ static void run_queued(tg_job *j)
 {
     tg_wait *w = TG_OWNER(j, tg_wait, job);
     if (w->task == NULL) {
-        tg_wait_free(w);
+        tg_lua_wait_free(w);
         return;
     }
     if (w->task->lane != NULL && w->releases_lane && !tg_conn_task_takes(w->task))
@@ -237,7 +237,7 @@ static void run_queued(tg_job *j)
 
 static void drop_queued(tg_job *j)
 {
-    tg_wait_free(TG_OWNER(j, tg_wait, job));
+    tg_lua_wait_free(TG_OWNER(j, tg_wait, job));
 }
 
 void tg_wait_done(void *wait, int code, const tg_value *value)
@@ -245,7 +245,7 @@ void tg_wait_done(void *wait, int code, const tg_value *value)
     tg_wait *w = wait;
     assert(w != NULL && w->magic == WAIT_MAGIC);
     if (w->task == NULL) {
-        tg_wait_free(w);
+        tg_lua_wait_free(w);
         return;
     }
     tg_script *s = w->script;
