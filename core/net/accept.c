@@ -3,9 +3,9 @@
 // descriptors, the poll is stopped and an alarm starts it again: connections wait in the
 // kernel's backlog and the loop does not spin.
 //
-// Stopping without a reset: the socket first gets a filter that lets no new SYN in (the peer
-// tries again a second later, and finds whoever listens then); then the queue is accepted
-// until it stays empty for a moment, so that handshakes under way are served too.
+// Stopping without a reset: the socket first gets a filter that lets no new SYN in (the
+// peer tries again a second later, and finds whoever listens then); then the queue is
+// accepted until it stays empty for a moment, so that handshakes under way are served too.
 #include <assert.h>
 #include <errno.h>
 #include <linux/filter.h>
@@ -249,9 +249,12 @@ static bool accept_one(tg_acceptor *a)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     tg_acceptor *a = poll->data;
-    (void)status;
     (void)events;
     tg_worker_enter(a->worker);
+    if (status < 0) { // libuv has stopped watching
+        rest(a, BACKOFF_MS);
+        return;
+    }
     for (int i = 0; i < ACCEPTS; i++)
         if (!may_accept(a) || !accept_one(a))
             return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Socket addresses as people write them. Only literals: a listener's address must not depend
-// on a name service.
+// Socket addresses as people write them. Only literals: a listener's address must not
+// depend on a name service.
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>

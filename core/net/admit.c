@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may come in. These limits hold for all workers together, so they are the one place of
-// the room where workers meet: a few atomics, and a lock of one shard for counts by address.
-// Only accepting and the end of a connection come here, never a byte.
+// the room where workers meet: a few atomics, and a lock of one shard for counts by
+// address. Only accepting and the end of a connection come here, never a byte.
 //
 // The reserve of descriptors is headroom: the kernel hands out the lowest free number, so a
 // device is refused when its number reaches RLIMIT_NOFILE minus the reserve, and what lies
@@ -23,8 +23,8 @@ static uint64_t now_us(void)
     return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec / 1000;
 }
 
-// Each accept moves the time on by its share of a second; ahead of the clock by more than the
-// burst means to wait. No bucket to refill, one compare-and-swap.
+// Each accept moves the time on by its share of a second; ahead of the clock by more than
+// the burst means to wait. No bucket to refill, one compare-and-swap.
 uint64_t tg_admit_wait(tg_listener *l, uint32_t rate)
 {
     if (rate == 0)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A connection is a socket and a state; what an event means is in a table by state. Nothing is
-// freed or called back under a running callback: what has to follow (writes, on_close, kept
-// bytes after a pause, the end of the memory) is noted in `todo` and done by the turn's last
-// step.
+// A connection is a socket and a state; what an event means is in a table by state. Nothing
+// is freed or called back under a running callback: what has to follow (writes, on_close,
+// kept bytes after a pause, the end of the memory) is noted in `todo` and done by the
+// turn's last step.
 #include "net/conn_impl.h"
 
 #include <assert.h>
@@ -48,7 +48,6 @@ tg_net_conn *tg_conn_new(tg_worker *w, tg_origin *o)
     c->fd = -1;
     c->opened = clock_ms();
     o->refs++;
-    tg_list_init(&c->job);
     tg_list_add(&w->conns, &c->node);
     w->nconns++;
     tg_metric_add(w->all->metrics.connections, 1);
@@ -77,8 +76,11 @@ int tg_conn_errno(int error)
 void tg_conn_todo(tg_net_conn *c, unsigned what)
 {
     c->todo |= (uint8_t)what;
-    if (tg_list_empty(&c->job))
-        tg_list_add(&c->worker->todo, &c->job);
+    if (c->listed)
+        return;
+    c->listed = true;
+    *c->worker->todo_end = c;
+    c->worker->todo_end = &c->next_job;
 }
 
 // The socket.
@@ -378,7 +380,6 @@ void tg_conn_reap(tg_net_conn *c)
     if (c->state != TG_ST_DEAD || c->polled || !c->told || c->todo != 0)
         return;
     assert(!tg_alarm_armed(&c->alarm));
-    tg_list_del(&c->job);
     tg_list_del(&c->node);
     c->worker->nconns--;
     tg_metric_add(c->worker->all->metrics.connections, -1);
@@ -420,15 +421,15 @@ static void run_todo(tg_net_conn *c)
 // Only what was there at the start: the rest belongs to the next round.
 void tg_conns_run(tg_worker *w)
 {
-    if (tg_list_empty(&w->todo))
-        return;
-    tg_list now = w->todo;
-    now.next->prev = now.prev->next = &now;
-    tg_list_init(&w->todo);
-    while (!tg_list_empty(&now)) {
-        tg_net_conn *c = check(TG_OWNER(now.next, tg_net_conn, job));
-        tg_list_del(&c->job);
+    tg_net_conn *c = w->todo;
+    w->todo = NULL;
+    w->todo_end = &w->todo;
+    while (c != NULL) {
+        tg_net_conn *next = check(c)->next_job;
+        c->next_job = NULL;
+        c->listed = false;
         run_todo(c);
+        c = next;
     }
 }
 
@@ -480,7 +481,7 @@ void tg_net_resume(tg_net_conn *c)
 
 void tg_net_set_idle(tg_net_conn *c, uint32_t ms)
 {
-    own(c)->idle_ms = ms;
+    own(c)->idle_ms = ms < INT32_MAX ? ms : INT32_MAX;
     c->heard = tg_worker_ms(c->worker);
     if (ms != 0 && c->state == TG_ST_OPEN)
         tg_conn_wake_in(c, ms);

@@ -78,6 +78,7 @@ struct tg_net_conn {
     bool counted_addr : 1;
     bool notified : 1; // close_notify was written
     bool had_open : 1; // on_open was called
+    bool listed : 1; // in the worker's `todo`
     uint32_t heard; // last byte in, ms
     uint32_t moved; // when the socket took something last, ms
     uint32_t idle_ms;
@@ -93,7 +94,8 @@ struct tg_net_conn {
     char *kept;
     uint32_t kept_len, kept_cap;
     uint64_t bytes_in, bytes_out, opened;
-    tg_list node, job; // of the worker's `conns` and `todo`
+    tg_list node; // of the worker's `conns`
+    tg_net_conn *next_job; // of the worker's `todo`
     tg_alarm alarm;
     char *peer_text; // once somebody asked
     tg_addr peer;
@@ -143,7 +145,8 @@ bool tg_conn_reading(const tg_net_conn *c);
 /// @return 0, also when the socket takes no more for now; TG_E_* when it is broken.
 int tg_conn_flush(tg_net_conn *c);
 void tg_out_drop(tg_net_conn *c);
-/// The first bytes of the queue, contiguous, at most `most`; copied to `scratch` if need be.
+/// The first bytes of the queue, contiguous, at most `most`; copied to `scratch` if need
+/// be.
 tg_slice tg_out_peek(const tg_net_conn *c, char *scratch, size_t most);
 void tg_out_advance(tg_net_conn *c, size_t n);
 size_t tg_out_bytes(const tg_net_conn *c);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A connection's time limits: idle, first frame, handshake, a stalled peer, a rate's pause, the
-// end of a close. They are times to compare with, and all share one alarm on the wheel, which
-// only moves forward when it fires: so a byte costs a store and no wheel operation.
+// A connection's time limits: idle, first frame, handshake, a stalled peer, a rate's pause,
+// the end of a close. They are times to compare with, and all share one alarm on the wheel,
+// which only moves forward when it fires: so a byte costs a store and no wheel operation.
 #include <assert.h>
 
 #include "net/conn_impl.h"
@@ -28,6 +28,8 @@ void tg_conn_phase(tg_net_conn *c, uint32_t ms)
     c->phased = ms != 0;
     if (ms == 0)
         return;
+    if (ms > INT32_MAX)
+        ms = INT32_MAX; // times are compared by difference
     c->phase_at = tg_worker_ms(c->worker) + ms;
     tg_conn_wake_in(c, ms);
 }
@@ -52,7 +54,8 @@ static void check_idle(tg_net_conn *c, uint32_t now)
 
 uint32_t tg_conn_stall_ms(const tg_net_conn *c)
 {
-    return (uint32_t)tg_conn_limit(c->origin->limits.write_stall_ms, WRITE_STALL_MS);
+    size_t ms = tg_conn_limit(c->origin->limits.write_stall_ms, WRITE_STALL_MS);
+    return ms < INT32_MAX ? (uint32_t)ms : INT32_MAX;
 }
 
 static void check_stall(tg_net_conn *c, uint32_t now)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// TLS between a connection's socket and its room above. OpenSSL never sees the socket: it reads
-// from the worker's read buffer and writes into the worker's cipher buffer, which is sent right
-// after each call. So an idle session holds OpenSSL's own state and nothing of ours; only what
-// the socket did not take is kept with the connection.
+// TLS between a connection's socket and its room above. OpenSSL never sees the socket: it
+// reads from the worker's read buffer and writes into the worker's cipher buffer, which is
+// sent right after each call. So an idle session holds OpenSSL's own state and nothing of
+// ours; only what the socket did not take is kept with the connection.
 #include <assert.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The write queue of a connection exists only while something waits to leave. Small sends are
-// copied next to each other into its first block, payloads by reference lie between them as
-// pieces of their own, and the turn's last step hands all of it to one sendmsg(). Queues and
-// blocks come from the worker's free lists, so a turn of many small answers allocates nothing.
+// The write queue of a connection exists only while something waits to leave. Small sends
+// are copied next to each other into its first block, payloads by reference lie between
+// them as pieces of their own, and the turn's last step hands all of it to one sendmsg().
+// Queues and blocks come from the worker's free lists, so a turn of many small answers
+// allocates nothing.
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -196,8 +197,8 @@ static void add_copy(tg_out *o, const char *at, size_t len)
     b->pieces++;
 }
 
-// After it add_copy() of `len` bytes in all, and one piece by reference, cannot fail. The bytes
-// lie together: what the last block has left over is not used.
+// After it add_copy() of `len` bytes in all, and one piece by reference, cannot fail. The
+// bytes lie together: what the last block has left over is not used.
 static int reserve(tg_net_conn *c, size_t len)
 {
     tg_out *o = c->out;
@@ -215,7 +216,8 @@ static int reserve(tg_net_conn *c, size_t len)
     return 0;
 }
 
-// A message past the limit is taken when nothing else waits: it could never be sent otherwise.
+// A message past the limit is taken when nothing else waits: it could never be sent
+// otherwise.
 static int admit(tg_net_conn *c, size_t len)
 {
     size_t most = tg_conn_limit(c->origin->limits.write_max, TG_WRITE_MAX);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Outgoing connections: look the host up, try its addresses in their order, and if none works
-// out pause and begin again. The connection is the same object from the first moment on, so
-// its owner can close it at any time; what only dialing needs hangs on `dial` and goes when
-// the connection is open.
+// Outgoing connections: look the host up, try its addresses in their order, and if none
+// works out pause and begin again. The connection is the same object from the first moment
+// on, so its owner can close it at any time; what only dialing needs hangs on `dial` and
+// goes when the connection is open.
 #include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// TLS contexts of outgoing connections. Reading the system's authorities takes milliseconds and
-// a megabyte, so dials of one worker with the same files share a context for a minute; after
-// that the files are read again, because certificates are replaced.
+// TLS contexts of outgoing connections. Reading the system's authorities takes milliseconds
+// and a megabyte, so dials of one worker with the same files share a context for a minute;
+// after that the files are read again, because certificates are replaced.
 #include <stdlib.h>
 
 #include "net/conn_impl.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rates as token buckets that hold a second's worth. A read may take a bucket below zero; the
-// connection is then not read until it is paid back, so nothing is ever dropped and over any
-// longer time the rate holds.
+// Rates as token buckets that hold a second's worth. A read may take a bucket below zero;
+// the connection is then not read until it is paid back, so nothing is ever dropped and
+// over any longer time the rate holds.
 #include <stdlib.h>
 
 #include "net/conn_impl.h"

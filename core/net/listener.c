@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Listeners: every worker has a socket of its own on the same address (SO_REUSEPORT) and the
-// kernel spreads connections over them. That option would also let two processes, or two
-// listeners, share an address by mistake: so a first bind without it says whether the address
-// is free.
+// Listeners: every worker has a socket of its own on the same address (SO_REUSEPORT) and
+// the kernel spreads connections over them. That option would also let two processes, or
+// two listeners, share an address by mistake: so a first bind without it says whether the
+// address is free.
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
@@ -214,8 +214,8 @@ static tg_listener *listener_new(tg_workers *ws, const tg_listener_spec *spec)
     return NULL;
 }
 
-// The list keeps a reference while sockets may still be draining: to know their address, and
-// so that workers which end later find it.
+// The list keeps a reference while sockets may still be draining: to know their address,
+// and so that workers which end later find it.
 static void forget_closed(tg_workers *ws)
 {
     for (tg_list *n = ws->listeners.next, *next; n != &ws->listeners; n = next) {

@@ -12,7 +12,8 @@
 #define TG_EVENTS_MAX 64 ///< names that a listener counts under
 #define TG_CODES 32 ///< of TG_ERRORS, from 0 on
 
-/// How many connections an address has. Only accepting and the end of a connection look here.
+/// How many connections an address has. Only accepting and the end of a connection look
+/// here.
 typedef struct tg_addr_table {
     struct {
         pthread_mutex_t lock;

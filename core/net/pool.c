@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Threads for blocking client libraries. libuv's own pool is not used: name lookups run there
-// and must not wait behind a slow database. The queue is bounded, so a stuck service shows as
-// FULL at its callers and not as memory.
+// Threads for blocking client libraries. libuv's own pool is not used: name lookups run
+// there and must not wait behind a slow database. The queue is bounded, so a stuck service
+// shows as FULL at its callers and not as memory.
 #include <assert.h>
 #include <signal.h>
 #include <stdlib.h>

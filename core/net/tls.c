@@ -43,7 +43,8 @@ static int fail(tg_error *e, const char *what)
     return TG_E_TLS;
 }
 
-// OpenSSL's queue names the last thing that it tried, which for a missing file is not the file.
+// OpenSSL's queue names the last thing that it tried, which for a missing file is not the
+// file.
 static int readable(const char *file, tg_error *e)
 {
     struct stat st;
@@ -205,8 +206,8 @@ int tg_tls_new(const tg_tls_spec *spec, tg_tls **out, tg_error *e)
     return 0;
 }
 
-// A ticket of before the reload still resumes; but where clients show certificates it must not
-// carry them past a changed authority.
+// A ticket of before the reload still resumes; but where clients show certificates it must
+// not carry them past a changed authority.
 static void keep_ticket_keys(const tg_tls *t, SSL_CTX *fresh)
 {
     unsigned char keys[TICKET_KEYS];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Descriptors of client libraries on a worker's loop. The owner may close one at any time, in
-// its own callback too; libuv keeps the memory until its close callback.
+// Descriptors of client libraries on a worker's loop. The owner may close one at any time,
+// in its own callback too; libuv keeps the memory until its close callback.
 #include <assert.h>
 #include <stdlib.h>
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A turn of a worker: mails and I/O in libuv's poll phase, then in the check phase the rooms'
-// turn callbacks, then the connections' writes. Alarms run in the prepare phase, right before
-// the loop may sleep, and end with the same last step, so nothing that they produced waits for
-// the next event. libuv's own timer only bounds the sleep by the wheel's next due.
+// A turn of a worker: mails and I/O in libuv's poll phase, then in the check phase the
+// rooms' turn callbacks, then the connections' writes. Alarms run in the prepare phase,
+// right before the loop may sleep, and end with the same last step, so nothing that they
+// produced waits for the next event. libuv's own timer only bounds the sleep by the wheel's
+// next due.
 #include "net/worker_impl.h"
 
 #include <assert.h>
@@ -171,7 +172,7 @@ static bool finish_once(tg_worker *w)
     for (uint32_t i = 0; i < w->all->nturns; i++)
         w->all->turns[i].fn(w, w->all->turns[i].ctx);
     tg_conns_run(w);
-    return w->called || !tg_list_empty(&w->todo);
+    return w->called || w->todo != NULL;
 }
 
 void tg_worker_finish(tg_worker *w)
@@ -194,8 +195,7 @@ static void on_before(uv_prepare_t *p)
 {
     tg_worker *w = p->data;
     bool alarms = run_wheel(w);
-    if (alarms || !tg_list_empty(&w->todo) || uv_is_active((uv_handle_t *)&w->hurry) ||
-        w->stopping)
+    if (alarms || w->todo != NULL || uv_is_active((uv_handle_t *)&w->hurry) || w->stopping)
         tg_worker_finish(w);
     arm_clock(w);
 }
@@ -228,7 +228,7 @@ int tg_worker_init(tg_worker *w, tg_workers *all, uint32_t index, size_t mailbox
     w->index = index;
     w->all = all;
     tg_list_init(&w->conns);
-    tg_list_init(&w->todo);
+    w->todo_end = &w->todo;
     tg_list_init(&w->acceptors);
     tg_list_init(&w->watches);
     tg_list_init(&w->dial_tls);

@@ -46,7 +46,8 @@ struct tg_worker {
     tg_alarm deadline;
     void *place[TG_PLACE_COUNT];
 
-    tg_list conns, todo, acceptors, watches, dial_tls;
+    tg_list conns, acceptors, watches, dial_tls;
+    struct tg_net_conn *todo, **todo_end; // connections that the turn's end has to see to
     uint32_t nconns;
 
     char *in; // TG_READ_HEAD + TG_READ_MAX
@@ -66,7 +67,8 @@ struct tg_workers {
         void *ctx;
     } turns[TG_TURN_FNS];
     uint32_t nturns;
-    pthread_mutex_t lock; // guards `phase` of all workers
+    pthread_mutex_t lock; // guards `running`
+    pthread_mutex_t stand_in; // one thread at a time is a worker without a thread
     bool started, joined;
     pthread_t threads[TG_WORKERS_MAX]; // to join
     uv_loop_t control;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // All workers of a process. A worker without a thread, not started yet or ended already, is
-// stood in for by the control thread: so calls work at any time, and a mail that came too late
-// for its worker's loop still runs, where it can free what it carries.
+// stood in for by the control thread: so calls work at any time, and a mail that came too
+// late for its worker's loop still runs, where it can free what it carries.
 #include <assert.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -49,6 +49,7 @@ static void free_from(tg_workers *ws, uint32_t count)
         tg_worker_free(&ws->at[i]);
     tg_pool_free(ws->pool);
     tg_control_free(ws);
+    pthread_mutex_destroy(&ws->stand_in);
     pthread_mutex_destroy(&ws->lock);
     ws->magic = 0;
     free(ws);
@@ -65,9 +66,11 @@ int tg_workers_new(uint32_t count, size_t mailbox_bytes, tg_workers **out, tg_er
     ws->magic = WORKERS_MAGIC;
     ws->count = count;
     pthread_mutex_init(&ws->lock, NULL);
+    pthread_mutex_init(&ws->stand_in, NULL);
     tg_list_init(&ws->listeners);
     define_metrics(&ws->metrics);
     if (tg_control_init(ws) != 0) {
+        pthread_mutex_destroy(&ws->stand_in);
         pthread_mutex_destroy(&ws->lock);
         free(ws);
         return tg_error_set(e, TG_E_IO, "workers: cannot make the control loop");
@@ -85,8 +88,8 @@ int tg_workers_new(uint32_t count, size_t mailbox_bytes, tg_workers **out, tg_er
     return 0;
 }
 
-// Mails that arrive while the thread ends find `running` cleared under the lock, or are seen
-// by this last drain: a caller that waits for an answer gets one.
+// Mails that arrive while the thread ends find `running` cleared under the lock, or are
+// seen by this last drain: a caller that waits for an answer gets one.
 static void *thread_main(void *arg)
 {
     tg_worker *w = arg;
@@ -265,9 +268,11 @@ int tg_workers_call(tg_workers *ws, int (*fn)(tg_worker *w, void *ctx), void *ct
         mails[i].mail.run = run_call;
         if (send_call(ws, i, &mails[i]))
             continue;
+        pthread_mutex_lock(&ws->stand_in);
         tg_worker_stand_in(&ws->at[i]);
         c.result[i] = fn(&ws->at[i], ctx);
         tg_worker_stand_in(NULL);
+        pthread_mutex_unlock(&ws->stand_in);
     }
     pthread_mutex_lock(&c.lock);
     while (c.waiting > 0)

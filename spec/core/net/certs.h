@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Certificates for the tests of TLS, made at run time: none of them can expire in the tree.
+/// Certificates for the tests of TLS, made at run time: none of them can expire in the
+/// tree.
 #ifndef TG_SPEC_NET_CERTS_H
 #define TG_SPEC_NET_CERTS_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Devices and the room above do everything at once, in an order drawn from a seed: connect,
 // talk, half-close, reset, pause, resume, close each other, dial back. What must hold: each
-// connection that was set up ends exactly once, each reference is released exactly once, and
-// nothing is left.
+// connection that was set up ends exactly once, each reference is released exactly once,
+// and nothing is left.
 #include <poll.h>
 #include <stdatomic.h>
 

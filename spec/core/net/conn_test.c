@@ -316,7 +316,8 @@ static void a_reset_is_a_close(void **state)
     lab_stop();
 }
 
-// Two connections of one worker: the first to speak closes the other, from its own callback.
+// Two connections of one worker: the first to speak closes the other, from its own
+// callback.
 static tg_net_conn *pair[2];
 
 static int on_open_pair(tg_net_conn *c, void *user)

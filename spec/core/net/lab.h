@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What the tests of this room share: workers in threads, a listener whose events are written
-/// down, and plain blocking sockets on the test's own thread as devices. Everything waits for
-/// events, with a limit of some seconds after which the test fails.
+/// What the tests of this room share: workers in threads, a listener whose events are
+/// written down, and plain blocking sockets on the test's own thread as devices. Everything
+/// waits for events, with a limit of some seconds after which the test fails.
 #ifndef TG_SPEC_NET_LAB_H
 #define TG_SPEC_NET_LAB_H
 
