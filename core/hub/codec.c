@@ -48,6 +48,7 @@ void tg_put_session(tg_buf *b, const tg_sess *s)
     tg_put_uint(b, FORM, 1);
     tg_put_uint(b, s->expiry_s, 4);
     tg_put_uint(b, s->since, 8);
+    tg_put_uint(b, s->link != NULL, 1);
     tg_put_uint(b, s->user_len, 1);
     tg_buf_put(b, s->user, s->user_len);
 }
@@ -58,6 +59,7 @@ bool tg_get_session(tg_reader *r, tg_sess *s)
         return false;
     s->expiry_s = (uint32_t)tg_read_uint(r, 4);
     s->since = tg_read_uint(r, 8);
+    atomic_init(&s->online, tg_read_uint(r, 1) != 0);
     tg_slice user = tg_read_bytes(r, tg_read_uint(r, 1));
     if (r->failed || user.len == 0)
         return !r->failed;
@@ -152,7 +154,8 @@ bool tg_get_entry(tg_reader *r, tg_entry *e)
     if (tg_read_uint(r, 1) != FORM)
         return false;
     e->qos = (uint8_t)tg_read_uint(r, 1);
-    e->flags = (uint8_t)tg_read_uint(r, 1) | TG_ENTRY_STORED;
+    e->flags =
+        (uint8_t)((tg_read_uint(r, 1) & ~(unsigned)TG_ENTRY_UNSAFE) | TG_ENTRY_STORED);
     if (!get_ids(r, e, (uint16_t)tg_read_uint(r, 2)))
         return false;
     e->msg = e->qos == 1 || e->qos == 2 ? tg_get_message(r) : NULL;

@@ -3,7 +3,7 @@
 ///
 /// | key                                | value                                     |
 /// |------------------------------------|-------------------------------------------|
-/// | "s" id                             | session: expiry, since, user              |
+/// | "s" id                             | session: expiry, since, connected, user   |
 /// | "u" id filter                      | subscription: QoS, flags, identifier      |
 /// | "q" id number:u64                  | message that waits or is in the window    |
 /// | "m" id number:u64                  | what the peer knows of it: TG_ENTRY_*     |
@@ -50,6 +50,7 @@ void tg_put_sub(tg_buf *b, const tg_route *r);
 void tg_put_entry(tg_buf *b, const tg_entry *e);
 void tg_put_message(tg_buf *b, const tg_message *m);
 
+/// Leaves `online` as it was when that was written.
 bool tg_get_session(tg_reader *r, tg_sess *s);
 bool tg_get_sub(tg_reader *r, tg_sub *out);
 /// @owner `out` is the caller's, with its message. @return false: malformed or out of memory.

@@ -126,7 +126,8 @@ static bool pump_one(tg_shard *sh, tg_sess *s, tg_queue *q)
         drop(sh, s, n, expired(sh, e->msg) ? TG_DROP_EXPIRED : TG_DROP_QUEUE_AGE);
         return true;
     }
-    if (e->qos > 0 && (q->inflight >= s->window || n - q->head >= SPAN_MAX))
+    if (e->qos > 0 && (q->inflight >= s->window || n - q->head >= SPAN_MAX ||
+                       (e->flags & TG_ENTRY_UNSAFE) != 0))
         return false;
     send_entry(sh, s, n);
     return true;
@@ -189,6 +190,55 @@ static uint32_t *copy_ids(const uint32_t *ids, uint16_t n)
     return copy;
 }
 
+// An entry that waits for the store, found again by its number.
+struct stored {
+    uint64_t seat, n;
+};
+
+// @owner frees `ctx`. @return its session, NULL when one of them has gone.
+static tg_sess *stored_entry(tg_shard *sh, void *ctx, uint64_t *n)
+{
+    struct stored at = *(struct stored *)ctx;
+    free(ctx);
+    *n = at.n;
+    tg_sess *s = tg_slots_find(&sh->seats, at.seat);
+    const tg_queue *q = s != NULL && s->magic == TG_SESS_MAGIC ? s->queue : NULL;
+    bool there = q != NULL && at.n >= q->head && at.n < q->tail;
+    return there && tg_queue_at(q, at.n)->msg != NULL ? s : NULL;
+}
+
+static bool after_commit(tg_shard *sh, const tg_sess *s, uint64_t n, tg_committed_fn *fn)
+{
+    struct stored *at = sh->hub->durable ? malloc(sizeof(*at)) : NULL;
+    if (at == NULL)
+        return false;
+    *at = (struct stored){atomic_load(&s->where), n};
+    if (tg_persist_after(sh, fn, at) == 0)
+        return true;
+    free(at);
+    return false;
+}
+
+static void safe(tg_shard *sh, void *ctx, int code)
+{
+    uint64_t n;
+    tg_sess *s = stored_entry(sh, ctx, &n);
+    if (s == NULL || code == TG_E_SHUTDOWN)
+        return;
+    tg_queue_at(s->queue, n)->flags &= (uint8_t)~TG_ENTRY_UNSAFE;
+    tg_deliver_pump(sh, s);
+}
+
+// QoS 2 is sent when the store has it: else a restart that knows nothing of it would give its
+// packet id, which the peer remembers, to another message.
+static void store_entry(tg_shard *sh, tg_sess *s, uint64_t n)
+{
+    tg_persist_entry(sh, s, n);
+    tg_entry *e = tg_queue_at(s->queue, n);
+    if (e->qos == 2 && after_commit(sh, s, n, safe))
+        e->flags |= TG_ENTRY_UNSAFE;
+}
+
 static int enqueue(tg_shard *sh, tg_sess *s, tg_entry e)
 {
     tg_drop why = refuses(sh, s, &e);
@@ -213,7 +263,7 @@ static int enqueue(tg_shard *sh, tg_sess *s, tg_entry e)
     }
     tg_msg_ref(e.msg);
     if (e.qos > 0 && tg_persist_on(sh, s))
-        tg_persist_entry(sh, s, n);
+        store_entry(sh, s, n);
     tg_deliver_pump(sh, s);
     return 0;
 }
@@ -267,6 +317,34 @@ int tg_deliver_to_seat(tg_shard *sh, tg_msg m, const tg_target *t, const uint32_
     return tg_deliver(sh, p, m, t, ids);
 }
 
+// The peer may forget the message when it is released, so the store must know that first. A
+// session that has moved or lost its link meanwhile releases it on its next connection.
+static void released(tg_shard *sh, void *ctx, int code)
+{
+    uint64_t n;
+    tg_sess *s = stored_entry(sh, ctx, &n);
+    if (s == NULL || code < 0 || s->state != TG_SESS_ONLINE || n >= s->queue->sent)
+        return;
+    tg_entry e = *tg_queue_at(s->queue, n);
+    tg_msg_ref(e.msg);
+    if ((e.flags & TG_ENTRY_RELEASED) != 0)
+        give(sh, s, &e, tg_packet_id(n));
+    tg_msg_unref(e.msg);
+}
+
+// @return 0: it may be released now; 1: the release is delivered once it is stored.
+static int received(tg_shard *sh, tg_sess *s, uint64_t n)
+{
+    tg_entry *e = tg_queue_at(s->queue, n);
+    if (e->qos != 2)
+        return TG_E_NOTFOUND;
+    e->flags |= TG_ENTRY_RELEASED;
+    if ((e->flags & TG_ENTRY_STORED) == 0)
+        return 0;
+    tg_persist_mark(sh, s, n);
+    return after_commit(sh, s, n, released) ? 1 : 0;
+}
+
 int tg_session_ack(tg_shard *sh, tg_session h, uint16_t packet_id, tg_ack how)
 {
     tg_sess *s = tg_shard_attached(sh, h);
@@ -275,15 +353,9 @@ int tg_session_ack(tg_shard *sh, tg_session h, uint16_t packet_id, tg_ack how)
     uint64_t n = tg_queue_find(s->queue, packet_id);
     if (n == 0)
         return TG_E_NOTFOUND;
-    tg_entry *e = tg_queue_at(s->queue, n);
-    if (how == TG_ACK_RECEIVED) {
-        if (e->qos != 2)
-            return TG_E_NOTFOUND;
-        e->flags |= TG_ENTRY_RELEASED;
-        if ((e->flags & TG_ENTRY_STORED) != 0)
-            tg_persist_mark(sh, s, n);
-        return 0;
-    }
+    if (how == TG_ACK_RECEIVED)
+        return received(sh, s, n);
+    const tg_entry *e = tg_queue_at(s->queue, n);
     if (how == TG_ACK_DONE && e->qos == 2 && (e->flags & TG_ENTRY_RELEASED) == 0)
         return TG_E_NOTFOUND;
     if (how == TG_ACK_REFUSED)

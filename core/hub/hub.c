@@ -76,7 +76,8 @@ int tg_hub_new(const tg_hub_config *config, tg_hub **out, tg_error *e)
         h->config.clock = system_ms;
     fill_limits(&h->config.limits);
     define_metrics(&h->metrics);
-    pthread_mutex_init(&h->restored_lock, NULL);
+    pthread_mutex_init(&h->lock, NULL);
+    tg_list_init(&h->abandoned);
     // One reader a worker, and one for the control thread.
     h->epoch = tg_epoch_new(config->workers + 1);
     h->clients = tg_clients_new();
@@ -98,6 +99,7 @@ void tg_hub_free(tg_hub *h)
         return;
     for (uint32_t i = 0; h->shards != NULL && i < h->config.workers; i++)
         assert(h->shards[i] == NULL);
+    tg_claims_free(h);
     tg_clients_free(h->clients, tg_sess_free);
     if (h->router.epoch != NULL)
         tg_router_free(&h->router);
@@ -107,7 +109,7 @@ void tg_hub_free(tg_hub *h)
         tg_buf_free(&h->restored[i]);
     free(h->restored);
     free(h->shards);
-    pthread_mutex_destroy(&h->restored_lock);
+    pthread_mutex_destroy(&h->lock);
     free(h);
 }
 
@@ -145,9 +147,9 @@ int tg_hub_set_store(tg_hub *h, const tg_store *store, tg_hub_op_fn *op_new, voi
     if (store == NULL)
         return 0;
     assert(op_new != NULL);
-    pthread_mutex_lock(&h->restored_lock);
+    pthread_mutex_lock(&h->lock);
     int rc = tg_restore(h, e);
-    pthread_mutex_unlock(&h->restored_lock);
+    pthread_mutex_unlock(&h->lock);
     if (rc == 0 && tell_shards(h) < 0)
         rc = tg_error_set(e, TG_E_NOMEM, "hub: out of memory");
     return rc;

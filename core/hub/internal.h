@@ -49,6 +49,7 @@ enum {
     TG_ENTRY_STORED = 1 << 4,
     TG_ENTRY_SHARED = 1 << 5, ///< came through a shared subscription
     TG_ENTRY_MARKED = 1 << 6, ///< the store has more about it than the message
+    TG_ENTRY_UNSAFE = 1 << 7, ///< QoS 2: not to be sent before the store has it
 };
 
 /// A message for one session, in its queue or window. The block instead of the message while
@@ -264,7 +265,8 @@ struct tg_hub {
     tg_hub_op_fn *op_new;
     void *op_ctx;
     tg_shard **shards;
-    pthread_mutex_t restored_lock;
+    pthread_mutex_t lock; ///< of the two below
+    tg_list abandoned;    ///< tg_claim: their shards closed before their sessions came
     tg_buf *restored; ///< by worker: sessions that its shard has not taken yet
 };
 
@@ -322,7 +324,7 @@ typedef enum tg_wait_kind {
 
 /// A completion that is owed to a link.
 struct tg_wait {
-    tg_list node; ///< in the session's pending, or the shard's hosted
+    tg_list node; ///< in the session's pending; in the shard's hosted without one, or once fired
     tg_list opening; ///< OPEN: in the shard's
     tg_wait *next;
     tg_sess *sess; ///< NULL: hosted, or let go
@@ -362,6 +364,7 @@ void tg_sess_offline(tg_shard *sh, tg_sess *s);
 void tg_sess_expire_in(tg_shard *sh, tg_sess *s, uint64_t ms);
 /// Takes the link away. @param reason 0: at its own wish, else it is told.
 void tg_sess_detach(tg_shard *sh, tg_sess *s, int reason);
+void tg_sess_shutdown(tg_shard *sh, tg_sess *s); ///< its shard closes
 void tg_sess_reset(tg_shard *sh, tg_sess *s); ///< drops all it holds, in the store too
 void tg_sess_end(tg_shard *sh, tg_sess *s);
 /// Puts a completion behind this turn's commit if what it tells of must survive.
@@ -434,7 +437,8 @@ int tg_takeover_claim(tg_shard *sh, tg_sess *s, tg_open *o);
 void tg_takeover_local(tg_shard *sh, tg_sess *s, tg_open *o);
 int tg_claim_hold(tg_shard *sh, tg_claim *c, tg_msg m, const tg_target *t,
                   const uint32_t *ids, tg_ack_ref *ack);
-void tg_claim_free(tg_claim *c);
+void tg_claim_abandon(tg_shard *sh, tg_claim *c); ///< its shard closes
+void tg_claims_free(tg_hub *h);                   ///< those that were abandoned
 
 // clients.c
 tg_clients *tg_clients_new(void);

@@ -291,7 +291,7 @@ static void committed(void *ctx, int code, const tg_value *value)
     tg_batch *b = ctx;
     tg_shard *sh = b->sh;
     tg_list_del(&b->node);
-    if (code < 0)
+    if (code < 0 && sh != NULL)
         tg_log(HUB, ERROR, "store %s: commit of %u writes failed: %s", b->hub->store->id,
                b->n, tg_error_text(code));
     for (uint32_t i = 0; sh != NULL && i < b->nwaiters; i++)
@@ -330,7 +330,7 @@ void tg_persist_commit(tg_shard *sh)
         committed(b, rc, NULL);
 }
 
-// Completions may still come, or never: then they free their batches and call nobody.
+// Whether these are committed nobody will hear; their completions, if they come, free them.
 void tg_persist_close(tg_shard *sh)
 {
     tg_persist_commit(sh);
@@ -338,5 +338,8 @@ void tg_persist_close(tg_shard *sh)
         tg_batch *b = TG_OWNER(sh->commits.next, tg_batch, node);
         tg_list_del(&b->node);
         b->sh = NULL;
+        for (uint32_t i = 0; i < b->nwaiters; i++)
+            b->waiters[i].fn(sh, b->waiters[i].ctx, TG_E_SHUTDOWN);
+        b->nwaiters = 0;
     }
 }

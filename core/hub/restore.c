@@ -137,21 +137,14 @@ static int on_retained(void *ctx, tg_slice key, tg_slice value)
     return 0;
 }
 
-// What was sent before the restart is sent again as such.
-static void rewind_all(tg_hub *h)
+// Who was connected may have been sent any of it; for others the marks tell.
+static void rewind(tg_sess *s)
 {
-    for (uint32_t w = 0; w < h->config.workers; w++) {
-        for (size_t i = 0; i < h->restored[w].len; i += sizeof(tg_sess *)) {
-            tg_sess *s;
-            memcpy(&s, h->restored[w].at + i, sizeof(s));
-            if (s->queue == NULL)
-                continue;
-            for (uint64_t n = s->queue->head; n < s->queue->tail; n++) {
-                tg_entry *e = tg_queue_at(s->queue, n);
-                if (e->msg != NULL && (e->flags & TG_ENTRY_SENT) != 0)
-                    e->flags |= TG_ENTRY_DUP;
-            }
-        }
+    bool was_online = tg_sess_online(s);
+    for (uint64_t n = s->queue->head; n < s->queue->tail; n++) {
+        tg_entry *e = tg_queue_at(s->queue, n);
+        if (e->msg != NULL && (was_online || (e->flags & TG_ENTRY_SENT) != 0))
+            e->flags |= TG_ENTRY_SENT | TG_ENTRY_DUP;
     }
 }
 
@@ -171,7 +164,6 @@ int tg_restore(tg_hub *h, tg_error *e)
             return tg_error_set(e, rc, "store %s: reading it failed: %s", h->store->id,
                                 tg_error_text(rc));
     }
-    rewind_all(h);
     if (r.bad > 0)
         tg_log(HUB, WARN, "store %s: %u records made no sense and were skipped",
                h->store->id, r.bad);
@@ -180,24 +172,33 @@ int tg_restore(tg_hub *h, tg_error *e)
     return 0;
 }
 
-// Those whose time ran out while nobody was there end in the first turn.
+// Those whose time ran out while nobody was there end in the first turn. Who was connected
+// when the host went lost that connection now.
 static void adopt(tg_shard *sh, tg_sess *s)
 {
+    uint64_t now = tg_hub_now(sh->hub);
     if (tg_sess_seat(sh, s) < 0)
         return; // it stays in the store
+    if (s->queue != NULL)
+        rewind(s);
+    if (tg_sess_online(s)) {
+        s->since = now;
+        atomic_store(&s->online, 0);
+        tg_persist_session(sh, s);
+    }
     if (s->expiry_s == TG_EXPIRY_NEVER)
         return;
-    uint64_t now = tg_hub_now(sh->hub), end = s->since + (uint64_t)s->expiry_s * 1000;
+    uint64_t end = s->since + (uint64_t)s->expiry_s * 1000;
     tg_sess_expire_in(sh, s, end > now ? end - now : 0);
 }
 
 void tg_restore_adopt(tg_shard *sh)
 {
     tg_hub *h = sh->hub;
-    pthread_mutex_lock(&h->restored_lock);
+    pthread_mutex_lock(&h->lock);
     tg_buf list = h->restored[sh->index];
     h->restored[sh->index] = (tg_buf){0};
-    pthread_mutex_unlock(&h->restored_lock);
+    pthread_mutex_unlock(&h->lock);
     for (size_t i = 0; i < list.len; i += sizeof(tg_sess *)) {
         tg_sess *s;
         memcpy(&s, list.at + i, sizeof(s));

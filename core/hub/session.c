@@ -275,6 +275,14 @@ void tg_sess_detach(tg_shard *sh, tg_sess *s, int reason)
         ops->ended(link, handle, reason);
 }
 
+void tg_sess_shutdown(tg_shard *sh, tg_sess *s)
+{
+    tg_sess_detach(sh, s, TG_E_SHUTDOWN);
+    s->since = tg_hub_now(sh->hub);
+    if (tg_persist_on(sh, s))
+        tg_persist_session(sh, s);
+}
+
 static void pass_on_shared(tg_shard *sh, tg_sess *s)
 {
     tg_queue *q = s->queue;

@@ -169,12 +169,12 @@ void tg_shard_turn(tg_shard *sh)
 static void close_seat(tg_shard *sh, void *p)
 {
     if (*(uint32_t *)p == TG_CLAIM_MAGIC) {
-        tg_claim_free(p);
+        tg_claim_abandon(sh, p);
         return;
     }
     tg_sess *s = p;
     if (s->link != NULL)
-        tg_sess_detach(sh, s, TG_E_SHUTDOWN);
+        tg_sess_shutdown(sh, s);
     if (s->extra != NULL) {
         tg_wheel_del(sh->wheel, &s->extra->expire);
         tg_wheel_del(sh->wheel, &s->extra->will_due);
@@ -196,8 +196,8 @@ void tg_shard_close(tg_shard *sh)
     for (uint32_t i = 0; i < sh->seats.count; i++)
         if ((sh->seats.gen[i] & 1) != 0)
             close_seat(sh, sh->seats.at[i]);
-    tg_wait_run(sh);
     tg_persist_close(sh);
+    tg_wait_run(sh);
     bury(sh);
     tg_wheel_del(sh->wheel, &sh->sweep);
     hosted_free(sh);

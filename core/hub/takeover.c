@@ -47,7 +47,8 @@ static void arrived(tg_mail *mail, void *receiver);
 
 static void hand_over(tg_shard *sh, void *ctx, int code)
 {
-    (void)code; // a failed commit is not mended by keeping the session
+    if (code == TG_E_SHUTDOWN)
+        return; // a failed commit, though, is not mended by keeping the session
     tg_claim *c = ctx;
     tg_sess *s = c->sess;
     tg_queue_to_blocks(s->queue);
@@ -255,12 +256,24 @@ int tg_claim_hold(tg_shard *sh, tg_claim *c, tg_msg m, const tg_target *t,
     return 0;
 }
 
-void tg_claim_free(tg_claim *c)
+// The worker that the session comes from may hold the claim until it closes, too.
+void tg_claim_abandon(tg_shard *sh, tg_claim *c)
 {
     for (uint32_t i = 0; i < c->nheld; i++) {
+        tg_ack_ref_put(sh, c->held[i].ack, TG_E_SHUTDOWN);
         tg_msg_unref(c->held[i].msg);
         free(c->held[i].ids);
     }
     c->nheld = 0;
-    claim_free(c);
+    tg_open_fail(&c->open, TG_E_SHUTDOWN);
+    tg_list_del(&c->node);
+    pthread_mutex_lock(&sh->hub->lock);
+    tg_list_add(&sh->hub->abandoned, &c->node);
+    pthread_mutex_unlock(&sh->hub->lock);
+}
+
+void tg_claims_free(tg_hub *h)
+{
+    while (!tg_list_empty(&h->abandoned))
+        claim_free(TG_OWNER(h->abandoned.next, tg_claim, node));
 }

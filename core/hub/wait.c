@@ -86,6 +86,8 @@ static void fire(tg_shard *sh, tg_wait *w)
     }
     if (w->left == 0)
         tg_wait_free(w);
+    else
+        tg_list_add(&sh->hosted, &w->node); // until its last holder lets go
 }
 
 static tg_wait *first_publish(const tg_sess *s)

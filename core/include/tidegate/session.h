@@ -90,7 +90,9 @@ typedef struct tg_session_api {
     /// @owner takes its own reference. @return TG_E_MALFORMED: no valid topic.
     int (*publish)(tg_session s, tg_msg m, tg_published_fn *done, void *ctx);
 
-    /// The peer answered delivery `packet_id`. @return TG_E_NOTFOUND when none such is out.
+    /// The peer answered delivery `packet_id`. @return 0; TG_E_NOTFOUND when none such is out;
+    /// 1 for TG_ACK_RECEIVED when the store must know of it first: then do not release it, but
+    /// wait for the delivery that says `released`.
     int (*ack)(tg_session s, uint16_t packet_id, tg_ack how);
 
     /// QoS 2 from the peer: remembers `packet_id` until rx_del, across reconnects.

@@ -238,9 +238,12 @@ static int client_deliver(void *link, tg_session s, const tg_delivery *d)
         c->ids[c->nids++] = d->packet_id;
     if (c->on_deliver != NULL)
         c->on_deliver(c, d);
-    if (c->ack && d->qos == 2 && !d->released)
-        assert_int_equal(
-            tg_session_ack(c->w->shard[c->worker], s, d->packet_id, TG_ACK_RECEIVED), 0);
+    if (c->ack && d->qos == 2 && !d->released) {
+        int rc = tg_session_ack(c->w->shard[c->worker], s, d->packet_id, TG_ACK_RECEIVED);
+        assert_in_range(rc, 0, 1);
+        if (rc == 1)
+            return 0; // its release comes when it is stored
+    }
     if (c->ack && d->qos > 0)
         assert_int_equal(
             tg_session_ack(c->w->shard[c->worker], s, d->packet_id, TG_ACK_DONE), 0);

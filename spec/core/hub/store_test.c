@@ -1,0 +1,560 @@
+// SPDX-License-Identifier: Apache-2.0
+// A store that commits when the test says so, keeps what was committed through a crash of the
+// host, and loses the rest. What was acknowledged must be there afterwards.
+#include "base/log.h"
+
+#include "harness.h"
+
+#define PAIRS 20000
+#define COMMITS 4096
+
+typedef struct pair {
+    char *key, *value;
+    size_t key_len, value_len;
+} pair;
+
+typedef struct commit {
+    tg_write *writes;
+    size_t n;
+    uint32_t worker;
+    tg_done_fn *done;
+    void *ctx;
+} commit;
+
+static pair pairs[PAIRS];
+static unsigned npairs;
+static commit commits[COMMITS]; // under way, oldest first
+static unsigned ncommits;
+static int fail_with;
+static struct {
+    uint32_t worker;
+    tg_done_fn *done;
+    void *ctx;
+} op;
+
+static tg_op op_new(void *ctx, uint32_t worker, tg_done_fn *done, void *done_ctx)
+{
+    (void)ctx;
+    op.worker = worker;
+    op.done = done;
+    op.ctx = done_ctx;
+    return (tg_op){1};
+}
+
+static char *copy(tg_slice s)
+{
+    char *at = malloc(s.len + 1);
+    if (s.len > 0)
+        memcpy(at, s.at, s.len);
+    return at;
+}
+
+static int store_commit(const tg_store *self, const tg_write *writes, size_t n, tg_op o)
+{
+    (void)self;
+    (void)o;
+    assert_true(ncommits < COMMITS);
+    commit *c = &commits[ncommits++];
+    *c = (commit){calloc(n, sizeof(*writes)), n, op.worker, op.done, op.ctx};
+    for (size_t i = 0; i < n; i++) {
+        c->writes[i] = writes[i];
+        c->writes[i].key.at = copy(writes[i].key);
+        c->writes[i].value.at = copy(writes[i].value);
+    }
+    return 0;
+}
+
+static int order(const pair *p, tg_slice key)
+{
+    size_t n = p->key_len < key.len ? p->key_len : key.len;
+    int c = memcmp(p->key, key.at, n);
+    return c != 0 ? c : (p->key_len > key.len) - (p->key_len < key.len);
+}
+
+static unsigned place(tg_slice key)
+{
+    unsigned lo = 0, hi = npairs;
+    while (lo < hi) {
+        unsigned mid = (lo + hi) / 2;
+        if (order(&pairs[mid], key) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static void drop_pair(unsigned i)
+{
+    free(pairs[i].key);
+    free(pairs[i].value);
+    memmove(&pairs[i], &pairs[i + 1], (--npairs - i) * sizeof(pair));
+}
+
+static bool begins(unsigned i, tg_slice prefix)
+{
+    return i < npairs && pairs[i].key_len >= prefix.len &&
+           memcmp(pairs[i].key, prefix.at, prefix.len) == 0;
+}
+
+static void apply(const tg_write *w)
+{
+    unsigned i = place(w->key);
+    bool there = i < npairs && order(&pairs[i], w->key) == 0;
+    if (w->kind == TG_WRITE_DEL_PREFIX) {
+        while (begins(i, w->key))
+            drop_pair(i);
+        return;
+    }
+    if (there)
+        drop_pair(i);
+    if (w->kind == TG_WRITE_DEL)
+        return;
+    assert_true(npairs < PAIRS);
+    memmove(&pairs[i + 1], &pairs[i], (npairs++ - i) * sizeof(pair));
+    pairs[i] = (pair){copy(w->key), copy(w->value), w->key.len, w->value.len};
+}
+
+static void commit_free(commit *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        free((void *)(uintptr_t)c->writes[i].key.at);
+        free((void *)(uintptr_t)c->writes[i].value.at);
+    }
+    free(c->writes);
+}
+
+// Completes commit `i`; the commits of one worker in their order, as the contract says.
+static void finish(world *w, unsigned i)
+{
+    for (unsigned k = 0; k < i; k++)
+        if (commits[k].worker == commits[i].worker)
+            i = k;
+    commit c = commits[i];
+    memmove(&commits[i], &commits[i + 1], (--ncommits - i) * sizeof(commit));
+    for (size_t k = 0; k < c.n && fail_with == 0; k++)
+        apply(&c.writes[k]);
+    commit_free(&c);
+    w->here = c.worker;
+    c.done(c.ctx, fail_with, NULL);
+}
+
+static void settle_all(world *w)
+{
+    world_settle(w);
+    while (ncommits > 0) {
+        finish(w, 0);
+        world_settle(w);
+    }
+}
+
+static int store_scan(const tg_store *self, tg_slice prefix,
+                      int (*each)(void *ctx, tg_slice key, tg_slice value), void *ctx)
+{
+    (void)self;
+    for (unsigned i = place(prefix); begins(i, prefix); i++) {
+        int rc = each(ctx, (tg_slice){pairs[i].key, pairs[i].key_len},
+                      (tg_slice){pairs[i].value, pairs[i].value_len});
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static const tg_store slow = {sizeof(slow), TG_STORE_DURABLE, "slow", store_commit,
+                              store_scan};
+
+static world w;
+static client a, b, p, q;
+
+static void start(const tg_hub_limits *limits)
+{
+    fail_with = 0;
+    world_open_with(&w, 3, limits, &slow, op_new);
+}
+
+// What had not been committed is lost, and nobody hears of it.
+static void crash(void)
+{
+    world_close(&w);
+    while (ncommits > 0) {
+        commit c = commits[--ncommits];
+        commit_free(&c);
+        c.done(c.ctx, TG_E_CANCELLED, NULL); // frees the hub's batch; its shard is gone
+    }
+}
+
+static void forget_all(void)
+{
+    while (npairs > 0)
+        drop_pair(npairs - 1);
+}
+
+static void open_durable(client *c, uint32_t worker, const char *id, uint32_t expiry_s)
+{
+    client_init(c, &w, worker);
+    tg_session_spec spec = spec_of(id, expiry_s, false);
+    client_open_spec(c, &spec);
+    settle_all(&w);
+    assert_int_equal(c->opened, 0);
+}
+
+static void sub(client *c, const char *filter, uint8_t qos)
+{
+    assert_int_equal(client_sub_with(c, filter, (tg_sub){.qos = qos}), 0);
+    settle_all(&w);
+    assert_int_equal(c->done, 0);
+}
+
+static void answers_wait_for_the_commit_and_stall_nobody_else(void **state)
+{
+    (void)state;
+    start(NULL);
+    client_init(&a, &w, 1);
+    tg_session_spec spec = spec_of("a", 100, false);
+    client_open_spec(&a, &spec);
+    world_settle(&w);
+    assert_int_equal(a.opened, 1); // not yet
+    settle_all(&w);
+    assert_int_equal(a.opened, 0);
+    client_sub_with(&a, "t", (tg_sub){.qos = 1});
+    world_settle(&w);
+    assert_int_equal(a.done, 1);
+    settle_all(&w);
+    assert_int_equal(a.done, 0);
+    open_durable(&p, 0, "p", 0);
+    open_durable(&q, 0, "q", 0);
+    sub(&q, "brief", 1);
+    client_pub(&p, "t", "1", 1);
+    world_settle(&w);
+    assert_int_equal(p.ndone, 0);
+    assert_int_equal(a.count, 1); // it is delivered all the same
+    client_pub(&q, "brief", "x", 1); // no durable receiver
+    assert_int_equal(q.done, 0);
+    client_pub(&p, "brief", "2", 1); // its answer must not overtake the first one's
+    assert_int_equal(p.ndone, 0);
+    settle_all(&w);
+    assert_int_equal(p.ndone, 2);
+    assert_int_equal(p.done, 0);
+    world_close(&w);
+    forget_all();
+}
+
+static void a_failed_commit_is_told(void **state)
+{
+    (void)state;
+    start(NULL);
+    tg_log_set_level("hub", -1);
+    open_durable(&a, 1, "a", 100);
+    sub(&a, "t", 1);
+    open_durable(&p, 0, "p", 0);
+    client_pub(&p, "t", "1", 1);
+    fail_with = TG_E_IO;
+    settle_all(&w);
+    assert_int_equal(p.done, TG_E_IO);
+    client_init(&b, &w, 2);
+    tg_session_spec spec = spec_of("b", 100, false);
+    client_open_spec(&b, &spec);
+    settle_all(&w);
+    assert_int_equal(b.opened, TG_E_IO);
+    fail_with = 0;
+    settle_all(&w);
+    tg_log_set_level("hub", TG_LOG_ERROR);
+    world_close(&w);
+    forget_all();
+}
+
+static void a_restart_brings_back_all_that_was_committed(void **state)
+{
+    (void)state;
+    start(NULL);
+    open_durable(&a, 1, "a", 100);
+    open_durable(&p, 0, "p", 0);
+    assert_int_equal(client_sub_with(&a, "t/#", (tg_sub){.qos = 2, .sub_id = 300}), 0);
+    sub(&a, "$share/g/s", 1);
+    a.ack = false;
+    for (int i = 1; i <= 3; i++)
+        client_pub(&p, "t/x", (char[]){(char)('0' + i), 0}, i == 1 ? 1 : 2);
+    settle_all(&w);
+    assert_int_equal(tg_session_ack(w.shard[1], a.s, a.ids[1], TG_ACK_RECEIVED), 1);
+    assert_int_equal(tg_session_rx_add(w.shard[1], a.s, 77), 0);
+    uint16_t first = a.ids[0], second = a.ids[1], third = a.ids[2];
+    tg_msg_spec kept = {
+        .topic = tg_str("r"), .payload = tg_str("kept"), .retain = 1, .qos = 1};
+    client_pub_msg(&p, kept);
+    settle_all(&w);
+    crash();
+    start(NULL);
+    open_durable(&p, 0, "p", 0);
+    client_pub(&p, "s", "4", 1); // the absent session's subscription is there
+    settle_all(&w);
+    assert_int_equal(p.receivers, 1);
+    client_init(&a, &w, 2);
+    a.ack = false;
+    tg_session_spec spec = spec_of("a", 100, false);
+    client_open_spec(&a, &spec);
+    settle_all(&w);
+    assert_true(a.present);
+    a.log[a.len] = '\0';
+    assert_string_equal(a.log, "t/x=1/1/d#300 t/x=2/2/d/R#300 t/x=3/2/d#300 s=4/1 ");
+    a.len = 0;
+    assert_int_equal(a.ids[0], first);
+    assert_int_equal(a.ids[1], second);
+    assert_int_equal(a.ids[2], third);
+    assert_int_equal(tg_session_rx_add(w.shard[2], a.s, 77), TG_E_EXISTS);
+    sub(&a, "r", 0);
+    a.log[a.len] = '\0';
+    assert_string_equal(a.log, "r=kept/r ");
+    world_close(&w);
+    forget_all();
+}
+
+static void what_ends_leaves_the_store(void **state)
+{
+    (void)state;
+    start(NULL);
+    open_durable(&a, 1, "a", 10);
+    open_durable(&p, 0, "p", 0);
+    sub(&a, "t", 2);
+    tg_msg_spec kept = {
+        .topic = tg_str("t"), .payload = tg_str("x"), .retain = 1, .qos = 2, .expiry_s = 3};
+    client_pub_msg(&p, kept);
+    assert_int_equal(tg_session_rx_add(w.shard[1], a.s, 1), 0);
+    settle_all(&w);
+    assert_true(npairs >= 4);
+    client_close(&a, 0);
+    settle_all(&w);
+    for (int i = 0; i < 24; i++) {
+        world_advance(&w, 500);
+        settle_all(&w);
+    }
+    assert_int_equal(npairs, 0);
+    open_durable(&a, 1, "a", 0); // never durable: never stored
+    sub(&a, "t", 2);
+    assert_int_equal(npairs, 0);
+    assert_int_equal(tg_session_set_expiry(w.shard[1], a.s, 100), 0);
+    settle_all(&w);
+    assert_int_equal(npairs, 2);
+    assert_int_equal(tg_session_set_expiry(w.shard[1], a.s, 0), 0);
+    settle_all(&w);
+    assert_int_equal(npairs, 0);
+    world_close(&w);
+}
+
+static void a_session_whose_time_ran_out_while_nobody_was_there_ends(void **state)
+{
+    (void)state;
+    start(NULL);
+    open_durable(&a, 1, "a", 10);
+    open_durable(&b, 1, "b", 1000);
+    client_close(&a, 0);
+    settle_all(&w);
+    open_durable(&q, 0, "q", 10);
+    crash(); // q's connection is lost only now
+    world_ms += 60000;
+    start(NULL);
+    world_advance(&w, 100);
+    settle_all(&w);
+    open_durable(&a, 1, "a", 10);
+    assert_false(a.present);
+    open_durable(&b, 1, "b", 10);
+    assert_true(b.present);
+    open_durable(&q, 1, "q", 10);
+    assert_true(q.present);
+    world_close(&w);
+    forget_all();
+}
+
+static void records_that_make_no_sense_are_skipped(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"s",       "s\0\1",    "s\0\1x", "u\0\1x",
+                                       "u\0\1zt", "q\0\1x\0", "m",      "x\0\1x\0",
+                                       "r",       "rt",       "r+"};
+    static const size_t lens[] = {1, 3, 4, 4, 5, 5, 1, 5, 1, 2, 2};
+    for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+        tg_write put = {TG_WRITE_PUT, 0, {keys[i], lens[i]}, {"\1\2\3", 3}};
+        apply(&put);
+    }
+    tg_log_set_level("hub", -1);
+    start(NULL);
+    tg_log_set_level("hub", TG_LOG_ERROR);
+    world_close(&w);
+    forget_all();
+}
+
+// The crash test: acknowledged numbers must come, in order, whatever was lost with the host.
+#define NUMBERS 3000
+static bool acked[NUMBERS], had[NUMBERS];
+static int sent, last_done, last_had;
+static bool held[65536];
+static struct {
+    uint16_t id;
+    uint8_t qos;
+    bool released;
+} outs[8192];
+static unsigned nouts;
+
+static void on_number(client *c, const tg_delivery *d)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "%.*s", (int)d->msg->payload.len, d->msg->payload.at);
+    int n = atoi(text);
+    c->len = 0;
+    outs[nouts].id = d->packet_id;
+    outs[nouts].qos = d->qos;
+    outs[nouts++].released = d->released;
+    if (d->released)
+        return;
+    if (d->qos == 2 && held[d->packet_id]) {
+        assert_true(d->dup);
+        return;
+    }
+    if (d->qos == 2)
+        assert_false(had[n]);
+    if (!had[n] && n < last_had)
+        fail_msg("%d after %d (seed %lu)", n, last_had, (unsigned long)w.seed);
+    had[n] = true;
+    if (n > last_had)
+        last_had = n;
+    if (d->qos == 2)
+        held[d->packet_id] = true;
+}
+
+static void number_done(void *ctx, int code, uint32_t receivers)
+{
+    (void)receivers;
+    int n = (int)(intptr_t)ctx;
+    if (code == TG_E_CANCELLED)
+        return; // its connection went first
+    assert_int_equal(code, 0);
+    assert_true(n > last_done); // in order
+    last_done = n;
+    acked[n] = true;
+}
+
+static void publish_number(void)
+{
+    char text[16];
+    if (sent + 1 >= NUMBERS)
+        return;
+    snprintf(text, sizeof(text), "%d", ++sent);
+    tg_msg_spec spec = {.size = sizeof(spec),
+                        .topic = tg_str("n"),
+                        .payload = tg_str(text),
+                        .qos = (uint8_t)(1 + rnd(&w, 2))};
+    tg_msg m = tg_msg_new(&spec);
+    w.here = p.worker;
+    assert_int_equal(
+        tg_session_publish(w.shard[p.worker], p.s, m, number_done, (void *)(intptr_t)sent),
+        0);
+    tg_msg_unref(m);
+}
+
+static void answer_number(void)
+{
+    if (nouts == 0 || a.s.id == 0)
+        return;
+    tg_shard *sh = w.shard[a.worker];
+    w.here = a.worker;
+    if (outs[0].qos == 2 && !outs[0].released) {
+        uint16_t received = outs[0].id;
+        memmove(outs, outs + 1, --nouts * sizeof(outs[0]));
+        assert_int_equal(tg_session_ack(sh, a.s, received, TG_ACK_RECEIVED), 1);
+        return; // the release comes when it is stored
+    }
+    uint16_t id = outs[0].id;
+    memmove(outs, outs + 1, --nouts * sizeof(outs[0]));
+    held[id] = false;
+    int rc = tg_session_ack(sh, a.s, id, TG_ACK_DONE);
+    assert_true(rc == 0 || rc == TG_E_NOTFOUND); // released twice, completed twice
+}
+
+static void open_reader(void)
+{
+    client_init(&a, &w, rnd(&w, 3));
+    a.ack = false;
+    a.on_deliver = on_number;
+    nouts = 0;
+    tg_session_spec spec = spec_of("a", 1000, false);
+    client_open_spec(&a, &spec);
+}
+
+static void crash_and_start(void)
+{
+    uint64_t seed = w.seed;
+    tg_hub_limits limits = {.inflight = 20, .queue_messages = 100000};
+    crash();
+    start(&limits);
+    w.seed = seed;
+    open_durable(&p, rnd(&w, 3), "p", 0);
+    open_reader();
+}
+
+static void random_step(void)
+{
+    unsigned what = rnd(&w, 100);
+    if (what < 25)
+        publish_number();
+    else if (what < 40)
+        answer_number();
+    else if (what < 50 && ncommits > 0)
+        finish(&w, rnd(&w, ncommits));
+    else if (what < 51 && a.opened == 0 && a.s.id != 0)
+        client_close(&a, 0);
+    else if (what < 53 && a.opened != 1 && a.s.id == 0)
+        open_reader();
+    else
+        world_random(&w);
+}
+
+static void nothing_acknowledged_is_lost_in_a_crash(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        memset(acked, 0, sizeof(acked));
+        memset(had, 0, sizeof(had));
+        memset(held, 0, sizeof(held));
+        sent = last_done = last_had = 0;
+        start(NULL);
+        w.seed = seed;
+        open_durable(&p, 0, "p", 0);
+        open_reader();
+        settle_all(&w);
+        sub(&a, "n", 2);
+        for (unsigned round = 0; round < 4; round++) {
+            for (unsigned i = 0; i < 1000; i++)
+                random_step();
+            crash_and_start();
+        }
+        for (int quiet = 0; quiet < 3; quiet++) {
+            settle_all(&w);
+            if (a.s.id == 0 && a.opened != 1)
+                open_reader();
+            while (nouts > 0) {
+                answer_number();
+                quiet = 0;
+            }
+        }
+        for (int n = 1; n <= sent; n++)
+            if (acked[n] && !had[n])
+                fail_msg("%d was acknowledged and lost (seed %lu)", n, (unsigned long)seed);
+        crash();
+        forget_all();
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(answers_wait_for_the_commit_and_stall_nobody_else),
+        cmocka_unit_test(a_failed_commit_is_told),
+        cmocka_unit_test(a_restart_brings_back_all_that_was_committed),
+        cmocka_unit_test(what_ends_leaves_the_store),
+        cmocka_unit_test(a_session_whose_time_ran_out_while_nobody_was_there_ends),
+        cmocka_unit_test(records_that_make_no_sense_are_skipped),
+        cmocka_unit_test(nothing_acknowledged_is_lost_in_a_crash),
+    };
+    tg_log_set_level("hub", TG_LOG_ERROR);
+    return RUN(tests);
+}
