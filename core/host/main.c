@@ -2,7 +2,10 @@
 // The one table of commands, and which options each takes.
 #include <stdio.h>
 
+#include "base/map.h"
+#include "base/metric.h"
 #include "host/cli.h"
+#include "net/worker.h"
 
 #define FLAG(name, letter, kind, member, value, help)                                      \
     {                                                                                      \
@@ -95,5 +98,11 @@ int main(int argc, char **argv)
     int code = tg_cli_parse(argc, argv, &cli);
     if (code != 0 || cli.help)
         return code;
-    return cli.command->run(&cli);
+    // Reading a config counts already; how many workers there are is known only behind it.
+    tg_hash_seed();
+    if (tg_metrics_open(TG_WORKERS_MAX) != 0)
+        return tg_cli_fail("out of memory");
+    code = cli.command->run(&cli);
+    tg_metrics_close();
+    return code;
 }

@@ -12,8 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/map.h"
-#include "base/metric.h"
 #include "host/cli.h"
 #include "host/host.h"
 #include "lua/lua_host.h"
@@ -109,12 +107,8 @@ static int start_runtime(tg_the_host *h, tg_error *e)
         .kv_bytes = (uint64_t)c->limits.kv_bytes,
         .slow_callback_ms = (uint32_t)c->limits.slow_callback_ms,
     };
-    tg_hash_seed();
-    int code = tg_metrics_open(rc.workers + 1);
-    if (code != 0)
-        return tg_error_set(e, code, "metrics: %s", tg_error_text(code));
     tg_net_reserve((uint32_t)c->limits.descriptors);
-    code = tg_runtime_new(&rc, &h->rt, e);
+    int code = tg_runtime_new(&rc, &h->rt, e);
     if (code == 0)
         code = tg_plugins_add_static(h->rt, &tg_lua_plugin, e);
     if (code == 0)
@@ -248,7 +242,6 @@ static void end(tg_the_host *h)
     tg_admin_free(h->admin);
     if (h->rt != NULL)
         tg_runtime_free(h->rt);
-    tg_metrics_close();
     tg_log(HOST, INFO, "ended");
     if (h->lock_fd >= 0)
         close(h->lock_fd);

@@ -11,8 +11,6 @@
 
 #include "admin/decode.h"
 #include "admin/write.h"
-#include "base/map.h"
-#include "base/metric.h"
 #include "codec/json_read.h"
 #include "lua/lua_host.h"
 
@@ -55,10 +53,7 @@ static int start(tg_solo *o, tg_error *e)
         .kv_bytes = (uint64_t)o->config.limits.kv_bytes,
         .slow_callback_ms = (uint32_t)o->config.limits.slow_callback_ms,
     };
-    tg_hash_seed();
-    int code = tg_metrics_open(rc.workers + 1);
-    if (code == 0)
-        code = tg_runtime_new(&rc, &o->rt, e);
+    int code = tg_runtime_new(&rc, &o->rt, e);
     if (code == 0)
         code = tg_plugins_add_static(o->rt, &tg_lua_plugin, e);
     return code == 0 ? tg_runtime_start(o->rt, e) : code;
@@ -105,7 +100,6 @@ void tg_solo_close(tg_solo *o)
     if (o->rt != NULL) {
         tg_runtime_stop(o->rt, 1000);
         tg_runtime_free(o->rt);
-        tg_metrics_close();
     }
     if (o->state[0] != '\0')
         nftw(o->state, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
