@@ -37,35 +37,15 @@ static bool grow(tg_buf *b, size_t need)
     return true;
 }
 
-char *tg_buf_reserve(tg_buf *b, size_t more)
+char *tg_buf_grow(tg_buf *b, size_t more)
 {
     if (b->failed)
         return NULL;
-    if (b->at == NULL || more > b->cap - b->len) {
-        if (more > SIZE_MAX - b->len || !grow(b, b->len + more)) {
-            b->failed = true;
-            return NULL;
-        }
+    if (more > SIZE_MAX - b->len || !grow(b, b->len + more)) {
+        b->failed = true;
+        return NULL;
     }
     return b->at + b->len;
-}
-
-void tg_buf_put(tg_buf *b, const void *at, size_t len)
-{
-    char *to = tg_buf_reserve(b, len);
-    if (to == NULL || len == 0)
-        return;
-    memcpy(to, at, len);
-    b->len += len;
-}
-
-void tg_buf_putc(tg_buf *b, char c)
-{
-    char *to = tg_buf_reserve(b, 1);
-    if (to == NULL)
-        return;
-    *to = c;
-    b->len++;
 }
 
 void tg_buf_puts(tg_buf *b, const char *text)

@@ -24,19 +24,25 @@ static inline uint64_t odd_bytes(uint64_t w)
     return ((w - ONES * 0x20) | (quote - ONES) | (slash - ONES) | w | (w + ONES)) & HIGHS;
 }
 
-static const char *plain_end(const char *p, const char *end)
+static inline bool odd_byte(char c)
 {
+    return (unsigned char)c - 0x20u > 0x7e - 0x20u || c == '"' || c == '\\';
+}
+
+// Copies up to the first byte that needs a look. @return how many.
+static size_t copy_plain(char *to, const char *p, size_t len)
+{
+    size_t n = 0;
     uint64_t w;
-    while (end - p >= 8) {
-        memcpy(&w, p, 8);
+    for (; len - n >= 8; n += 8) {
+        memcpy(&w, p + n, 8);
         if (odd_bytes(w) != 0)
             break;
-        p += 8;
+        memcpy(to + n, &w, 8);
     }
-    while (p < end && (unsigned char)*p >= 0x20 && (unsigned char)*p < 0x7f && *p != '"' &&
-           *p != '\\')
-        p++;
-    return p;
+    for (; n < len && !odd_byte(p[n]); n++)
+        to[n] = p[n];
+    return n;
 }
 
 static void put_escape(tg_buf *b, unsigned char c)
@@ -70,26 +76,42 @@ static size_t put_odd(tg_buf *b, const char *p, size_t left)
 
 void tg_json_str(tg_buf *b, tg_slice text)
 {
-    const char *p = text.at, *end = text.at + text.len;
-    if (tg_buf_reserve(b, text.len + 2) == NULL)
+    char *to = tg_buf_reserve(b, text.len + 2);
+    if (to == NULL)
         return;
-    tg_buf_putc(b, '"');
-    while (p < end) {
-        const char *stop = plain_end(p, end);
-        tg_buf_put(b, p, (size_t)(stop - p));
-        p = stop;
-        if (p < end)
-            p += put_odd(b, p, (size_t)(end - p));
+    *to = '"';
+    size_t at = copy_plain(to + 1, text.at, text.len);
+    b->len += at + 1;
+    while (at < text.len) {
+        at += put_odd(b, text.at + at, text.len - at);
+        to = tg_buf_reserve(b, text.len - at + 1);
+        if (to == NULL)
+            return;
+        size_t n = copy_plain(to, text.at + at, text.len - at);
+        b->len += n;
+        at += n;
     }
     tg_buf_putc(b, '"');
 }
 
+static const char pairs[] =
+    "00010203040506070809101112131415161718192021222324252627282930313233"
+    "34353637383940414243444546474849505152535455565758596061626364656667"
+    "6869707172737475767778798081828384858687888990919293949596979899";
+
 // Writes `n` in front of `end`. @return where it begins.
 static char *digits_before(char *end, uint64_t n)
 {
-    do
-        *--end = (char)('0' + n % 10);
-    while ((n /= 10) != 0);
+    for (; n >= 100; n /= 100) {
+        end -= 2;
+        memcpy(end, pairs + n % 100 * 2, 2);
+    }
+    if (n >= 10) {
+        end -= 2;
+        memcpy(end, pairs + n * 2, 2);
+    } else {
+        *--end = (char)('0' + n);
+    }
     return end;
 }
 
@@ -156,6 +178,20 @@ static u128 power_of_ten(unsigned n)
                      : (u128)tens[10] * tens[10] * 10;
 }
 
+// Takes `n` digits off if a decimal is left between the bounds. Inlined, so that dividing by the
+// constant `by` is multiplying. @return the digits taken.
+static inline unsigned cut(uint64_t *from, uint64_t *to, uint64_t *unit, uint64_t by,
+                           unsigned n, unsigned digits)
+{
+    uint64_t low = (*from + by - 1) / by, high = *to / by;
+    if (n > digits || low > high)
+        return 0;
+    *from = low;
+    *to = high;
+    *unit *= by;
+    return n;
+}
+
 // Every decimal between the middles to both neighbours reads back as `n`. The bounds are exact
 // in 128 bits, in quarters of n's last bit; digits are taken off as long as a decimal is left
 // between them.
@@ -170,15 +206,17 @@ static bool put_shortest(tg_buf *b, double n)
     unsigned shift = 1077 - (unsigned)(bits >> 52), digits = decimals_of(a);
     u128 ten = power_of_ten(digits),
          odd = m & 1; // an even mantissa wins on the very middle
-    u128 low = (4 * m - (m == HIDDEN_BIT ? 1 : 2)) * ten + odd,
-         high = (4 * m + 2) * ten - odd;
+    u128 middle = (u128)(4 * m) * ten, high = middle + 2 * ten - odd;
+    u128 low = middle - (m == HIDDEN_BIT ? ten : 2 * ten) + odd;
     uint64_t from = (uint64_t)((low + (((u128)1 << shift) - 1)) >> shift);
     uint64_t to = (uint64_t)(high >> shift), unit = 1;
-    for (; digits > 0 && (from + 9) / 10 <= to / 10; digits--, unit *= 10) {
-        from = (from + 9) / 10;
-        to /= 10;
-    }
-    uint64_t best = ((uint64_t)((4 * m * ten) >> shift) + unit / 2) / unit;
+    // 16 digits in all, the most that there can be to take off.
+    digits -= cut(&from, &to, &unit, 100000000, 8, digits);
+    digits -= cut(&from, &to, &unit, 10000, 4, digits);
+    digits -= cut(&from, &to, &unit, 100, 2, digits);
+    digits -= cut(&from, &to, &unit, 10, 1, digits);
+    digits -= cut(&from, &to, &unit, 10, 1, digits);
+    uint64_t best = ((uint64_t)(middle >> shift) + unit / 2) / unit;
     best = best < from ? from : best > to ? to : best;
     tg_json_fixed(b, n < 0 ? -(int64_t)best : (int64_t)best, digits);
     return true;
