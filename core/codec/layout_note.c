@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A layout explains bytes, and itself: the notes of `tidegate decode` come off the tape that
 // the decoder wrote, and the field reference off the program, so neither can be out of date.
-#include <stdio.h>
-
 #include "codec/layout_tape.h"
-
-#define RAW_MAX 64
 
 typedef struct noter {
     const tg_layout *l;
@@ -38,18 +34,14 @@ static tg_slice readable(noter *o, const tg_item *it)
 
 static void note(noter *o, const tg_item *it, uint32_t depth)
 {
-    char hex[2 * RAW_MAX + 4], key[300];
-    size_t n = it->len < RAW_MAX ? it->len : RAW_MAX;
-    size_t len = tg_hex_write((const uint8_t *)o->bytes.at + it->at, n, hex);
-    if (n < it->len)
-        len += (size_t)snprintf(hex + len, sizeof(hex) - len, "...");
+    char key[300];
     bool opens = it->kind == TG_ITEM_MAP || it->kind == TG_ITEM_LIST;
     tg_field_note f = {.size = sizeof(f),
                        .depth = depth,
                        .offset = o->base + it->at,
                        .length = it->len,
                        .name = tg_item_key(o->l, it, false, key),
-                       .raw = {hex, opens ? 0 : len},
+                       .raw = {o->bytes.at + it->at, opens ? 0 : it->len},
                        .value = readable(o, it)};
     if (o->l->op[it->field].op == OP_SKIP)
         f.name = TG_LIT("(skipped)");

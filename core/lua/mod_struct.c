@@ -7,12 +7,14 @@
 #include <stdio.h>
 
 #include "codec/layout_program.h"
+#include "codec/layout_tape.h"
 #include "lua/mod_layout.h"
 
 #define TYPE "tidegate.layout"
 #define LAYOUT_OBJECT 0x1a90b1ecu
 #define KEYS 1
 #define TEXTS 2
+#define RAW_MAX 64 ///< bytes of a field that annotate shows
 
 // ---- the object ---------------------------------------------------------------------------
 
@@ -186,10 +188,15 @@ static void collect_note(void *ctx, const tg_field_note *n)
     // into JSON first: a Lua error must not pass through the tape's reader
     tg_buf *out = ctx;
     tg_buf_put(out, n, sizeof(*n));
-    uint32_t len[3] = {(uint32_t)n->name.len, (uint32_t)n->raw.len, (uint32_t)n->value.len};
+    char hex[2 * RAW_MAX + 4];
+    size_t raw = n->raw.len < RAW_MAX ? n->raw.len : RAW_MAX;
+    size_t shown = tg_hex_write((const uint8_t *)n->raw.at, raw, hex);
+    if (raw < n->raw.len)
+        shown += (size_t)snprintf(hex + shown, sizeof(hex) - shown, "...");
+    uint32_t len[3] = {(uint32_t)n->name.len, (uint32_t)shown, (uint32_t)n->value.len};
     tg_buf_put(out, len, sizeof(len));
     tg_buf_put(out, n->name.at, n->name.len);
-    tg_buf_put(out, n->raw.at, n->raw.len);
+    tg_buf_put(out, hex, shown);
     tg_buf_put(out, n->value.at, n->value.len);
 }
 
