@@ -226,11 +226,28 @@ static void give_bool(tg_decoder *d, const tg_op_field *f, tg_item *it, int64_t 
         d->reg[f->reg] = raw;
 }
 
+/// Conditions on earlier fields; and that what is left is enough for one that may be missing.
+static bool is_there(const tg_decoder *d, const tg_op_field *f)
+{
+    bool to_end = f->op >= OP_BCD && f->op <= OP_TEXT && f->size.kind == SIZE_END;
+    int64_t room = (int64_t)tg_left(d) + (to_end ? f->size.n : 0);
+    if ((f->flags & F_OPTIONAL) && (room < (int64_t)f->least || room <= 0))
+        return false;
+    for (uint32_t k = 0; k < f->nconds; k++) {
+        const tg_cond *c = &d->l->conds[f->cond + k];
+        if (!tg_cond_holds(c, d->reg[c->reg]))
+            return false;
+    }
+    return true;
+}
+
 static int do_bits(tg_decoder *d, uint32_t i, const tg_op_field *f, uint64_t word)
 {
     for (uint32_t k = i + 1; k < f->next; k++) {
         const tg_op_field *b = &d->op[k];
         int rc = 0;
+        if (b->nconds > 0 && !is_there(d, b))
+            continue;
         uint64_t n = word >> b->shift;
         n = b->bits < 64 ? n & ((UINT64_C(1) << b->bits) - 1) : n;
         tg_item *it =
@@ -375,18 +392,6 @@ int tg_decode_one(tg_decoder *d, uint32_t i, const tg_op_field *f)
         break; // only ever inside of a word
     }
     return TG_E_INVAL;
-}
-
-static bool is_there(const tg_decoder *d, const tg_op_field *f)
-{
-    if ((f->flags & F_OPTIONAL) && (tg_left(d) < f->least || tg_left(d) == 0))
-        return false;
-    for (uint32_t k = 0; k < f->nconds; k++) {
-        const tg_cond *c = &d->l->conds[f->cond + k];
-        if (!tg_cond_holds(c, d->reg[c->reg]))
-            return false;
-    }
-    return true;
 }
 
 static void leave_out(tg_decoder *d, uint32_t i, const tg_op_field *f)

@@ -178,6 +178,16 @@ int tg_encode_count(tg_encoder *x, uint32_t i, uint8_t reg, int64_t n)
     return 0;
 }
 
+static bool holds(const tg_encoder *x, const tg_op_field *f)
+{
+    for (uint32_t k = 0; k < f->nconds; k++) {
+        const tg_cond *c = &x->l->conds[f->cond + k];
+        if (!tg_cond_holds(c, x->reg[c->reg]))
+            return false;
+    }
+    return true;
+}
+
 static int put_bits(tg_encoder *x, uint32_t i)
 {
     const tg_op_field *f = &x->l->op[i];
@@ -186,6 +196,8 @@ static int put_bits(tg_encoder *x, uint32_t i)
         const tg_op_field *b = &x->l->op[k];
         tg_value v = {0};
         int64_t raw = 0;
+        if (!holds(x, b))
+            continue;
         x->from->get(x->ctx, k, 0, &v);
         if (v.kind == TG_NIL && b->op == OP_BOOL)
             v = tg_value_of_bool(false);
@@ -308,11 +320,8 @@ static int put_one(tg_encoder *x, uint32_t i, int64_t index);
 static bool wanted(tg_encoder *x, uint32_t i)
 {
     const tg_op_field *f = &x->l->op[i];
-    for (uint32_t k = 0; k < f->nconds; k++) {
-        const tg_cond *c = &x->l->conds[f->cond + k];
-        if (!tg_cond_holds(c, x->reg[c->reg]))
-            return false;
-    }
+    if (!holds(x, f))
+        return false;
     return !(f->flags & F_OPTIONAL) || present(x, i, 0);
 }
 

@@ -166,6 +166,11 @@ static void optional_and_conditional_fields(void **state)
               "{\"f\":3,\"t\":\"2026-06-01T20:02:00Z\",\"v\":100,\"w\":9}");
     both_ways("k:u8 v:u8 if k=1 v:ascii[2] if k=2", "02 6869", "{\"k\":2,\"v\":\"hi\"}");
     both_ways("_:u8(has:flag _:7) v:u8 if has=1", "00", "{\"has\":false}");
+    both_ways("_:u8(known:flag acc:flag if known=1 _:6)", "01",
+              "{\"known\":true,\"acc\":false}");
+    shows("_:u8(known:flag acc:flag if known=1 _:6)", "02", "{\"known\":false}");
+    shows("_:sized[*-1]{ a:u8 t?:hex[*] } x:u8", "0102", "{\"a\":1,\"x\":2}");
+    both_ways("a:u8 t?:hex[*-1] x:u8", "01 02", "{\"a\":1,\"x\":2}");
     shows("k:u8 p:{ n?:u8 } q:u8 if k!&1", "02 05 06", "{\"k\":2,\"p\":{\"n\":5},\"q\":6}");
 }
 
@@ -206,8 +211,7 @@ static void wrong_texts_say_where_and_what(void **state)
     (void)state;
     refuses("a:u61be",
             "line 1, column 3: expected a type, found 'u61be'; did you mean 'u16be'?");
-    refuses("a:u16",
-            "line 1, column 3: 'u16' needs its order: u16be or u16le");
+    refuses("a:u16", "line 1, column 3: 'u16' needs its order: u16be or u16le");
     refuses("a:u8\n  b;u8", "line 2, column 4: a character that means nothing here");
     refuses("a:u8 b", "line 1, column 7: expected ':', found the end");
     refuses("n:ascii[m]", "line 1, column 9: no field 'm' before this one");

@@ -1,0 +1,125 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Commands down: text of the model's SMS commands, one at a time per device, each with a server
+-- flag that comes back in its reply. What became of each is published on the command topic:
+-- queued, sent, replied, timed_out or failed.
+local tg = require "tidegate"
+
+local M = {}
+
+local format = string.format
+
+local function tell(conn, job, state, more)
+  local data = { id = job.id, command = job.text, state = state, time = tg.time.format(tg.time.now()) }
+  for key, value in pairs(more or {}) do data[key] = value end
+  conn:publish { type = "command", data = data }
+  return data
+end
+
+--- Flags start at a random-looking place, so that a late reply to an earlier connection's
+--- command is not taken for one of this.
+local function next_flag(state)
+  state.flag = ((state.flag or tg.time.now()) + 1) & 0x7FFFFFFF
+  return state.flag
+end
+
+--- Sends one command and waits for its reply; frames of the device are handled meanwhile.
+local function execute(conn, job, config)
+  tell(conn, job, "sent")
+  local reply, err = conn:request({ type = "command", flag = job.flag, text = job.text },
+    { key = format("%08x", job.flag), timeout = config.command_timeout / 1000 })
+  if reply then return tell(conn, job, "replied", { reply = reply }) end
+  if conn.open then
+    tell(conn, job, err.code == "TIMEOUT" and "timed_out" or "failed", { error = err.message })
+  end
+  return nil, err
+end
+
+local function drain(conn, config)
+  local state = conn.state
+  while conn.open and state.queue and #state.queue > 0 do
+    execute(conn, table.remove(state.queue, 1), config)
+  end
+  state.busy = nil
+end
+
+local QUEUE_MAX = 32
+
+--- The first command in line waits for its reply; those behind it are queued and told of later.
+local function submit(conn, text, config)
+  local state = conn.state
+  local job = { text = text, flag = next_flag(state) }
+  job.id = format("%08x", job.flag)
+  if state.busy then
+    state.queue = state.queue or {}
+    if #state.queue >= QUEUE_MAX then
+      return nil, { code = "FULL", message = "32 commands wait for this device already" }
+    end
+    state.queue[#state.queue + 1] = job
+    return tell(conn, job, "queued")
+  end
+  state.busy = true
+  local done, err = execute(conn, job, config)
+  if state.queue and #state.queue > 0 then
+    tg.timer.after(0, function() drain(conn, config) end)
+  else
+    state.busy = nil
+  end
+  return done, err
+end
+
+--- Cutting the engine is safety-relevant: off unless the config lists the device.
+local function may_cut(conn, config)
+  for _, device in ipairs(config.allow_cut) do
+    if device == "*" or device == conn.device then return true end
+  end
+  return false
+end
+
+local function cuts(text)
+  local upper = text:upper()
+  return upper:find "^%s*RELAY%s*,%s*1" ~= nil or upper:find "^%s*DYD" ~= nil
+end
+
+local REFUSED = {
+  code = "DENIED", message = "cutting the engine is off for this device: see the option allow_cut",
+}
+
+local function send(conn, text, config)
+  if type(text) ~= "string" or text == "" then
+    return nil, { code = "INVAL", message = "a command needs its 'text'" }
+  end
+  if cuts(text) and not may_cut(conn, config) then return nil, REFUSED end
+  return submit(conn, text, config)
+end
+
+local CUT = { relay = { "Relay,1#", "Relay,0#" }, dyd = { "DYD,000000#", "HFYD,000000#" } }
+
+--- Adds the adapter's commands.
+---@param adapter tg.Adapter
+function M.add(adapter)
+  local config = adapter.config
+
+  --- { text = "STATUS#" }
+  function adapter.commands.send(conn, args) return send(conn, args.text, config) end
+
+  --- { cut = true } stops the engine, false releases it.
+  function adapter.commands.relay(conn, args)
+    local words = CUT[config.cut_dialect]
+    return send(conn, words[args.cut and 1 or 2], config)
+  end
+
+  function adapter.commands.status(conn) return send(conn, "STATUS#", config) end
+  function adapter.commands.where(conn) return send(conn, "WHERE#", config) end
+  function adapter.commands.reboot(conn) return send(conn, "RESET#", config) end
+
+  --- { text, phone, keyword = "ADDRESS" or "ALARMSMS", chinese }: what the device hands on as SMS.
+  function adapter.commands.address(conn, args)
+    local state = conn.state
+    return conn:send {
+      type = "address", text = args.text or "", phone = args.phone or state.phone or "",
+      keyword = args.keyword, chinese = args.chinese, serial = state.address_serial or 0,
+    }
+  end
+end
+
+return M

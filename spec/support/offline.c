@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// A door to the offline runner for specs: commands as lines on stdin, what the plugin did as
+// lines of JSON on stdout, and a line "." behind each command. Usage: offline PATH [CONFIG JSON]
+//   clock MS | connect PEER | feed CONN HEX | deliver DEVICE TOPIC QOS PAYLOAD
+//   advance MS | hangup CONN | open [CONFIG JSON]
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "base/metric.h"
+#include "codec/json_read.h"
+#include "lua/offline.h"
+
+typedef struct door {
+    tg_offline *o;
+    const char *path;
+    tg_arena arena;
+    uint64_t clock;
+} door;
+
+static void print_line(void *ctx, tg_slice line)
+{
+    (void)ctx;
+    fwrite(line.at, 1, line.len, stdout);
+    putchar('\n');
+}
+
+static int open_plugin(door *d, const char *config)
+{
+    tg_value v = {.kind = TG_MAP};
+    tg_error e = {0};
+    if (d->o != NULL)
+        tg_offline_free(d->o);
+    d->o = NULL;
+    tg_arena_free(&d->arena);
+    if (config != NULL && *config != '\0' &&
+        tg_json_read(tg_str(config), &d->arena, &v, &e) < 0) {
+        printf("{\"event\":\"error\",\"text\":\"config: %s\"}\n", e.message);
+        return -1;
+    }
+    tg_offline_spec spec = {
+        .path = d->path, .config = &v, .clock = d->clock, .emit = print_line};
+    int rc = tg_offline_open(&spec, &d->o, &e);
+    if (rc < 0)
+        printf("{\"event\":\"error\"}\n"), fprintf(stderr, "%s\n", e.message);
+    return rc;
+}
+
+static void feed(door *d, int conn, const char *hex)
+{
+    size_t n = strlen(hex) / 2;
+    char *bytes = malloc(n + 1);
+    for (size_t i = 0; i < n; i++) {
+        char pair[3] = {hex[2 * i], hex[2 * i + 1], 0};
+        bytes[i] = (char)strtoul(pair, NULL, 16);
+    }
+    tg_offline_feed(d->o, conn, (tg_slice){bytes, n});
+    free(bytes);
+}
+
+static void deliver(door *d, char *args)
+{
+    char *save = NULL;
+    const char *device = strtok_r(args, " ", &save), *topic = strtok_r(NULL, " ", &save);
+    const char *qos = strtok_r(NULL, " ", &save), *payload = strtok_r(NULL, "", &save);
+    int rc = tg_offline_deliver(d->o, device, tg_str(topic), tg_str(payload), atoi(qos));
+    printf("{\"event\":\"deliver\",\"code\":%d}\n", rc);
+}
+
+static void command(door *d, char *line)
+{
+    char *args = strchr(line, ' ');
+    if (args != NULL)
+        *args++ = '\0';
+    if (strcmp(line, "clock") == 0)
+        d->clock = strtoull(args, NULL, 10);
+    else if (strcmp(line, "open") == 0)
+        open_plugin(d, args);
+    else if (strcmp(line, "connect") == 0)
+        printf("{\"event\":\"connect\",\"conn\":%d}\n", tg_offline_connect(d->o, args));
+    else if (strcmp(line, "feed") == 0)
+        feed(d, atoi(args), strchr(args, ' ') + 1);
+    else if (strcmp(line, "deliver") == 0)
+        deliver(d, args);
+    else if (strcmp(line, "advance") == 0)
+        tg_offline_advance(d->o, (uint32_t)strtoul(args, NULL, 10));
+    else if (strcmp(line, "hangup") == 0)
+        tg_offline_hangup(d->o, atoi(args));
+    puts(".");
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    door d = {.path = argc > 1 ? argv[1] : ".", .clock = UINT64_C(1767323045000)};
+    char *line = NULL;
+    size_t cap = 0;
+    tg_hash_seed();
+    tg_metrics_open(1);
+    while (getline(&line, &cap, stdin) > 0) {
+        line[strcspn(line, "\n")] = '\0';
+        command(&d, line);
+    }
+    free(line);
+    if (d.o != NULL)
+        tg_offline_free(d.o);
+    tg_arena_free(&d.arena);
+    tg_metrics_close();
+    return 0;
+}
