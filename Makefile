@@ -133,7 +133,7 @@ run: deps-run ## build the host and start it with etc/tidegate.lua
 tests: all $(TEST_BIN) $(TEST_SOS)
 
 # ONLY=spec/core/base builds that room alone, unless there are specs that need the whole host.
-only_bins = $(patsubst %.c,$(B)/%,$(filter $(ONLY)%,$(TEST_SRC))) $(if $(filter spec/core/plugin%,$(ONLY)),$(TEST_SOS))
+only_bins = $(patsubst %.c,$(B)/%,$(filter $(ONLY)%,$(TEST_SRC))) $(if $(filter spec/core/plugin%,$(ONLY)),$(TEST_SOS) $(B)/plugins/ask.so)
 only_specs = $(shell find $(ONLY) -name '*_spec.lua' 2>/dev/null)
 
 test: deps ## everything: lint, specs, sanitized core tests; ONLY=path for one

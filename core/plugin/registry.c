@@ -94,6 +94,7 @@ static void offer_free(tg_offer *o)
     }
     if (o->framer != NULL)
         tg_framer_free(o->framer);
+    free(o->frames);
     tg_list_del(&o->node);
     o->magic = 0;
     free(o);
@@ -250,6 +251,25 @@ static int offer_end(tg_offer *o, int rc, void (*destroy)(void *arg), void *arg)
     return 0;
 }
 
+// An array of structs that may have been shorter: each says its size, the first one's is the
+// step from one to the next.
+static int take_frames(tg_offer *o)
+{
+    const tg_frame *first = o->adapter.frames;
+    if (first == NULL || first->size < offsetof(tg_frame, stall_ms))
+        return refuse(o->self, TG_E_INVAL, "an adapter's frames have no size");
+    o->frames = calloc(o->adapter.nframes, sizeof(tg_frame));
+    if (o->frames == NULL)
+        return TG_E_NOMEM;
+    for (uint32_t i = 0; i < o->adapter.nframes; i++) {
+        take(&o->frames[i], sizeof(tg_frame),
+             (const char *)first + i * (size_t)first->size);
+        o->frames[i].size = sizeof(tg_frame);
+    }
+    o->adapter.frames = o->frames;
+    return 0;
+}
+
 static int adapter_check(tg_offer *o)
 {
     const tg_adapter *a = &o->adapter;
@@ -264,13 +284,14 @@ static int adapter_check(tg_offer *o)
         return a->on_data != NULL
                    ? 0
                    : refuse(v, TG_E_INVAL, "adapter '%s' has no on_data", id);
-    if (a->on_frame == NULL || a->frames == NULL)
+    if (a->on_frame == NULL)
         return refuse(v, TG_E_INVAL, "adapter '%s' has no on_frame", id);
-    tg_error e = {0};
-    int rc = tg_framer_new(a->frames, a->nframes, &o->framer, &e);
+    int rc = take_frames(o);
     if (rc < 0)
-        refuse(v, rc, "%s", e.message);
-    return rc;
+        return rc;
+    tg_error e = {0};
+    rc = tg_framer_new(a->frames, a->nframes, &o->framer, &e);
+    return rc < 0 ? refuse(v, rc, "%s", e.message) : 0;
 }
 
 static int adapter_prepare(tg_offer *o, const tg_adapter *a)

@@ -32,6 +32,7 @@ typedef struct tg_offer {
         tg_store store;
         tg_driver driver;
     };
+    tg_frame *frames; ///< the adapter's, grown to the size that this host knows
     tg_framer *framer; ///< adapters with frames
     tg_list clipped; ///< framers for listeners with a smaller frame limit
     tg_net_events dial; ///< events of outgoing connections
