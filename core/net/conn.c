@@ -347,9 +347,9 @@ void tg_conn_tls_broken(tg_net_conn *c)
         tg_conn_failed(c, TG_E_TLS);
         return;
     }
-    tg_out_drop(c);
     c->notified = true;
     drain(c, TG_E_TLS);
+    tg_out_drop(c); // a release that sends meets a closing connection
 }
 
 void tg_net_close(tg_net_conn *c, int reason)

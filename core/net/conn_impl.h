@@ -79,6 +79,7 @@ struct tg_net_conn {
     bool notified : 1; // close_notify was written
     bool had_open : 1; // on_open was called
     bool listed : 1; // in the worker's `todo`
+    bool flushing : 1;
     uint32_t heard; // last byte in, ms
     uint32_t moved; // when the socket took something last, ms
     uint32_t idle_ms;

@@ -388,7 +388,10 @@ static int flush_plain(tg_net_conn *c)
 
 int tg_conn_flush(tg_net_conn *c)
 {
-    if (c->blocked || c->fd < 0 || c->state < TG_ST_HANDSHAKE)
+    if (c->blocked || c->flushing || c->fd < 0 || c->state < TG_ST_HANDSHAKE)
         return 0;
-    return c->secure != NULL ? tg_secure_flush(c) : flush_plain(c);
+    c->flushing = true; // a release may send: it must not flush what is being counted off
+    int rc = c->secure != NULL ? tg_secure_flush(c) : flush_plain(c);
+    c->flushing = false;
+    return rc;
 }

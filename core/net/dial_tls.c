@@ -7,15 +7,7 @@
 #include "net/conn_impl.h"
 #include "net/tls_impl.h"
 
-#define KEPT 8
 #define FRESH_MS 60000
-
-typedef struct entry {
-    tg_list node; // of the worker's `dial_tls`, oldest first
-    uint64_t read_at;
-    tg_tls *tls;
-    tg_buf key;
-} entry;
 
 static void add_name(tg_buf *key, tg_slice name)
 {
@@ -33,59 +25,62 @@ static tg_buf key_of(const tg_dial *where)
     return key;
 }
 
-static void drop(entry *n)
+static void drop(tg_dial_tls_kept *n)
 {
-    tg_list_del(&n->node);
     tg_tls_unref(n->tls);
     tg_buf_free(&n->key);
-    free(n);
+    n->tls = NULL;
 }
 
 void tg_dial_tls_free(tg_worker *w)
 {
-    while (!tg_list_empty(&w->dial_tls))
-        drop(TG_OWNER(w->dial_tls.next, entry, node));
+    for (int i = 0; i < TG_DIAL_TLS; i++)
+        drop(&w->dial_tls[i]);
 }
 
-static entry *find(tg_worker *w, tg_slice key)
+static tg_dial_tls_kept *find(tg_worker *w, tg_slice key)
 {
-    for (tg_list *n = w->dial_tls.next; n != &w->dial_tls; n = n->next) {
-        entry *at = TG_OWNER(n, entry, node);
-        if (tg_slice_eq(tg_buf_slice(&at->key), key))
-            return at;
-    }
+    for (tg_dial_tls_kept *n = w->dial_tls; n < w->dial_tls + TG_DIAL_TLS; n++)
+        if (n->tls != NULL && tg_slice_eq(tg_buf_slice(&n->key), key))
+            return n;
     return NULL;
 }
 
-static int add(tg_worker *w, const tg_dial *where, tg_buf *key, entry **out, tg_error *e)
+// A free place, or that of what was read the longest ago.
+static tg_dial_tls_kept *place(tg_worker *w)
+{
+    tg_dial_tls_kept *oldest = w->dial_tls;
+    for (tg_dial_tls_kept *n = w->dial_tls; n < w->dial_tls + TG_DIAL_TLS; n++) {
+        if (n->tls == NULL)
+            return n;
+        if (n->read_at < oldest->read_at)
+            oldest = n;
+    }
+    drop(oldest);
+    return oldest;
+}
+
+// @return NULL and why in *rc.
+static tg_dial_tls_kept *add(tg_worker *w, const tg_dial *where, tg_buf *key, int *rc,
+                             tg_error *e)
 {
     const tg_tls_spec spec = {.verify_peer = !where->insecure,
                               .ca_file = where->ca_file,
                               .cert_file = where->cert_file,
                               .key_file = where->key_file};
-    entry *n = key->failed ? NULL : calloc(1, sizeof(*n));
-    if (n == NULL)
-        return tg_error_set(e, TG_E_NOMEM, "TLS: out of memory");
-    int rc = tg_tls_new(&spec, &n->tls, e);
-    if (rc != 0) {
-        free(n);
-        return rc;
-    }
-    n->key = *key;
+    tg_tls *tls;
+    *rc = key->failed ? tg_error_set(e, TG_E_NOMEM, "TLS: out of memory")
+                      : tg_tls_new(&spec, &tls, e);
+    if (*rc != 0)
+        return NULL;
+    tg_dial_tls_kept *n = place(w);
+    *n = (tg_dial_tls_kept){tg_worker_now(w), tls, *key};
     *key = (tg_buf){0};
-    n->read_at = tg_worker_now(w);
-    unsigned kept = 0;
-    for (tg_list *i = w->dial_tls.next; i != &w->dial_tls; i = i->next)
-        kept++;
-    if (kept >= KEPT)
-        drop(TG_OWNER(w->dial_tls.next, entry, node));
-    tg_list_add(&w->dial_tls, &n->node);
-    *out = n;
-    return 0;
+    return n;
 }
 
 // A refresh that fails leaves the context as it was: it may still serve.
-static void refresh(tg_worker *w, entry *n)
+static void refresh(tg_worker *w, tg_dial_tls_kept *n)
 {
     if (tg_worker_now(w) - n->read_at < FRESH_MS)
         return;
@@ -96,14 +91,14 @@ static void refresh(tg_worker *w, entry *n)
 int tg_dial_tls(tg_worker *w, const tg_dial *where, tg_tls **out, tg_error *e)
 {
     tg_buf key = key_of(where);
-    entry *n = find(w, tg_buf_slice(&key));
+    tg_dial_tls_kept *n = find(w, tg_buf_slice(&key));
     int rc = 0;
     if (n != NULL)
         refresh(w, n);
     else
-        rc = add(w, where, &key, &n, e);
+        n = add(w, where, &key, &rc, e);
     tg_buf_free(&key);
-    if (rc != 0)
+    if (n == NULL)
         return rc;
     tg_tls_ref(n->tls);
     *out = n->tls;
@@ -112,9 +107,7 @@ int tg_dial_tls(tg_worker *w, const tg_dial *where, tg_tls **out, tg_error *e)
 
 void tg_dial_tls_refresh(tg_worker *w, const tg_tls *t)
 {
-    for (tg_list *i = w->dial_tls.next; i != &w->dial_tls; i = i->next)
-        if (TG_OWNER(i, entry, node)->tls == t) {
-            refresh(w, TG_OWNER(i, entry, node));
-            return;
-        }
+    for (int i = 0; i < TG_DIAL_TLS; i++)
+        if (w->dial_tls[i].tls == t)
+            refresh(w, &w->dial_tls[i]);
 }

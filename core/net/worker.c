@@ -231,7 +231,6 @@ int tg_worker_init(tg_worker *w, tg_workers *all, uint32_t index, size_t mailbox
     w->todo_end = &w->todo;
     tg_list_init(&w->acceptors);
     tg_list_init(&w->watches);
-    tg_list_init(&w->dial_tls);
     if (uv_loop_init(&w->loop) != 0)
         return TG_E_NOMEM;
     w->wheel = tg_wheel_new(uv_now(&w->loop));

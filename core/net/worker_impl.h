@@ -25,6 +25,14 @@ typedef struct tg_net_metrics {
     int dials_open, dials_failed, dials_retried;
 } tg_net_metrics;
 
+#define TG_DIAL_TLS 8
+
+typedef struct tg_dial_tls_kept { // of dial_tls.c
+    uint64_t read_at;
+    struct tg_tls *tls; // NULL: a free place
+    tg_buf key;
+} tg_dial_tls_kept;
+
 struct tg_worker {
     uint32_t magic, index;
     tg_workers *all;
@@ -46,10 +54,11 @@ struct tg_worker {
     tg_alarm deadline;
     void *place[TG_PLACE_COUNT];
 
-    tg_list conns, acceptors, watches, dial_tls;
+    tg_list conns, acceptors, watches;
     struct tg_net_conn *todo, **todo_end; // connections that the turn's end has to see to
     uint32_t nconns;
 
+    tg_dial_tls_kept dial_tls[TG_DIAL_TLS];
     char *in; // TG_READ_HEAD + TG_READ_MAX
     char *plain; // TG_READ_HEAD + TG_PLAIN_MAX, once there was TLS
     tg_buf cipher; // what OpenSSL has written since it was last sent
