@@ -40,7 +40,7 @@ static inline void gt06_login(tg_buf *out, uint16_t serial, unsigned tracker)
 static inline void gt06_location(tg_buf *out, uint16_t serial, uint64_t n)
 {
     unsigned char c[26] = {
-        26, 11,   24,   8,    0,    0,    0xc9, // time, satellites
+        26, 1,    5,    8,    0,    0,    0xc9, // time, satellites
         2,  0x6b, 0x3f, 0x3e, 0x0c, 0x22, 0xad, 0x65, // latitude, longitude
         60, 0x14, 0x8f, // speed, course and flags
         1,  0xcc, 0,    0x28, 0x7d, 0,    0x1f, 0xb8, // cell

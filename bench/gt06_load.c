@@ -10,13 +10,6 @@
 #include "load.h"
 #include "mqtt_wire.h"
 
-enum {
-    LOGIN = 0x01,
-    LOCATION = 0x12,
-    HEARTBEAT = 0x13,
-    GT06_ANSWER_SIZE = 10,
-    IN_SIZE = 262144
-};
 enum { QUIET_NS = 2000000000, HEARTBEATS_OUT = 2, OUT_MAX = 65536, IN_SIZE = 262144 };
 
 typedef struct options {

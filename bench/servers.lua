@@ -15,7 +15,9 @@ end
 
 local TIDEGATE = {
   workers = 1,
-  hub = { queue_messages = 1000000, queue_bytes = "512MiB", inflight = 10000 },
+  limits = {
+    inflight = 1000, rx_inflight = 1000, queue_messages = 1000000, queue_bytes = "256MiB",
+  },
   listeners = {
     { name = "mqtt", adapter = "mqtt", anonymous = true },
     { name = "gt06", adapter = "gt06", anonymous = true },
