@@ -88,15 +88,6 @@ static uint16_t room_for(uint32_t state_size)
     return room <= UINT16_MAX ? (uint16_t)room : (uint16_t)(UINT16_MAX & ~15u);
 }
 
-static tg_framer *framer_of(tg_listening *g, tg_local *here, tg_offer *o)
-{
-    if (g->at[here->index].offer != o) {
-        g->at[here->index].offer = o;
-        g->at[here->index].framer = tg_offer_framer(o, g->frame_max);
-    }
-    return g->at[here->index].framer;
-}
-
 int tg_line_accept(tg_net_conn *net, void *user, void *arg)
 {
     tg_listening *g = arg;
@@ -108,7 +99,7 @@ int tg_line_accept(tg_net_conn *net, void *user, void *arg)
     tg_line *l = user;
     l->net = net;
     l->listening = g;
-    l->framer = framer_of(g, here, o);
+    l->framer = tg_offer_framer(o, g->frame_max);
     return line_begin(l, here, o, g->room);
 }
 

@@ -22,8 +22,6 @@ typedef struct tg_listening {
     tg_plug *owner; ///< plugin that opened it; NULL the config's
     struct {
         tg_log_gate gate;
-        tg_offer *offer; ///< for which `framer` was chosen
-        tg_framer *framer;
     } at[TG_WORKERS_MAX];
 } tg_listening;
 
