@@ -12,13 +12,15 @@ local function hex(bytes)
   return (bytes:gsub(".", function(c) return ("%02X "):format(c:byte()) end))
 end
 
---- Begins to read; what came waits in `self.data`.
+--- Begins to read; what came waits in `self.data`. When the peer ends, this side does, too,
+--- as clients do: a peer that waits for that is not kept waiting.
 local function listen(self)
   self.handle:read_start(function(err, chunk)
     if chunk then
       self.data = self.data .. chunk
     else
       self.ended = err or "EOF"
+      if not err and not self.handle:is_closing() then self.handle:shutdown() end
     end
   end)
 end
