@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A connection on a host made of arrays takes any bytes in any pieces, with answers at once or
 // later, and gives back all memory.
-// covers: protocols/mqtt/wire.c protocols/mqtt/props.c protocols/mqtt/packet.c protocols/mqtt/encode.c protocols/mqtt/conn.c protocols/mqtt/connect.c protocols/mqtt/publish.c protocols/mqtt/subscribe.c protocols/mqtt/deliver.c protocols/mqtt/alias.c protocols/mqtt/out.c
+// covers: protocols/mqtt/wire.c protocols/mqtt/props.c protocols/mqtt/packet.c protocols/mqtt/encode.c protocols/mqtt/conn.c protocols/mqtt/connect.c protocols/mqtt/publish.c protocols/mqtt/subscribe.c protocols/mqtt/deliver.c protocols/mqtt/alias.c protocols/mqtt/out.c protocols/mqtt/annotate.c
 #include "../spec/protocols/mqtt/fake_host.h"
 #include "planted.h"
 
@@ -48,11 +48,19 @@ static void deliver(tg_conn c)
     PLANTED(fake.published->m.props.len > 4 && fake.nsubscribed > 0);
 }
 
+static void emit(void *ctx, const tg_field_note *note)
+{
+    const tg_slice *all = (const tg_slice *)ctx;
+    assert(note->offset <= all->len && note->length <= all->len - note->offset);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
         return 0;
     uint8_t how = data[0];
+    tg_slice all = {(const char *)data + 2, size - 2};
+    mqtt_annotate(NULL, all, emit, &all);
     fake_start(NULL);
     tg_conn c = fake_connect(NULL);
     const uint8_t *greeting = (const uint8_t *)GREETINGS[how & 3].bytes;

@@ -97,6 +97,7 @@ static void fill_table(tg_adapter *t)
         .on_idle = mqtt_on_idle,
         .on_writable = mqtt_on_writable,
         .on_close = mqtt_on_close,
+        .annotate = mqtt_annotate,
     };
 }
 

@@ -93,6 +93,10 @@ void mqtt_on_idle(tg_conn c, void *state);
 void mqtt_on_writable(tg_conn c, void *state);
 void mqtt_on_close(tg_conn c, void *state, int reason);
 
+/// Explains packets to people (annotate.c).
+int mqtt_annotate(const tg_adapter *self, tg_slice bytes,
+                  void (*emit)(void *ctx, const tg_field_note *note), void *ctx);
+
 // out.c: what leaves.
 
 /// Queues a packet; one that finds the queue full is kept and reading stops until it left.

@@ -21,6 +21,7 @@ enum { // packet types, as bits
 };
 
 typedef struct row {
+    const char *name;
     uint8_t kind;
     uint8_t boolean; // only 0 and 1
     uint8_t nonzero;
@@ -29,35 +30,42 @@ typedef struct row {
 } row;
 
 static const row ROWS[MQTT_P_COUNT] = {
-    [MQTT_P_PAYLOAD_FORMAT] = {U8, 1, 0, 0, PUBLISH | WILL},
-    [MQTT_P_MESSAGE_EXPIRY] = {U32, 0, 0, 0, PUBLISH | WILL},
-    [MQTT_P_CONTENT_TYPE] = {TEXT, 0, 0, 0, PUBLISH | WILL},
-    [MQTT_P_RESPONSE_TOPIC] = {TEXT, 0, 0, 0, PUBLISH | WILL},
-    [MQTT_P_CORRELATION] = {BINARY, 0, 0, 0, PUBLISH | WILL},
-    [MQTT_P_SUB_ID] = {VARINT, 0, 1, 0, PUBLISH | SUBSCRIBE},
-    [MQTT_P_SESSION_EXPIRY] = {U32, 0, 0, 0, CONNECT | CONNACK | DISCONNECT},
-    [MQTT_P_ASSIGNED_ID] = {TEXT, 0, 0, 0, CONNACK},
-    [MQTT_P_SERVER_KEEPALIVE] = {U16, 0, 0, 0, CONNACK},
-    [MQTT_P_AUTH_METHOD] = {TEXT, 0, 0, 0, CONNECT | CONNACK | AUTH},
-    [MQTT_P_AUTH_DATA] = {BINARY, 0, 0, 0, CONNECT | CONNACK | AUTH},
-    [MQTT_P_WANT_PROBLEM] = {U8, 1, 0, 0, CONNECT},
-    [MQTT_P_WILL_DELAY] = {U32, 0, 0, 0, WILL},
-    [MQTT_P_WANT_RESPONSE] = {U8, 1, 0, 0, CONNECT},
-    [MQTT_P_RESPONSE_INFO] = {TEXT, 0, 0, 0, CONNACK},
-    [MQTT_P_SERVER_REFERENCE] = {TEXT, 0, 0, 0, CONNACK | DISCONNECT},
-    [MQTT_P_REASON] = {TEXT, 0, 0, 0,
+    [MQTT_P_PAYLOAD_FORMAT] = {"payload format", U8, 1, 0, 0, PUBLISH | WILL},
+    [MQTT_P_MESSAGE_EXPIRY] = {"message expiry", U32, 0, 0, 0, PUBLISH | WILL},
+    [MQTT_P_CONTENT_TYPE] = {"content type", TEXT, 0, 0, 0, PUBLISH | WILL},
+    [MQTT_P_RESPONSE_TOPIC] = {"response topic", TEXT, 0, 0, 0, PUBLISH | WILL},
+    [MQTT_P_CORRELATION] = {"correlation data", BINARY, 0, 0, 0, PUBLISH | WILL},
+    [MQTT_P_SUB_ID] = {"subscription identifier", VARINT, 0, 1, 0, PUBLISH | SUBSCRIBE},
+    [MQTT_P_SESSION_EXPIRY] = {"session expiry", U32, 0, 0, 0,
+                               CONNECT | CONNACK | DISCONNECT},
+    [MQTT_P_ASSIGNED_ID] = {"assigned client id", TEXT, 0, 0, 0, CONNACK},
+    [MQTT_P_SERVER_KEEPALIVE] = {"server keep alive", U16, 0, 0, 0, CONNACK},
+    [MQTT_P_AUTH_METHOD] = {"authentication method", TEXT, 0, 0, 0,
+                            CONNECT | CONNACK | AUTH},
+    [MQTT_P_AUTH_DATA] = {"authentication data", BINARY, 0, 0, 0, CONNECT | CONNACK | AUTH},
+    [MQTT_P_WANT_PROBLEM] = {"request problem information", U8, 1, 0, 0, CONNECT},
+    [MQTT_P_WILL_DELAY] = {"will delay", U32, 0, 0, 0, WILL},
+    [MQTT_P_WANT_RESPONSE] = {"request response information", U8, 1, 0, 0, CONNECT},
+    [MQTT_P_RESPONSE_INFO] = {"response information", TEXT, 0, 0, 0, CONNACK},
+    [MQTT_P_SERVER_REFERENCE] = {"server reference", TEXT, 0, 0, 0, CONNACK | DISCONNECT},
+    [MQTT_P_REASON] = {"reason", TEXT, 0, 0, 0,
                        CONNACK | ACKS | SUBACK | UNSUBACK | DISCONNECT | AUTH},
-    [MQTT_P_RECEIVE_MAX] = {U16, 0, 1, 0, CONNECT | CONNACK},
-    [MQTT_P_ALIAS_MAX] = {U16, 0, 0, 0, CONNECT | CONNACK},
-    [MQTT_P_ALIAS] = {U16, 0, 0, 0, PUBLISH},
-    [MQTT_P_MAX_QOS] = {U8, 1, 0, 0, CONNACK},
-    [MQTT_P_RETAIN_AVAILABLE] = {U8, 1, 0, 0, CONNACK},
-    [MQTT_P_USER] = {PAIR, 0, 0, 1, ANY},
-    [MQTT_P_MAX_PACKET] = {U32, 0, 1, 0, CONNECT | CONNACK},
-    [MQTT_P_WILDCARD_AVAILABLE] = {U8, 1, 0, 0, CONNACK},
-    [MQTT_P_SUB_IDS_AVAILABLE] = {U8, 1, 0, 0, CONNACK},
-    [MQTT_P_SHARED_AVAILABLE] = {U8, 1, 0, 0, CONNACK},
+    [MQTT_P_RECEIVE_MAX] = {"receive maximum", U16, 0, 1, 0, CONNECT | CONNACK},
+    [MQTT_P_ALIAS_MAX] = {"topic alias maximum", U16, 0, 0, 0, CONNECT | CONNACK},
+    [MQTT_P_ALIAS] = {"topic alias", U16, 0, 0, 0, PUBLISH},
+    [MQTT_P_MAX_QOS] = {"maximum QoS", U8, 1, 0, 0, CONNACK},
+    [MQTT_P_RETAIN_AVAILABLE] = {"retain available", U8, 1, 0, 0, CONNACK},
+    [MQTT_P_USER] = {"user property", PAIR, 0, 0, 1, ANY},
+    [MQTT_P_MAX_PACKET] = {"maximum packet size", U32, 0, 1, 0, CONNECT | CONNACK},
+    [MQTT_P_WILDCARD_AVAILABLE] = {"wildcard subscriptions", U8, 1, 0, 0, CONNACK},
+    [MQTT_P_SUB_IDS_AVAILABLE] = {"subscription identifiers", U8, 1, 0, 0, CONNACK},
+    [MQTT_P_SHARED_AVAILABLE] = {"shared subscriptions", U8, 1, 0, 0, CONNACK},
 };
+
+const char *mqtt_prop_name(uint8_t id)
+{
+    return ROWS[id].name;
+}
 
 #define CARRIED                                                                            \
     (MQTT_BIT(MQTT_P_PAYLOAD_FORMAT) | MQTT_BIT(MQTT_P_CONTENT_TYPE) |                     \
@@ -148,6 +156,46 @@ static void skip_value(mqtt_in *in, uint8_t id)
         break;
     default:
         mqtt_get_binary(in);
+    }
+}
+
+bool mqtt_prop_next(mqtt_in *in, uint8_t *id, tg_slice *value)
+{
+    if (mqtt_left(in) == 0)
+        return false;
+    *id = mqtt_get_u8(in);
+    const char *from = (const char *)in->at;
+    skip_value(in, *id);
+    *value = (tg_slice){from, (size_t)((const char *)in->at - from)};
+    return in->reason == 0;
+}
+
+TG_PRINTF(3, 4) static size_t put(char *to, size_t room, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int len = vsnprintf(to, room, fmt, args);
+    va_end(args);
+    return len < 0 ? 0 : (size_t)len < room ? (size_t)len : room - 1;
+}
+
+size_t mqtt_prop_text(uint8_t id, tg_slice value, char *to, size_t room)
+{
+    mqtt_in in = mqtt_in_of(value);
+    tg_slice a, b;
+    switch (ROWS[id].kind) {
+    case PAIR:
+        a = mqtt_get_binary(&in);
+        b = mqtt_get_binary(&in);
+        return put(to, room, "%.*s = %.*s", (int)a.len, a.at, (int)b.len, b.at);
+    case TEXT:
+        a = mqtt_get_binary(&in);
+        return put(to, room, "%.*s", (int)a.len, a.at);
+    case BINARY:
+        a = mqtt_get_binary(&in);
+        return put(to, room, "%zu bytes", a.len);
+    default:
+        return put(to, room, "%u", get_number(&in, &ROWS[id]));
     }
 }
 

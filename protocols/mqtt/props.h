@@ -76,6 +76,13 @@ void mqtt_props_get(mqtt_in *in, unsigned packet, mqtt_props *out);
 tg_slice mqtt_props_carried(const mqtt_props *p, char *to);
 bool mqtt_props_all_carried(const mqtt_props *p); ///< nothing to leave out: no copy
 
+/// The next property of `in` (made from a raw slice that was checked before), and its value as
+/// on the wire.
+bool mqtt_prop_next(mqtt_in *in, uint8_t *id, tg_slice *value);
+const char *mqtt_prop_name(uint8_t id); ///< "content type"
+/// A value of mqtt_prop_next() in words: cut to fit. @return its length.
+size_t mqtt_prop_text(uint8_t id, tg_slice value, char *to, size_t room);
+
 /// The next user property of `in` (made from a raw slice that was checked before).
 bool mqtt_user_next(mqtt_in *in, tg_slice *name, tg_slice *value);
 

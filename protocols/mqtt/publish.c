@@ -284,9 +284,11 @@ void mqtt_on_publish(mqtt_conn *m, const mqtt_packet *p)
         mqtt_fail(m, reason, NULL);
         return;
     }
-    if (p->qos == 0)
+    if (p->qos == 0) {
         publish_0(m, p, topic);
-    else if (p->qos == 1)
+        return;
+    }
+    if (p->qos == 1)
         publish_acked(m, p, topic);
     else
         publish_2(m, p, topic);
