@@ -1,5 +1,5 @@
 -- {{name}}: an adapter. The protocol that stands here works, and its vectors pass: change it
--- into yours step by step, and the vectors with it. `tidegate test {{folder}}` runs them.
+-- into yours step by step, and the vectors with it. `tidegate test` with this folder runs them.
 --
 --   AA 55 | size | type | serial | body … | CRC-16/MODBUS, low byte first
 --
