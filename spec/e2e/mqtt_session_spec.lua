@@ -193,6 +193,6 @@ describe("MQTT and the host's end", function()
     host:signal "sigterm"
     five:dismissed(0x8B)
     four:closed()
-    host:stop()
+    assert.same({ 0, 0 }, { host.process:wait() })
   end)
 end)
