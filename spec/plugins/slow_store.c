@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// A store that keeps nothing and takes its time: every commit is answered after `delay`, each
+// third one a little later than those behind it, and with an error once `good` of them went
+// well. What it slows down shows whether acknowledgements wait, and in which order they leave.
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "tidegate.h"
+
+typedef struct answer {
+    tg_op op;
+    int code;
+} answer;
+
+static atomic_llong commits;
+
+static void give(void *ctx)
+{
+    answer *a = ctx;
+    tg.host->complete(a->op, a->code, NULL);
+    free(a);
+}
+
+static int commit(const tg_store *self, const tg_write *writes, size_t n, tg_op op)
+{
+    (void)self;
+    (void)writes;
+    (void)n;
+    const tg_value *config = tg.host->config(tg.self);
+    int64_t delay = tg_value_int(config, "delay", 0),
+            good = tg_value_int(config, "good", 0);
+    int64_t number = atomic_fetch_add(&commits, 1);
+    answer *a = malloc(sizeof(*a));
+    tg_timer timer;
+    if (a == NULL)
+        return TG_E_NOMEM;
+    *a = (answer){op, good != 0 && number >= good ? TG_E_IO : 0};
+    uint32_t ms = (uint32_t)(number % 3 == 0 ? delay + delay / 2 : delay);
+    int rc = tg.timer->start(ms, 0, give, a, &timer);
+    if (rc < 0)
+        free(a);
+    return rc;
+}
+
+static int scan(const tg_store *self, tg_slice prefix,
+                int (*each)(void *ctx, tg_slice key, tg_slice value), void *ctx)
+{
+    (void)self;
+    (void)prefix;
+    (void)each;
+    (void)ctx;
+    return 0;
+}
+
+static const tg_store store = {.size = sizeof(store),
+                               .flags = TG_STORE_DURABLE,
+                               .id = "slow",
+                               .commit = commit,
+                               .scan = scan};
+
+static int load(const tg_host *host, tg_self *self)
+{
+    int rc = tg_env_init(&tg, host, self);
+    return rc < 0 ? rc : tg.add->store(self, &store, NULL, NULL);
+}
+
+TG_PLUGIN_SCHEMA("{\"delay\":{\"type\":\"duration\",\"default\":\"200ms\"},"
+                 "\"good\":{\"type\":\"integer\",\"default\":0}}");
+
+TG_PLUGIN(.capabilities = TG_CAP_STORE, .id = "slow_store", .version = "1.0.0",
+          .life = {.load = load});
