@@ -139,8 +139,9 @@ static int run_main(tg_script *s, tg_error *e)
         return rc;
     lua_settop(s->vm.L, 0);
     if (s->napps + s->nauths == 0)
-        return tg_error_set(e, TG_E_SCRIPT, "%s: declares neither tg.adapter nor tg.auth",
-                            s->unit->sources.label);
+        return tg_error_set(e, TG_E_SCRIPT,
+                            "%s: declares neither tg.adapter nor tg.auth",
+                            tg_sources_find(&s->unit->sources, "init")->chunk + 1);
     for (uint32_t i = 0; rc == 0 && i < s->napps; i++)
         rc = find_handlers(s, &s->apps[i], e);
     return rc;
