@@ -105,7 +105,7 @@ function refine.address_answer(data)
   if not keyword then return data end
   data.content, data.keyword = nil, keyword
   data.address = tg.charset.decode("utf16be", rest:sub(1, -24))
-  data.phone = rest:sub(-21):gsub("%z+$", "")
+  data.phone = rest:sub(-21):gsub("\0+$", "")
   return data
 end
 
@@ -114,7 +114,7 @@ function refine.reply(data)
   if not data.content then return data end
   local charset = data.encoding == "utf16be" and "utf16be" or "utf8"
   local text, bad = tg.charset.decode(charset, tg.hex.decode(data.content))
-  data.text = text:gsub("%z+$", "")
+  data.text = text:gsub("\0+$", "")
   if bad > 0 then
     data.text_hex = data.content
     flaw(data, "bad_text")
@@ -127,13 +127,15 @@ function refine.information(data, _, how) return info.refine(data, how) end
 
 function refine.transparent(data)
   local bytes = data.data_hex and tg.hex.decode(data.data_hex)
-  if bytes and tg.charset.valid(bytes) then data.data_text = bytes end
+  if bytes and bytes:find "%g" and tg.charset.valid(bytes) then data.data_text = bytes end
   return data
 end
 
 function refine.modules(data)
-  local imei = data.modules and data.modules.imei
-  if imei then data.modules.imei = imei:gsub("^0", "", 1) end
+  local modules = data.modules or {}
+  for _, id in ipairs { "imei", "imsi" } do
+    if modules[id] then modules[id] = modules[id]:gsub("^0", "", 1) end
+  end
   return data
 end
 
@@ -153,7 +155,10 @@ end
 local EMPTY = "truncated_content: no content"
 
 local function message(entry, kind, long, serial)
-  return { type = entry.type, proto = kind, long = long, serial = serial, answer = entry.answer }
+  return {
+    type = entry.type, proto = kind, long = long, serial = serial, answer = entry.answer,
+    long_answer = entry.long_answer,
+  }
 end
 
 --- Devices that send a heartbeat without its content still wait for the answer.
@@ -171,7 +176,7 @@ end
 
 local function slow(frame, ctx, entry, msg, length)
   local layout, kind = layout_of(entry, msg.proto, length, frame, ctx)
-  local how = { zone = zone_of(entry, ctx), partial = entry.partial }
+  local how = { zone = zone_of(entry, ctx), partial = entry.partial ~= nil }
   local data, next_at, flaws = layout:decode(frame, 1, how)
   msg.type = kind or msg.type
   if not data and entry.type == "login" then
@@ -180,7 +185,7 @@ local function slow(frame, ctx, entry, msg, length)
   elseif not data then
     return nil, "truncated_content: " .. next_at.message
   end
-  if flaws and entry.partial then flaw(data, "truncated_content") end
+  if flaws and entry.partial then flaw(data, entry.partial) end
   if data.modules and data.modules.tail then flaw(data, "truncated_content") end
   check_position(data)
   local fine = refine[msg.type]
@@ -190,7 +195,6 @@ local function slow(frame, ctx, entry, msg, length)
   end
   if entry.unknown then data.proto = ("0x%02x"):format(msg.proto) end
   if data.language_raw == 0 and entry.type == "alarm" then msg.answer = "no" end
-  if msg.proto == 0x15 and data.server_flag == nil then data.flaws = { "command_length" } end
   msg.data = data
   return msg
 end

@@ -33,7 +33,9 @@ local M = tg.adapter {
       type = "enum", choices = { "standard", "safe", "r11", "seeworld" }, default = "standard",
       help = "how the classic heartbeat is read; safe: its first byte only",
     },
-    alarms = { type = "map", default = {}, help = "names of alarm codes: [\"0x28\"] = \"braking\"" },
+    alarms = {
+      type = "map", default = {}, help = "names of alarm codes: [\"0x28\"] = \"braking\"",
+    },
     login_answer = {
       type = "enum", choices = { "plain", "long" }, default = "plain",
       help = "long: with the time, as bike locks expect it",

@@ -24,7 +24,7 @@ function M.add(adapter)
 
   local function answer(conn, msg)
     if wanted[msg.answer] and not (msg.proto >= 0x80 and msg.proto <= 0x82) then
-      conn:send(encode.answer(msg.proto, msg.serial, msg.long))
+      conn:send(encode.answer(msg.proto, msg.serial, msg.long_answer))
     end
   end
 

@@ -3,7 +3,8 @@
 -- plus 5. `by` holds lengths with a layout of their own, `layout` serves all others (those that
 -- are longer keep their tail as hex); without either the content is handed on as it is.
 -- `clock`: "utc", or "device" for types that run in the zone set in the device. `answer` says
--- what the device expects: "yes", "recommended", "optional" or "no".
+-- what the device expects: "yes", "recommended", "optional" or "no". `partial`: what was whole
+-- of a content that ends too early is worth having; the word is the flaw that says so.
 local L = require "layouts"
 
 local M = { short = {}, long = {} }
@@ -82,10 +83,11 @@ short[0x24] = cells {
 }
 short[0x28] = cells { layout = L.cells, clock = "utc" }
 short[0x2E] = cells { layout = L.cells, clock = "utc" }
-short[0x2C] = cells { type = "wifi", layout = L.wifi, clock = "utc", partial = true }
+short[0x2C] = cells { type = "wifi", layout = L.wifi, clock = "utc", partial = "truncated_content" }
 short[0xA1] = cells { layout = L.cells_4g, clock = "utc" }
 short[0xA2] = cells {
-  type = "wifi", layout = L.wifi_4g, clock = "utc", partial = true, by = { [0x40] = L.raw_short },
+  type = "wifi", layout = L.wifi_4g, clock = "utc", partial = "truncated_content",
+  by = { [0x40] = L.raw_short },
 }
 
 short[0x1A] = {
@@ -94,12 +96,12 @@ short[0x1A] = {
 short[0x2A] = {
   type = "address_request", layout = L.address_request, clock = "utc", answer = "optional",
 }
-short[0xA7] = { type = "address_request", layout = L.address_request_4g, answer = "optional" }
+short[0xA7] = { type = "address_request", layout = L.address_request_4g, answer = "no" }
 
-short[0x15] = { type = "reply", layout = L.command, answer = "no", partial = true }
-short[0x80] = { type = "command", layout = L.command, answer = "no", partial = true }
-short[0x81] = { type = "command", layout = L.command, answer = "no", partial = true }
-short[0x82] = { type = "command", layout = L.command, answer = "no", partial = true }
+short[0x15] = { type = "reply", layout = L.command, answer = "no", partial = "command_length" }
+short[0x80] = { type = "command", layout = L.command, answer = "no", partial = "command_length" }
+short[0x81] = { type = "command", layout = L.command, answer = "no", partial = "command_length" }
+short[0x82] = { type = "command", layout = L.command, answer = "no", partial = "command_length" }
 short[0x8A] = {
   type = "time_request", layout = L.raw_short, answer = "recommended", empty = true,
   by = { [0x0B] = L.time }, clock = "utc",
@@ -112,8 +114,11 @@ for _, kind in ipairs { 0x14, 0x2D, 0x31, 0x36, 0x37, 0x38, 0x61, 0x69, 0xF1, 0x
 end
 
 long[0x21] = { type = "reply", layout = L.reply_long, answer = "no" }
-long[0x32] = location { layout = L.bike, clock = "utc", answer = "yes" }
-long[0x33] = { type = "alarm", layout = L.bike, clock = "utc", answer = "yes" }
+-- Bike locks alone want the long start in their answers.
+long[0x32] = location { layout = L.bike, clock = "utc", answer = "yes", long_answer = true }
+long[0x33] = {
+  type = "alarm", layout = L.bike, clock = "utc", answer = "yes", long_answer = true,
+}
 long[0x65] = { type = "obd", layout = L.text, answer = "no" }
 long[0x66] = { type = "obd", layout = L.text, answer = "no" }
 long[0x8C] = { type = "obd", layout = L.text, answer = "no" }
@@ -121,10 +126,14 @@ long[0x70] = { type = "modules", layout = L.modules, answer = "optional" }
 long[0x8D] = { type = "file", layout = L.raw_long, answer = "no" }
 long[0x94] = { type = "information", layout = L.information, answer = "no" }
 long[0x97] = { type = "address_answer", layout = L.address_long, answer = "no" }
-long[0x9B] = { type = "transparent", layout = L.transparent, answer = "optional" }
+long[0x9B] = { type = "transparent", layout = L.transparent, answer = "no" }
 long[0x9C] = { type = "transparent", layout = L.raw_long, answer = "optional" }
 
-M.unknown_short = { type = "raw", layout = L.raw_short, answer = "optional", empty = true, unknown = true }
-M.unknown_long = { type = "raw", layout = L.raw_long, answer = "optional", empty = true, unknown = true }
+M.unknown_short = {
+  type = "raw", layout = L.raw_short, answer = "optional", empty = true, unknown = true,
+}
+M.unknown_long = {
+  type = "raw", layout = L.raw_long, answer = "optional", empty = true, unknown = true,
+}
 
 return M

@@ -1,0 +1,40 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Runs a plugin without a host: commands in, what it did out. See offline.c for the commands.
+local cjson = require "cjson"
+
+local M = { program = (os.getenv "TG_BUILD" or "build/release") .. "/spec/support/offline" }
+
+--- @param path string folder of the plugin
+--- @param commands string[]
+--- @return table[] for each command the list of its events
+function M.run(path, commands)
+  local input, output = os.tmpname(), os.tmpname()
+  local file = assert(io.open(input, "w"))
+  file:write(table.concat(commands, "\n"), "\n")
+  file:close()
+  local ok, _, code = os.execute(("%s %s < %s > %s"):format(M.program, path, input, output))
+  local blocks, block = {}, {}
+  for line in io.lines(output) do
+    if line == "." then
+      blocks[#blocks + 1], block = block, {}
+    else
+      block[#block + 1] = cjson.decode(line)
+    end
+  end
+  os.remove(input)
+  os.remove(output)
+  assert(ok, "the offline runner ended with " .. tostring(code))
+  assert(#blocks == #commands, "a command was not carried out")
+  return blocks
+end
+
+--- The events of one kind, in order.
+function M.of(events, kind)
+  local out = {}
+  for _, e in ipairs(events) do
+    if e.event == kind then out[#out + 1] = e end
+  end
+  return out
+end
+
+return M
