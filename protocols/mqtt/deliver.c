@@ -122,22 +122,17 @@ static int publish(mqtt_conn *m, const tg_delivery *d, bool shared)
     return rc;
 }
 
-static int send_pubrel(mqtt_conn *m, uint16_t packet_id)
-{
-    mqtt_small packet;
-    mqtt_encode_ack(m->version, MQTT_PUBREL, packet_id, MQTT_SUCCESS, &packet);
-    return tg.conn->send(m->conn, mqtt_small_slice(&packet));
-}
-
 int mqtt_on_deliver(tg_conn c, void *state, tg_session s, const tg_delivery *d)
 {
     (void)c;
     (void)s;
     mqtt_conn *m = mqtt_check(state);
+    if (m->state == MQTT_CONNECTED && d->released) {
+        mqtt_send_ack(m, MQTT_PUBREL, d->packet_id, MQTT_SUCCESS);
+        return 0; // at the latest from the outbox
+    }
     if (m->state != MQTT_CONNECTED || (m->flags & MQTT_STUFFED) != 0)
         return TG_E_FULL;
-    if (d->released)
-        return send_pubrel(m, d->packet_id);
     // A SUBACK goes before the retained messages that its filters ask for.
     if (d->retain && m->lists > 0) {
         m->flags |= MQTT_HELD;
@@ -167,7 +162,9 @@ static void unknown(mqtt_conn *m)
 static void on_pubrec(mqtt_conn *m, const mqtt_packet *p)
 {
     int rc = tg.session->ack(m->session, p->packet_id, TG_ACK_RECEIVED);
-    if (rc != 0)
+    if (rc > 0)
+        return; // the store comes first; the release is delivered then
+    if (rc < 0)
         unknown(m);
     mqtt_send_ack(m, MQTT_PUBREL, p->packet_id, rc == 0 ? MQTT_SUCCESS : MQTT_NO_SUCH_ID);
 }

@@ -8,17 +8,46 @@
 #include "tidegate.h"
 
 typedef struct answer {
+    struct answer *next, **at;
     tg_op op;
     int code;
 } answer;
 
 static atomic_llong commits;
+static _Thread_local answer *due; // of this worker
+
+static void forget(answer *a)
+{
+    *a->at = a->next;
+    if (a->next != NULL)
+        a->next->at = a->at;
+    free(a);
+}
+
+static answer *remember(tg_op op, int code)
+{
+    answer *a = malloc(sizeof(*a));
+    if (a == NULL)
+        return NULL;
+    *a = (answer){due, &due, op, code};
+    if (a->next != NULL)
+        a->next->at = &a->next;
+    due = a;
+    return a;
+}
 
 static void give(void *ctx)
 {
     answer *a = ctx;
     tg.host->complete(a->op, a->code, NULL);
-    free(a);
+    forget(a);
+}
+
+static void stop(uint32_t worker)
+{
+    (void)worker; // its timers are gone with the version
+    while (due != NULL)
+        forget(due);
 }
 
 static int commit(const tg_store *self, const tg_write *writes, size_t n, tg_op op)
@@ -30,15 +59,14 @@ static int commit(const tg_store *self, const tg_write *writes, size_t n, tg_op 
     int64_t delay = tg_value_int(config, "delay", 0),
             good = tg_value_int(config, "good", 0);
     int64_t number = atomic_fetch_add(&commits, 1);
-    answer *a = malloc(sizeof(*a));
+    answer *a = remember(op, good != 0 && number >= good ? TG_E_IO : 0);
     tg_timer timer;
     if (a == NULL)
         return TG_E_NOMEM;
-    *a = (answer){op, good != 0 && number >= good ? TG_E_IO : 0};
     uint32_t ms = (uint32_t)(number % 3 == 0 ? delay + delay / 2 : delay);
     int rc = tg.timer->start(ms, 0, give, a, &timer);
     if (rc < 0)
-        free(a);
+        forget(a);
     return rc;
 }
 
@@ -68,4 +96,4 @@ TG_PLUGIN_SCHEMA("{\"delay\":{\"type\":\"duration\",\"default\":\"200ms\"},"
                  "\"good\":{\"type\":\"integer\",\"default\":0}}");
 
 TG_PLUGIN(.capabilities = TG_CAP_STORE, .id = "slow_store", .version = "1.0.0",
-          .life = {.load = load});
+          .life = {.load = load, .stop = stop});

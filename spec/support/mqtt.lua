@@ -75,6 +75,7 @@ local function read_past_halves(self, ms)
     local packet = self:read(nil, ms)
     local half = self.half[packet.packet_id] or self.resumed -- PUBCOMP may have been lost
     if packet.type ~= "PUBREL" or not half then return packet end
+    if packet.reason ~= 0 then error(("PUBREL with 0x%02x"):format(packet.reason), 2) end
     self.half[packet.packet_id] = nil
     self:send(wire.ack("PUBCOMP", packet.packet_id))
   end

@@ -207,6 +207,16 @@ static void acknowledgements_of_what_was_not_sent(void **state)
     assert_false(conn_of(c5)->closed);
 }
 
+static void a_release_waits_for_the_store(void **state)
+{
+    (void)state;
+    tg_conn c = client(CONNECT_5);
+    fake.ack_rc = 1;
+    feed(c, "50 * 0007");
+    sent(c, "");
+    assert_int_equal(fake.ncomplaints, 0);
+}
+
 static void a_release_is_sent_again_without_the_message(void **state)
 {
     (void)state;
@@ -215,6 +225,12 @@ static void a_release_is_sent_again_without_the_message(void **state)
     tg_delivery d = {
         .size = sizeof(d), .msg = m, .qos = 2, .packet_id = 3, .released = 1, .dup = 1};
     assert_int_equal(deliver(c, &d), 0);
+    sent(c, "62 02 0003");
+    conn_of(c)->write_max = 3; // even when there is no room: the host says it once
+    assert_int_equal(deliver(c, &d), 0);
+    sent(c, "");
+    conn_of(c)->write_max = 0;
+    mqtt_on_writable(c, conn_of(c)->state);
     sent(c, "62 02 0003");
     tg.msg->unref(m);
 }
@@ -231,6 +247,7 @@ int main(void)
         TEST(topic_aliases_for_clients_that_allow_them),
         TEST(acknowledgements_reach_the_window),
         TEST(acknowledgements_of_what_was_not_sent),
+        TEST(a_release_waits_for_the_store),
         TEST(a_release_is_sent_again_without_the_message),
     };
     return RUN(tests);
