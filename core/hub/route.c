@@ -217,7 +217,7 @@ static int insert(tg_router *r, tg_route *route, tg_slice text, tg_slice group, 
     return rc;
 }
 
-static void swap(tg_router *r, tg_route *old, tg_route *fresh)
+static void swap(tg_route *old, tg_route *fresh)
 {
     fresh->filter = old->filter;
     fresh->group = old->group;
@@ -225,7 +225,6 @@ static void swap(tg_router *r, tg_route *old, tg_route *fresh)
         tg_set_swap(atomic_load(&old->group->members), old, fresh);
     else
         plain_swap(old->filter, old, fresh);
-    tg_limbo_add(&r->limbo, r->epoch, old, free);
 }
 
 int tg_route_add(tg_router *r, struct tg_sess *s, tg_slice filter, const tg_sub *sub,
@@ -241,7 +240,7 @@ int tg_route_add(tg_router *r, struct tg_sess *s, tg_slice filter, const tg_sub 
     pthread_mutex_lock(&r->lock);
     int rc = 0;
     if (old != NULL)
-        swap(r, old, route);
+        swap(old, route);
     else
         rc = insert(r, route, text, group, shared);
     pthread_mutex_unlock(&r->lock);
@@ -251,6 +250,13 @@ int tg_route_add(tg_router *r, struct tg_sess *s, tg_slice filter, const tg_sub 
     }
     *out = route;
     return 0;
+}
+
+void tg_route_retire(tg_router *r, tg_route *old)
+{
+    pthread_mutex_lock(&r->lock);
+    tg_limbo_add(&r->limbo, r->epoch, old, free);
+    pthread_mutex_unlock(&r->lock);
 }
 
 void tg_route_del(tg_router *r, tg_route *route)

@@ -59,10 +59,12 @@ int tg_router_init(tg_router *r, tg_epoch *epoch);
 void tg_router_free(tg_router *r);
 
 /// Adds the route of `s` for `filter` (valid, with "$share/…" still in front), or replaces
-/// `old`, the one that `s` has for it. @return 0 and the new route, TG_E_NOMEM.
+/// `old`, the one that `s` has for it: then the caller forgets that one and retires it.
+/// @return 0 and the new route, TG_E_NOMEM.
 int tg_route_add(tg_router *r, struct tg_sess *s, tg_slice filter, const tg_sub *sub,
                  tg_route *old, tg_route **out);
-void tg_route_del(tg_router *r, tg_route *route);
+void tg_route_retire(tg_router *r, tg_route *old);
+void tg_route_del(tg_router *r, tg_route *route); ///< nobody of ours holds it any more
 /// @return whether `route` is for `filter` as given to tg_route_add.
 bool tg_route_is(const tg_route *route, tg_slice filter);
 /// Writes the filter as it was subscribed, "$share/…" included. @return its length.

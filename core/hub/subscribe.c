@@ -25,6 +25,8 @@ static int add(tg_shard *sh, tg_sess *s, tg_slice filter, const tg_sub *sub, tg_
         tg_route_del(&sh->hub->router, route);
         return rc;
     }
+    if (old != NULL)
+        tg_route_retire(&sh->hub->router, old);
     tg_metric_add(sh->hub->metrics.subscriptions, old == NULL);
     if (tg_persist_on(sh, s))
         tg_persist_sub(sh, s, filter, route);
