@@ -16,18 +16,19 @@ local wrong = 0
 
 -- name → arguments of mqtt_load. `fresh`: in a server that has done nothing else.
 local MQTT = {
-  { "1:1, QoS 0", { "--scenario", "pairs", "--messages", 200000 } },
-  { "1:1, QoS 1", { "--scenario", "pairs", "--qos", 1, "--messages", 100000 } },
-  { "1:1, QoS 2", { "--scenario", "pairs", "--qos", 2, "--messages", 50000 } },
-  { "1:1, QoS 0, 1 KiB", { "--scenario", "pairs", "--payload", 1024, "--messages", 100000 } },
-  { "1 to 500", { "--scenario", "fanout", "--clients", 500, "--messages", 600 } },
-  { "200 to 1, wildcard", { "--scenario", "fanin", "--clients", 200, "--messages", 150000,
+  { "1:1, QoS 0", { "--scenario", "pairs", "--messages", 100000 } },
+  { "1:1, QoS 1", { "--scenario", "pairs", "--qos", 1, "--messages", 60000 } },
+  { "1:1, QoS 2", { "--scenario", "pairs", "--qos", 2, "--messages", 20000 } },
+  { "1:1, QoS 0, one at a time", { "--scenario", "pairs", "--window", 1, "--messages", 40000 } },
+  { "1:1, QoS 0, 1 KiB", { "--scenario", "pairs", "--payload", 1024, "--messages", 60000 } },
+  { "1 to 500", { "--scenario", "fanout", "--clients", 500, "--messages", 200 } },
+  { "200 to 1, wildcard", { "--scenario", "fanin", "--clients", 200, "--messages", 80000,
     "--window", 8 } },
   { "20,000 wildcard filters", { "--scenario", "filters", "--filters", 20000, "--subs", 20,
-    "--messages", 80000 } },
-  { "10,000 retained to a new `#`", { "--scenario", "retained", "--messages", 10000,
+    "--messages", 40000 } },
+  { "5,000 retained to a new `#`", { "--scenario", "retained", "--messages", 5000,
     "--clients", 10 } },
-  { "connect storm", { "--scenario", "connect", "--clients", 4000 } },
+  { "connect storm", { "--scenario", "connect", "--clients", 2000 } },
   { "idle connections", { "--scenario", "idle", "--clients", 4000, "--seconds", 1 },
     fresh = true },
 }
