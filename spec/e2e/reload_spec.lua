@@ -26,7 +26,9 @@ end
 describe("reload", function()
   local folder, host
 
-  local function write(version) Host.write(folder .. "/init.lua", SOURCE:format(version, version)) end
+  local function write(version)
+    Host.write(folder .. "/init.lua", SOURCE:format(version, version))
+  end
 
   before_each(function()
     folder = Host.folder() .. "/wire"
