@@ -21,7 +21,6 @@
 #define BACKOFF_MAX_MS 5000
 #define DRAIN_MS 60 // so long the queue must have been empty
 #define DRAINS 20
-#define LOGS_A_MINUTE 10
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 static void on_alarm(tg_alarm *al);
@@ -109,7 +108,8 @@ static void log_refusal(tg_acceptor *a, const tg_addr *peer, const char *event)
 {
     uint32_t held;
     if (!tg_log_on(TG_MOD_NET, TG_LOG_WARN) ||
-        !tg_log_gate_pass(&a->gate, tg_worker_now(a->worker), LOGS_A_MINUTE, &held))
+        !tg_log_gate_pass(&a->origin.gate, tg_worker_now(a->worker), TG_LOGS_A_MINUTE,
+                          &held))
         return;
     char text[INET6_ADDRSTRLEN + 10];
     tg_addr_text(peer, text, sizeof(text));
@@ -123,17 +123,6 @@ static void refuse(tg_acceptor *a, int fd, const tg_addr *peer, const char *even
     tg_listener_count(listener_of(a), event);
     log_refusal(a, peer, event);
     close(fd); // last: who sees it may look at the counter
-}
-
-bool tg_listener_may_log(tg_net_conn *c, uint32_t *held)
-{
-    *held = 0;
-    if (!tg_log_on(TG_MOD_TLS, TG_LOG_WARN))
-        return false;
-    if (c->origin->listener == NULL)
-        return true;
-    tg_acceptor *a = TG_OWNER(c->origin, tg_acceptor, origin);
-    return tg_log_gate_pass(&a->gate, tg_worker_now(c->worker), LOGS_A_MINUTE, held);
 }
 
 static void uncount(tg_listener *l, const tg_addr *peer, bool by_addr)

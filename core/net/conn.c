@@ -533,6 +533,22 @@ const char *tg_conn_peer(tg_net_conn *c)
     return c->peer_text != NULL ? c->peer_text : "";
 }
 
+void tg_conn_complain(tg_net_conn *c, tg_log_module module, const char *why)
+{
+    uint32_t held;
+    const tg_listener *l = c->origin->listener;
+    if (!tg_log_on(module, TG_LOG_WARN) ||
+        !tg_log_gate_pass(&c->origin->gate, tg_worker_now(c->worker), TG_LOGS_A_MINUTE,
+                          &held))
+        return;
+    const tg_field fields[] = {TG_F("listener", l != NULL ? tg_listener_name(l) : ""),
+                               TG_F("peer", tg_conn_peer(c)), TG_F("reason", why),
+                               TG_FN("left_out", held)};
+    bool first = l == NULL; // a dialed one has no listener
+    tg_log_write(module, TG_LOG_WARN, fields + first, 3u - first + (held > 0),
+                 "connection ended");
+}
+
 void tg_net_info(const tg_net_conn *c, tg_conn_info *out)
 {
     tg_net_conn *me = own(c);

@@ -5,10 +5,12 @@
 
 #include <netinet/in.h>
 
+#include "base/log.h"
 #include "net/conn.h"
 #include "net/worker_impl.h"
 
 #define TG_CONN_MAGIC 0x3ac0414eu
+#define TG_LOGS_A_MINUTE 10 ///< about the peers of one origin
 #define TG_LINGER_MS                                                                       \
     5000 ///< for a peer that does not answer our FIN, or takes no last bytes
 #define TG_WRITE_MAX (1024 * 1024) ///< the default of tg_net_limits.write_max
@@ -31,6 +33,7 @@ typedef struct tg_origin {
     tg_tls *tls; // NULL: plain
     tg_listener *listener; // NULL: dialed
     void (*gone)(struct tg_origin *o); // frees it
+    tg_log_gate gate; // of lines about its peers
 } tg_origin;
 
 typedef enum tg_conn_state {
@@ -125,6 +128,8 @@ void tg_conn_reap(tg_net_conn *c);
 uint32_t tg_conn_stall_ms(const tg_net_conn *c);
 int tg_conn_errno(int error); ///< errno to TG_E_*
 const char *tg_conn_peer(tg_net_conn *c);
+/// One line that names the peer, rate-limited: why this room ends the connection.
+void tg_conn_complain(tg_net_conn *c, tg_log_module module, const char *why);
 void tg_conns_run(tg_worker *w); ///< what a turn's end has to do
 void tg_conns_abort(tg_worker *w, int reason);
 void tg_dials_abort(tg_worker *w); ///< the host ends: those that are not open yet

@@ -113,8 +113,10 @@ static size_t call(tg_net_conn *c, const char *at, size_t len)
 static void check_unread(tg_net_conn *c)
 {
     size_t most = tg_conn_limit(c->origin->limits.unread_max, UNREAD_MAX);
-    if (!c->paused && !c->throttled && c->kept_len > most)
-        tg_net_close(c, TG_E_TOOBIG);
+    if (c->paused || c->throttled || c->closing || c->kept_len <= most)
+        return;
+    tg_conn_complain(c, TG_MOD_NET, "too many bytes that nobody could use");
+    tg_net_close(c, TG_E_TOOBIG);
 }
 
 static void show_kept(tg_net_conn *c)

@@ -63,10 +63,12 @@ static void check_stall(tg_net_conn *c, uint32_t now)
     if (!c->blocked || c->state == TG_ST_DEAD)
         return;
     uint32_t at = c->moved + tg_conn_stall_ms(c);
-    if (is_over(at, now))
-        tg_conn_abort(c, TG_E_TIMEOUT);
-    else
+    if (!is_over(at, now)) {
         tg_conn_wake_in(c, at - now);
+        return;
+    }
+    tg_conn_complain(c, TG_MOD_NET, "it takes nothing of what waits for it");
+    tg_conn_abort(c, TG_E_TIMEOUT);
 }
 
 static void check_rate(tg_net_conn *c)
@@ -83,11 +85,13 @@ static void check_rate(tg_net_conn *c)
 
 static void expired_open(tg_net_conn *c)
 {
-    tg_net_close(c, TG_E_TIMEOUT); // no frame was good enough
+    tg_conn_complain(c, TG_MOD_NET, "no good frame came in time");
+    tg_net_close(c, TG_E_TIMEOUT);
 }
 
 static void expired_handshake(tg_net_conn *c)
 {
+    tg_conn_complain(c, TG_MOD_TLS, "the handshake took too long");
     tg_conn_failed(c, TG_E_TIMEOUT);
 }
 

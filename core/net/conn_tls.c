@@ -243,19 +243,9 @@ static const char *reason_text(const tg_net_conn *c)
     return why != NULL ? why : "connection closed";
 }
 
-static void log_failure(tg_net_conn *c)
-{
-    uint32_t held;
-    if (!tg_listener_may_log(c, &held))
-        return;
-    const tg_field fields[] = {TG_F("peer", tg_conn_peer(c)),
-                               TG_F("reason", reason_text(c)), TG_FN("left_out", held)};
-    tg_log_write(TG_MOD_TLS, TG_LOG_WARN, fields, held > 0 ? 3 : 2, "TLS failed");
-}
-
 static void fail(tg_net_conn *c)
 {
-    log_failure(c);
+    tg_conn_complain(c, TG_MOD_TLS, reason_text(c));
     ERR_clear_error();
     int rc = send_cipher(c);
     if (rc != 0)

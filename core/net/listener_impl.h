@@ -33,7 +33,6 @@ typedef struct tg_acceptor {
     tg_list node; // of the worker's `acceptors`
     uv_poll_t poll;
     tg_alarm alarm; // the end of a pause, or of draining
-    tg_log_gate gate; // of refusals and TLS failures
     int fd;
     uint32_t backoff_ms;
     uint32_t drains; // rounds that draining may still take
@@ -72,8 +71,6 @@ void tg_acceptor_close(tg_acceptor *a); ///< at once
 void tg_acceptors_stop(tg_worker *w);
 void tg_acceptors_close(tg_worker *w);
 void tg_listener_leave(tg_net_conn *c); ///< a connection ends
-/// @return the connection's failure should be logged; *held were left out before.
-bool tg_listener_may_log(tg_net_conn *c, uint32_t *held);
 
 // listener.c
 void tg_listener_ref(tg_listener *l);

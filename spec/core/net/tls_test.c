@@ -216,12 +216,22 @@ static void garbage_ends_one_connection(void **state)
     lab_listen(&spec);
     int64_t before = lab_count("closed_tls");
     int fd = lab_connect();
-    lab_send(fd, "GET / HTTP/1.0\r\n\r\n", 18);
+    lab_send(fd, "\x16\x03\x01\x00\x09\x01\x00\x00\x05hello", 14);
     lab_wait(closed, 1);
     assert_int_equal(the_lab.reason, TG_E_TLS);
     assert_int_equal(lab_count("closed_tls") - before, 1);
     assert_int_equal(the_lab.opened, 0);
+    unsigned char alert[7];
+    assert_int_equal(recv(fd, alert, sizeof(alert), MSG_WAITALL), sizeof(alert));
+    assert_int_equal(alert[0], 21); // it is told why, and no reset takes that away
+    lab_send(fd, "more", 4);
+    assert_true(lab_sees_fin(fd));
     close(fd);
+    int plain = lab_connect();
+    lab_send(plain, "GET / HTTP/1.0\r\n\r\n", 18);
+    assert_true(lab_sees_fin(plain));
+    lab_wait(closed, 2);
+    close(plain);
     lab_stop();
 }
 
