@@ -473,7 +473,7 @@ void tg_net_resume(tg_net_conn *c)
     if (c->closing)
         return;
     c->heard = tg_worker_ms(c->worker);
-    if (c->kept_len > 0)
+    if (c->kept_len > 0 || c->showing) // what on_data is about to leave counts, too
         tg_conn_todo(c, TG_TODO_SHOW);
     else
         tg_conn_poll(c);

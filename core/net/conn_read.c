@@ -10,7 +10,7 @@
 #include "net/conn_impl.h"
 
 #define UNREAD_MAX (1024 * 1024)
-#define READS_AWAY 16 // of a closing connection in one turn
+#define READS_AWAY 4 // of a closing connection in one turn
 
 bool tg_conn_reading(const tg_net_conn *c)
 {
@@ -103,7 +103,9 @@ static void let_go(tg_net_conn *c)
 static size_t call(tg_net_conn *c, const char *at, size_t len)
 {
     c->worker->called = true;
+    c->showing = true;
     int64_t used = c->origin->events.on_data(c, c->user, (tg_slice){at, len});
+    c->showing = false;
     assert(used <= (int64_t)len);
     if (used < 0)
         tg_net_close(c, (int)used);

@@ -6,10 +6,12 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "net/worker_impl.h"
 
 #define POOL_THREADS 4
 #define POOL_QUEUE 1024
+#define PATIENCE_S 5 // at the end, before the log says what is waited for
 
 typedef struct job {
     tg_mail mail; // brings the result home
@@ -142,6 +144,19 @@ int tg_pool_submit(tg_worker *w, void (*run)(void *ctx), void (*after)(void *ctx
     return rc;
 }
 
+// A call that never returns keeps the process from ending: its code may not be pulled away
+// under it. Then at least the log says so.
+static void join(pthread_t thread)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_S;
+    if (pthread_timedjoin_np(thread, NULL, &until) == 0)
+        return;
+    tg_log(NET, WARN, "the end waits for blocking work of a plugin");
+    pthread_join(thread, NULL);
+}
+
 void tg_pool_stop(tg_pool *p)
 {
     if (p == NULL)
@@ -151,7 +166,7 @@ void tg_pool_stop(tg_pool *p)
     pthread_cond_broadcast(&p->work);
     pthread_mutex_unlock(&p->lock);
     for (uint32_t i = 0; i < p->threads; i++)
-        pthread_join(p->at[i], NULL);
+        join(p->at[i]);
     p->threads = 0;
     for (job *j; (j = take(p)) != NULL;)
         send_home(j, TG_E_CANCELLED);

@@ -193,6 +193,35 @@ static void a_paused_connection_keeps_its_bytes(void **state)
     lab_stop();
 }
 
+// Paused and resumed within the call that then leaves a rest.
+static int64_t on_blink(tg_net_conn *c, void *user, tg_slice data)
+{
+    (void)user;
+    tg_net_pause(c);
+    tg_net_resume(c);
+    pthread_mutex_lock(&the_lab.lock);
+    the_lab.bytes += data.at[0] != 'x';
+    pthread_mutex_unlock(&the_lab.lock);
+    lab_add(&the_lab.data);
+    return 1;
+}
+
+static void a_resume_within_the_call_shows_the_rest(void **state)
+{
+    (void)state;
+    lab_start(1);
+    tg_listener_spec spec = lab_spec();
+    spec.events.on_data = on_blink;
+    lab_listen(&spec);
+    int fd = lab_connect();
+    lab_send(fd, "xxxxx", 5);
+    lab_wait(data, 5);
+    assert_int_equal(the_lab.bytes, 0);
+    close(fd);
+    lab_wait(closed, 1);
+    lab_stop();
+}
+
 // Closing.
 
 static void close_now(tg_worker *w, void *ctx)
@@ -375,6 +404,31 @@ static void silence_is_reported_once_a_period(void **state)
     int fd = lab_connect();
     lab_wait(idle, 3);
     assert_in_range(lab_ms() - from, 175, 5000);
+    close(fd);
+    lab_wait(closed, 1);
+    lab_stop();
+}
+
+static int on_open_patient(tg_net_conn *c, void *user)
+{
+    tg_net_set_idle(c, 700);
+    return lab_on_open(c, user);
+}
+
+static void a_peer_that_speaks_is_not_idle(void **state)
+{
+    (void)state;
+    lab_start(1);
+    tg_listener_spec spec = lab_spec();
+    spec.events.on_open = on_open_patient;
+    lab_listen(&spec);
+    int fd = lab_connect();
+    for (uint64_t from = lab_ms(); lab_ms() < from + 1000;) {
+        lab_send(fd, "x", 1);
+        lab_expect(fd, "x", 1);
+        assert_false(lab_reaches(&the_lab.idle, 1, 0));
+    }
+    lab_wait(idle, 1);
     close(fd);
     lab_wait(closed, 1);
     lab_stop();
@@ -576,6 +630,7 @@ int main(void)
         cmocka_unit_test(a_large_frame_is_shown_in_one_piece),
         cmocka_unit_test(too_much_unused_ends_the_connection),
         cmocka_unit_test(a_paused_connection_keeps_its_bytes),
+        cmocka_unit_test(a_resume_within_the_call_shows_the_rest),
         cmocka_unit_test(a_close_sends_what_is_queued_and_reads_away),
         cmocka_unit_test(a_refusing_callback_ends_the_connection_in_order),
         cmocka_unit_test(an_open_that_fails_closes),
@@ -583,6 +638,7 @@ int main(void)
         cmocka_unit_test(a_reset_is_a_close),
         cmocka_unit_test(a_callback_may_close_itself_and_others),
         cmocka_unit_test(silence_is_reported_once_a_period),
+        cmocka_unit_test(a_peer_that_speaks_is_not_idle),
         cmocka_unit_test(silence_without_a_handler_closes),
         cmocka_unit_test(a_peer_must_prove_itself_in_time),
         cmocka_unit_test(a_connection_tells_about_itself),
