@@ -271,16 +271,20 @@ void tg_request_on_all(tg_request *r, void (*part)(tg_request *r, uint32_t worke
             part_done(r); // its part is missing; the answer still comes
 }
 
-tg_slice tg_request_query(tg_request *r, const char *name)
+tg_slice tg_request_decode(tg_request *r, const char *raw)
 {
-    const char *raw = MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, name);
-    if (raw == NULL)
-        return (tg_slice){0};
-    char *text = tg_arena_alloc(&r->arena, strlen(raw) + 1);
+    size_t size = raw != NULL ? strlen(raw) + 1 : 0;
+    char *text = size > 0 ? tg_arena_alloc(&r->arena, size) : NULL;
     if (text == NULL)
         return (tg_slice){0};
-    strcpy(text, raw);
+    memcpy(text, raw, size);
     return (tg_slice){text, MHD_http_unescape(text)};
+}
+
+tg_slice tg_request_query(tg_request *r, const char *name)
+{
+    return tg_request_decode(
+        r, MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND, name));
 }
 
 bool tg_request_number(tg_request *r, const char *name, int64_t otherwise, int64_t min,

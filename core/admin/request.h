@@ -93,6 +93,8 @@ tg_worker *tg_admin_next_worker(tg_admin *a);
 void tg_request_on_all(tg_request *r, void (*part)(tg_request *r, uint32_t worker),
                        void (*end)(tg_request *r));
 
+/// A copy of what stands in the query string, decoded. @param raw NULL gives an empty one.
+tg_slice tg_request_decode(tg_request *r, const char *raw);
 /// An argument of the query string, decoded; empty when it is missing.
 tg_slice tg_request_query(tg_request *r, const char *name);
 /// A number of the query string. @return false: out of bounds or no number, answered.

@@ -55,9 +55,10 @@ static stream *check(void *ctx)
     return s;
 }
 
-static void unref(stream *s)
+/// @param n how many references go at once.
+static void unref(stream *s, unsigned n)
 {
-    if (atomic_fetch_sub(&check(s)->refs, 1) > 1)
+    if (atomic_fetch_sub(&check(s)->refs, n) > n)
         return;
     pthread_mutex_destroy(&s->lock);
     tg_buf_free(&s->out);
@@ -97,7 +98,7 @@ static void resume_session(void *ctx)
     stream *s = check(ctx);
     if (s->session.id != 0)
         tg_session_resume(s->shard, s->session);
-    unref(s);
+    unref(s, 1);
 }
 
 /// @return the hub waits and there is room again.
@@ -129,7 +130,7 @@ static ssize_t on_read(void *ctx, uint64_t at, char *into, size_t max)
     if (go_on) {
         atomic_fetch_add(&s->refs, 1);
         if (tg_worker_run(s->worker, resume_session, s) != 0)
-            unref(s);
+            unref(s, 1);
     }
     return ended ? MHD_CONTENT_READER_END_OF_STREAM : (ssize_t)n;
 }
@@ -142,8 +143,7 @@ static void close_session(void *ctx)
     if (s->session.id != 0)
         tg_session_close(s->shard, s->session, TG_CLOSE_END_SESSION);
     s->session.id = 0;
-    unref(s); // the worker's side
-    unref(s); // the response's
+    unref(s, 2); // the worker's side and the response's
 }
 
 static void on_free(void *ctx)
@@ -241,7 +241,7 @@ static void give_up(stream *s)
     if (s->session.id != 0)
         tg_session_close(s->shard, s->session, TG_CLOSE_END_SESSION);
     tg_reply_error(r, &s->error);
-    unref(s);
+    unref(s, 1);
 }
 
 /// All subscriptions are in force (or one failed): the answer begins.
@@ -340,11 +340,10 @@ static enum MHD_Result take_filter(void *ctx, enum MHD_ValueKind kind, const cha
         return MHD_YES;
     if (s->nfilters == FILTERS)
         return MHD_NO;
-    char *text = tg_arena_alloc(&s->request->arena, strlen(value) + 1);
-    if (text == NULL)
+    tg_slice filter = tg_request_decode(s->request, value);
+    if (filter.at == NULL)
         return MHD_NO;
-    strcpy(text, value);
-    s->filters[s->nfilters++] = (tg_slice){text, MHD_http_unescape(text)};
+    s->filters[s->nfilters++] = filter;
     return MHD_YES;
 }
 
@@ -409,12 +408,12 @@ void tg_handle_subscribe(tg_request *r)
     if (s->nfilters == 0) {
         tg_reply_problem(r, MHD_HTTP_BAD_REQUEST, "invalid",
                          "filter: at least one topic filter, at most %d", FILTERS);
-        unref(s);
+        unref(s, 1);
         return;
     }
     put_greeting(s);
     MHD_set_connection_option(r->conn, MHD_CONNECTION_OPTION_TIMEOUT, READER_IDLE_S);
     r->work = s;
     if (!tg_request_on_worker(r, open_session))
-        unref(s);
+        unref(s, 1);
 }

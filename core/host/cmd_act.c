@@ -16,7 +16,7 @@ typedef struct call {
 /// @owner frees the call's buffers.
 static int run(tg_client *c, const tg_cli *cli, call *what)
 {
-    tg_answer a;
+    tg_answer a = {0};
     tg_buf_putc(&what->path, '\0');
     bool whole = !what->path.failed && !what->body.failed;
     const tg_buf *body = what->body.len > 0 ? &what->body : NULL;
@@ -26,8 +26,7 @@ static int run(tg_client *c, const tg_cli *cli, call *what)
         fwrite(a.body.at, 1, a.body.len, stdout);
     else if (code == 0)
         what->show(cli, &a.json);
-    if (whole)
-        tg_answer_free(&a);
+    tg_answer_free(&a);
     tg_buf_free(&what->path);
     tg_buf_free(&what->body);
     tg_client_free(c);

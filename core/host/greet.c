@@ -16,13 +16,13 @@ void tg_host_notify(const char *text)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un to = {.sun_family = AF_UNIX};
-    if (path == NULL || (*path != '/' && *path != '@') ||
-        strlen(path) >= sizeof(to.sun_path))
+    size_t size = path != NULL ? strlen(path) : 0;
+    if (size == 0 || (*path != '/' && *path != '@') || size >= sizeof(to.sun_path))
         return;
-    strcpy(to.sun_path, path);
+    memcpy(to.sun_path, path, size);
     if (*path == '@')
         to.sun_path[0] = '\0';
-    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;

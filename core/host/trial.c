@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "admin/write.h"
-#include "base/list.h"
 #include "codec/json_read.h"
 #include "host/cli.h"
 #include "host/solo.h"
@@ -28,7 +27,7 @@
 #define VECTORS_MAX ((size_t)64 << 20)
 
 typedef struct letter {
-    tg_list node;
+    struct letter *next;
     char *topic;
     tg_arena arena;
     tg_value payload; ///< as JSON; a string where it is none
@@ -48,7 +47,7 @@ typedef struct trial {
     tg_session session;
     pthread_mutex_t lock;
     pthread_cond_t news;
-    tg_list letters;
+    letter *first, **last; ///< in the order they came
     int opened; ///< 1: subscribed; below 0: it failed
 } trial;
 
@@ -65,7 +64,8 @@ static int on_deliver(void *link, tg_session s, const tg_delivery *d)
     if (tg_json_read(d->msg->payload, &l->arena, &l->payload, NULL) != 0)
         l->payload = tg_value_of_slice(tg_arena_copy(&l->arena, d->msg->payload));
     pthread_mutex_lock(&t->lock);
-    tg_list_add(&t->letters, &l->node);
+    *t->last = l;
+    t->last = &l->next;
     pthread_cond_signal(&t->news);
     pthread_mutex_unlock(&t->lock);
     return 0;
@@ -139,20 +139,28 @@ static int subscribe(trial *t, tg_error *e)
     return rc == 0 ? 0 : tg_error_set(e, rc, "subscribe: %s", tg_error_text(rc));
 }
 
+/// Under the lock. @return NULL when there is none.
+static letter *take_letter(trial *t)
+{
+    letter *l = t->first;
+    if (l == NULL)
+        return NULL;
+    t->first = l->next;
+    if (t->first == NULL)
+        t->last = &t->first;
+    return l;
+}
+
 /// @return the next message; NULL when none came in time.
 static letter *next_letter(trial *t)
 {
     struct timespec until;
-    letter *l = NULL;
     deadline(&until);
     pthread_mutex_lock(&t->lock);
-    while (tg_list_empty(&t->letters))
+    while (t->first == NULL)
         if (pthread_cond_timedwait(&t->news, &t->lock, &until) != 0)
             break;
-    if (!tg_list_empty(&t->letters)) {
-        l = TG_OWNER(t->letters.next, letter, node);
-        tg_list_del(&l->node);
-    }
+    letter *l = take_letter(t);
     pthread_mutex_unlock(&t->lock);
     return l;
 }
@@ -393,11 +401,8 @@ static int read_vectors(const char *folder, tg_buf *out, tg_error *e)
 
 static void drop_letters(trial *t)
 {
-    while (!tg_list_empty(&t->letters)) {
-        letter *l = TG_OWNER(t->letters.next, letter, node);
-        tg_list_del(&l->node);
+    for (letter *l = take_letter(t); l != NULL; l = take_letter(t))
         letter_free(l);
-    }
 }
 
 /// What came without a vector that asked for it.
@@ -406,11 +411,9 @@ static void check_rest(trial *t)
     if (t->got.len > 0)
         put_bytes(&t->why, "more bytes than any vector expects:", tg_buf_slice(&t->got));
     pthread_mutex_lock(&t->lock);
-    for (tg_list *n = t->letters.next; n != &t->letters; n = n->next) {
-        const letter *l = TG_OWNER(n, letter, node);
+    for (const letter *l = t->first; l != NULL; l = l->next)
         put_letter(&t->why, "published, and no vector expects it:", tg_str(l->topic),
                    &l->payload);
-    }
     pthread_mutex_unlock(&t->lock);
     if (t->why.len > 0)
         report(t, TG_LIT("at the end"), 0);
@@ -446,7 +449,7 @@ int tg_cmd_test(const tg_cli *cli)
     tg_error e = {0};
     pthread_mutex_init(&t.lock, NULL);
     pthread_cond_init(&t.news, NULL);
-    tg_list_init(&t.letters);
+    t.last = &t.first;
     int rc = read_vectors(cli->args[0], &vectors, &e);
     if (rc == 0)
         rc = run(&t, tg_buf_slice(&vectors), &e);

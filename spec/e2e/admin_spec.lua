@@ -200,8 +200,8 @@ describe("a reader of /subscribe that stops reading", function()
     for _, client in ipairs(clients.items) do dropped = dropped + client.dropped end
     assert.is_true(dropped > LINES / 2, "dropped " .. dropped)
     local _, after = host:api("GET", "/api/v1/status")
-    assert.is_true(after.resident_bytes - before.resident_bytes < 16 * 1024 * 1024,
-      ("grew by %d bytes"):format(after.resident_bytes - before.resident_bytes))
+    local grown = after.resident_bytes - before.resident_bytes
+    assert.is_true(grown < 16 * 1024 * 1024 or Host.sanitized, ("grew by %d bytes"):format(grown))
 
     slow:resume()
     slow:read_to '"topic":"flood"'
