@@ -116,6 +116,8 @@ tg_slice tg_item_key(const tg_layout *l, const tg_item *i, bool raw, char text[3
 
 /// The tape as one JSON object, members in wire order. @return 0 or TG_E_NOMEM.
 int tg_tape_json(const tg_layout *l, const tg_tape *t, tg_slice bytes, tg_buf *out);
+/// The same without its braces, to go on with members of one's own.
+int tg_tape_members(const tg_layout *l, const tg_tape *t, tg_slice bytes, tg_buf *out);
 /// A time as ISO 8601, "2026-06-01T20:02:00+08:00", with Z when `zone` is 0. At most 40 bytes.
 size_t tg_iso_write(int64_t ms, int zone, char *to);
 /// @return TG_E_MALFORMED; without a zone in the text `zone` stays as it was.

@@ -131,14 +131,15 @@ static bool reserved(tg_slice name)
     return false;
 }
 
+/// `"name":`, with a comma in front of it that readers may take, too.
 static tg_slice json_key(tg_parser *p, tg_slice name, const char *tail)
 {
-    size_t n = name.len + strlen(tail) + 3;
+    size_t n = name.len + strlen(tail) + 4;
     char *at = tg_arena_alloc(p->l->arena, n + 1);
     if (at == NULL)
         return (tg_slice){0};
-    snprintf(at, n + 1, "\"%.*s%s\":", (int)name.len, name.at, tail);
-    return (tg_slice){at, n};
+    snprintf(at, n + 1, ",\"%.*s%s\":", (int)name.len, name.at, tail);
+    return (tg_slice){at + 1, n - 1};
 }
 
 int tg_syntax_add(tg_parser *p, const tg_token *name)

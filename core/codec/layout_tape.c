@@ -298,12 +298,60 @@ static void open_item(const tg_layout *l, const tg_item *it, tg_slice bytes, boo
     tg_buf_putc(out, it->kind == TG_ITEM_MAP ? '{' : '[');
 }
 
-int tg_tape_json(const tg_layout *l, const tg_tape *t, tg_slice bytes, tg_buf *out)
+/// `n` × 10^-digits without trailing zeros, at most 22 bytes.
+static char *fixed(char *to, int64_t n, unsigned digits)
+{
+    char text[24], *end = text + sizeof(text), *at = end;
+    uint64_t left = n < 0 ? -(uint64_t)n : (uint64_t)n;
+    for (; digits > 0 && left % 10 == 0; digits--) {
+        left /= 10;
+        if (left == 0)
+            digits = 1;
+    }
+    bool point = digits > 0;
+    for (; digits > 0; digits--, left /= 10)
+        *--at = (char)('0' + left % 10);
+    if (point)
+        *--at = '.';
+    do
+        *--at = (char)('0' + left % 10);
+    while ((left /= 10) != 0);
+    if (n < 0)
+        *--at = '-';
+    memcpy(to, at, (size_t)(end - at));
+    return to + (end - at);
+}
+
+/// Most members of most devices: a number or a flag, nothing odd about it. One check for room,
+/// two copies.
+static bool put_plain(const tg_layout *l, const tg_item *it, bool first, tg_buf *out)
+{
+    const tg_layout_field *f = &l->field[it->field];
+    if ((it->kind != TG_ITEM_INT && it->kind != TG_ITEM_BOOL) || it->flags != 0 ||
+        it->repeat != 0)
+        return false;
+    char *to = tg_buf_reserve(out, f->key.len + 28);
+    if (to == NULL)
+        return true;
+    size_t n = f->key.len + !first;
+    memcpy(to, f->key.at - !first, n);
+    to += n;
+    if (it->kind == TG_ITEM_INT) {
+        to = fixed(to, it->value, f->digits);
+    } else {
+        memcpy(to, it->value != 0 ? "true" : "false", 5);
+        to += 4 + (it->value == 0);
+    }
+    out->len = (size_t)(to - out->at);
+    return true;
+}
+
+/// Everything between the braces, of which the first is in `out` already.
+static int put_all(const tg_layout *l, const tg_tape *t, tg_slice bytes, tg_buf *out)
 {
     bool list[DEEP] = {false};
     unsigned depth = 0;
     int rc = 0;
-    tg_buf_putc(out, '{');
     for (uint32_t k = 0; k < t->n && rc >= 0 && !out->failed; k++) {
         const tg_item *it = &t->items[k];
         bool opens = it->kind == TG_ITEM_MAP || it->kind == TG_ITEM_LIST;
@@ -314,13 +362,35 @@ int tg_tape_json(const tg_layout *l, const tg_tape *t, tg_slice bytes, tg_buf *o
         } else if (opens) {
             open_item(l, it, bytes, list[depth], out);
             list[++depth] = it->kind == TG_ITEM_LIST;
-        } else {
-            rc = list[depth] ? put_element(l, it, bytes, out)
-                             : put_member(l, it, bytes, out);
+        } else if (list[depth]) {
+            rc = put_element(l, it, bytes, out);
+        } else if (!put_plain(l, it, out->at[out->len - 1] == '{', out)) {
+            rc = put_member(l, it, bytes, out);
         }
     }
+    return out->failed ? TG_E_NOMEM : rc;
+}
+
+int tg_tape_json(const tg_layout *l, const tg_tape *t, tg_slice bytes, tg_buf *out)
+{
+    tg_buf_putc(out, '{');
+    if (out->failed)
+        return TG_E_NOMEM;
+    int rc = put_all(l, t, bytes, out);
     tg_buf_putc(out, '}');
     return out->failed ? TG_E_NOMEM : rc;
+}
+
+int tg_tape_members(const tg_layout *l, const tg_tape *t, tg_slice bytes, tg_buf *out)
+{
+    size_t start = out->len;
+    tg_buf_putc(out, '{');
+    if (out->failed)
+        return TG_E_NOMEM;
+    int rc = put_all(l, t, bytes, out);
+    memmove(out->at + start, out->at + start + 1, out->len - start - 1);
+    out->len--;
+    return rc;
 }
 
 // ---- flaws --------------------------------------------------------------------------------

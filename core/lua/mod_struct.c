@@ -18,9 +18,13 @@
 
 // ---- the object ---------------------------------------------------------------------------
 
+/// Its size and magic tell a layout at less cost than its metatable's name.
 static tg_lua_layout *check(lua_State *L, int index)
 {
-    tg_lua_layout *o = luaL_checkudata(L, index, TYPE);
+    tg_lua_layout *o =
+        lua_type(L, index) == LUA_TUSERDATA ? lua_touserdata(L, index) : NULL;
+    if (o == NULL || lua_rawlen(L, index) != sizeof(*o) || o->magic != LAYOUT_OBJECT)
+        o = luaL_checkudata(L, index, TYPE);
     assert(o->magic == LAYOUT_OBJECT);
     return o;
 }
@@ -156,19 +160,33 @@ static int layout_decode(lua_State *L) // (-0 +2..3): self, bytes, pos, options
     return 3;
 }
 
-static int layout_json(lua_State *L) // (-0 +2..3): self, bytes, pos, options
+typedef int tg_tape_writer(const tg_layout *, const tg_tape *, tg_slice, tg_buf *);
+
+static int layout_text(lua_State *L, const char *what, tg_tape_writer *write)
 {
-    tg_error e = {0};
+    tg_error e;
     call c;
-    int rc = decode_call(L, "json", &c, &e);
+    e.message[0] = '\0';
+    e.retry = false;
+    int rc = decode_call(L, what, &c, &e);
     if (rc < 0)
         return tg_lua_fail(L, &e);
-    if (tg_tape_json(c.l, c.s->tape, c.bytes, &c.s->buf) < 0)
+    if (write(c.l, c.s->tape, c.bytes, &c.s->buf) < 0)
         return luaL_error(L, "out of memory");
     lua_pushlstring(L, c.s->buf.at, c.s->buf.len);
     lua_pushinteger(L, (lua_Integer)c.next + 1);
     push_flaws(L, &c, rc, &e);
     return 3;
+}
+
+static int layout_json(lua_State *L) // (-0 +2..3): self, bytes, pos, options
+{
+    return layout_text(L, "json", tg_tape_json);
+}
+
+static int layout_members(lua_State *L) // (-0 +2..3): self, bytes, pos, options
+{
+    return layout_text(L, "members", tg_tape_members);
 }
 
 static void set_slice(lua_State *L, const char *key, tg_slice s)
@@ -292,13 +310,10 @@ static int layout_fields(lua_State *L) // (-0 +1): self
 
 static int tlv_overlay(lua_State *L);
 
-static const luaL_Reg methods[] = {{"decode", layout_decode},
-                                   {"json", layout_json},
-                                   {"annotate", layout_annotate},
-                                   {"encode", layout_encode},
-                                   {"fields", layout_fields},
-                                   {"overlay", tlv_overlay},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {{"decode", layout_decode},     {"json", layout_json},
+                                   {"annotate", layout_annotate}, {"encode", layout_encode},
+                                   {"members", layout_members},   {"fields", layout_fields},
+                                   {"overlay", tlv_overlay},      {NULL, NULL}};
 
 static void open_type(lua_State *L)
 {

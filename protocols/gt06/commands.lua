@@ -9,7 +9,8 @@ local M = {}
 local format = string.format
 
 local function tell(conn, job, state, more)
-  local data = { id = job.id, command = job.text, state = state, time = tg.time.format(tg.time.now()) }
+  local time = tg.time.format(tg.time.now())
+  local data = { id = job.id, command = job.text, state = state, time = time }
   for key, value in pairs(more or {}) do data[key] = value end
   conn:publish { type = "command", data = data }
   return data

@@ -6,7 +6,8 @@ local encode = require "encode"
 
 local M = {}
 
-local now, format = tg.time.now, tg.time.format
+local now, format, to_bytes = tg.time.now, tg.time.format, tg.time.to_bytes
+local unpack = string.unpack
 
 local FUTURE_MS = 5 * 60 * 1000 -- a clock further ahead is nearly always in the wrong zone
 
@@ -75,7 +76,7 @@ function M.add(adapter)
       end
       if not bind(conn, data.imei, who) then return end
     end
-    conn.state.held = nil
+    conn.state.held, conn.state.device = nil, data.imei
     conn:idle(config.idle / 1000)
     welcome(conn, msg)
     publish(conn, msg)
@@ -83,19 +84,35 @@ function M.add(adapter)
 
   -- ---- positions -----------------------------------------------------------------------------
 
-  --- What C wrote, and behind it what only the session knows.
-  local function publish_fast(conn, msg)
+  --- The clock as text and as the six bytes of a time that is too far ahead, once a millisecond.
+  local clock = { at = -1, text = "", limit = 0 }
+
+  local function look_at_clock()
     local time = now()
-    local more = ',"received":"' .. format(time) .. '"'
-    local acc = not msg.has_acc and conn.state.acc
-    if acc ~= nil and acc ~= false then more = more .. ',"acc":' .. acc end
-    if msg.at > time + FUTURE_MS then more = more .. ',"flaws":["time_in_future"]' end
-    msg.payload = msg.payload:sub(1, -2) .. more .. "}"
+    if time == clock.at then return clock end
+    clock.at, clock.text = time, format(time)
+    clock.limit = unpack(">I6", to_bytes(time + FUTURE_MS))
+    return clock
+  end
+
+  local function in_future(msg, limit)
+    if msg.zone == 0 then return msg.clock > limit end
+    local ms = tg.time.from_bytes(string.pack(">I6", msg.clock), msg.zone)
+    return ms ~= nil and ms > clock.at + FUTURE_MS
+  end
+
+  --- What C wrote, and behind it what only the session knows.
+  local function publish_fast(conn, msg, state)
+    local time, acc, flaws = look_at_clock(), "", "}"
+    if state.acc and msg.proto == 0x12 and msg.course & 0x4000 == 0 then
+      acc = ',"acc":' .. state.acc
+    end
+    if in_future(msg, time.limit) then flaws = ',"flaws":["time_in_future"]}' end
+    msg.payload = "{" .. msg.payload .. ',"received":"' .. time.text .. '"' .. acc .. flaws
     conn:publish(msg)
   end
 
   local function location(conn, msg)
-    if msg.payload then return publish_fast(conn, msg) end
     local data = msg.data
     local acc = conn.state.acc
     if data.acc == nil and acc then data.acc = acc == "true" end
@@ -128,14 +145,18 @@ function M.add(adapter)
     publish(conn, msg)
   end
 
+  local function before_login(conn, msg, state)
+    if state.held and msg.type == "heartbeat" then answer(conn, msg) end
+    junk(1)
+    conn:complain(state.held and "data of a refused device" or "data before login")
+  end
+
   function adapter.on_message(conn, msg)
     if msg.type == "login" then return login(conn, msg) end
-    if not conn.device then
-      if conn.state.held and msg.type == "heartbeat" then answer(conn, msg) end
-      junk(1)
-      return conn:complain(conn.state.held and "data of a refused device" or "data before login")
-    end
-    if msg.type ~= "time_request" then answer(conn, msg) end
+    local state = conn.state
+    if not state.device then return before_login(conn, msg, state) end
+    if wanted[msg.answer] and msg.type ~= "time_request" then answer(conn, msg) end
+    if msg.clock then return publish_fast(conn, msg, state) end
     local own = handle[msg.type] or publish
     own(conn, msg)
   end
