@@ -53,11 +53,11 @@ void tg_calls_end_version(tg_version *v)
 
 void tg_calls_close(tg_local *here)
 {
-    while (!tg_list_empty(&here->spare_calls)) {
-        tg_call *c = TG_OWNER(here->spare_calls.next, tg_call, node);
-        tg_list_del(&c->node);
-        free(c);
+    for (tg_list *n = here->spare_calls.next, *next; n != &here->spare_calls; n = next) {
+        next = n->next;
+        free(TG_OWNER(n, tg_call, node));
     }
+    tg_list_init(&here->spare_calls);
 }
 
 void tg_call_done(void *ctx, int code, const tg_value *value)

@@ -37,7 +37,8 @@ typedef struct image {
 
 static int refuse(const image *im, int code, const char *why)
 {
-    return tg_error_set(im->e, code, "%s: %s", im->path, why);
+    tg_error_set(im->e, code, "%s: %s", im->path, why);
+    return code;
 }
 
 static bool within(const image *im, uint64_t at, uint64_t len)

@@ -12,8 +12,8 @@ void tg_kv_free(tg_kv *kv);
 /// @param now ms, monotonic. @param only_new TG_E_EXISTS when it is there.
 int tg_kv_set(tg_kv *kv, tg_slice key, tg_slice value, uint32_t ttl_ms, uint64_t now,
               bool only_new);
-int tg_kv_get(tg_kv *kv, tg_slice key, uint64_t now, void (*put)(void *ctx, tg_slice value),
-              void *ctx);
+int tg_kv_get(tg_kv *kv, tg_slice key, uint64_t now,
+              void (*take)(void *ctx, tg_slice value), void *ctx);
 int tg_kv_del(tg_kv *kv, tg_slice key, uint64_t now);
 int tg_kv_incr(tg_kv *kv, tg_slice key, int64_t by, uint32_t ttl_ms, uint64_t now,
                int64_t *out);

@@ -72,7 +72,7 @@ static inline tg_conn tg_line_conn(const tg_line *l)
 
 /// @return the bytes behind a line that the adapter's state may use.
 uint16_t tg_line_events(tg_net_events *out, uint32_t state_size);
-int tg_line_accept(tg_net_conn *net, void *user, void *listening);
+int tg_line_accept(tg_net_conn *net, void *user, void *arg); ///< arg: the tg_listening
 int tg_line_dial(tg_offer *o, const tg_dial *where, tg_conn *out);
 
 /// Closes it with a reason for people.

@@ -198,6 +198,15 @@ const tg_listening *tg_listening_of(const tg_runtime *rt, const tg_seat *seat)
     return NULL;
 }
 
+static void listening_free(tg_listening *g)
+{
+    tg_list_del(&g->node);
+    tg_value_free(g->options);
+    free(g->address);
+    g->magic = 0;
+    free(g);
+}
+
 static tg_listening *listening_new(tg_runtime *rt, const listener_spec *s, tg_plug *owner)
 {
     tg_listening *g = calloc(1, sizeof(*g));
@@ -216,16 +225,10 @@ static tg_listening *listening_new(tg_runtime *rt, const listener_spec *s, tg_pl
     if (s->options != NULL)
         g->options = tg_value_copy(s->options);
     tg_list_init(&g->node);
-    return g;
-}
-
-static void listening_free(tg_listening *g)
-{
-    tg_list_del(&g->node);
-    tg_value_free(g->options);
-    free(g->address);
-    g->magic = 0;
-    free(g);
+    if (g->seat != NULL && (s->options == NULL || g->options != NULL))
+        return g;
+    listening_free(g);
+    return NULL;
 }
 
 static uint32_t unread_max(const tg_offer *o, const listener_spec *s)
@@ -294,40 +297,39 @@ static void warn_if_open(const tg_listening *g)
     if (!g->anonymous || starts_with(at, "127.") || starts_with(at, "[::1]"))
         return;
     tg_field fields[] = {TG_F("listener", g->name), TG_F("address", g->address)};
-    tg_log_write(
-        TG_MOD_HOST, TG_LOG_WARN, fields, 2,
-        "anyone who reaches this address is let in: anonymous access on an address "
-        "other than loopback");
+    tg_log_with(HOST, WARN, fields, 2,
+                "anyone who reaches this address is let in: anonymous access on an address "
+                "other than loopback");
 }
 
 // The adapter must be there: it says which transports it speaks and how long its frames are.
-static int check_adapter(const tg_listening *g, const listener_spec *s, const char *where,
-                         const tg_offer **out, tg_error *e)
+static const tg_offer *adapter_for(const tg_listening *g, const listener_spec *s,
+                                   const char *where, tg_error *e)
 {
     const tg_offer *o = g->seat->control;
-    if (o == NULL)
-        return tg_error_set(e, TG_E_NOTFOUND, "%s.adapter: no plugin offers adapter '%s'",
-                            where, g->adapter);
     uint32_t transport = s->tls_given != NULL ? TG_TLS : TG_TCP;
-    if ((o->adapter.transports & transport) == 0)
-        return tg_error_set(e, TG_E_UNSUPPORTED, "%s: adapter '%s' does not speak %s",
-                            where, g->adapter, g->transport);
-    *out = o;
-    return 0;
+    if (o == NULL)
+        tg_error_set(e, TG_E_NOTFOUND, "%s.adapter: no plugin offers adapter '%s'", where,
+                     g->adapter);
+    else if ((o->adapter.transports & transport) == 0)
+        tg_error_set(e, TG_E_UNSUPPORTED, "%s: adapter '%s' does not speak %s", where,
+                     g->adapter, g->transport);
+    else
+        return o;
+    return NULL;
 }
 
 static int begin(tg_listening *g, const listener_spec *s, const char *where, tg_error *e)
 {
-    const tg_offer *o = NULL;
     tg_runtime *rt = g->rt;
     if (rt->store_id[0] != '\0' && !rt->store_set)
         return tg_error_set(e, TG_E_NOTFOUND, "store '%s' is not loaded: nothing is let in",
                             rt->store_id);
-    int rc = check_adapter(g, s, where, &o, e);
-    if (rc < 0)
-        return rc;
+    const tg_offer *o = adapter_for(g, s, where, e);
+    if (o == NULL)
+        return e->code;
     tg_listener_spec net = net_spec(s, o, g);
-    rc = tg_listener_open(rt->workers, &net, &g->net, e);
+    int rc = tg_listener_open(rt->workers, &net, &g->net, e);
     if (rc < 0) {
         g->net = NULL;
         tg_error_prefix(e, "%s", where);
@@ -355,10 +357,31 @@ bool tg_listening_known(tg_runtime *rt, tg_slice name)
     return known;
 }
 
+static int open_new(tg_listening *g, const listener_spec *s, const char *where, tg_error *e)
+{
+    tg_runtime *rt = g->rt;
+    int rc = begin(g, s, where, e);
+    if (g->net == NULL) {
+        listening_free(g);
+        return rc < 0 ? rc : TG_E_IO;
+    }
+    pthread_mutex_lock(&rt->lock);
+    tg_list_add(&rt->listenings, &g->node);
+    pthread_mutex_unlock(&rt->lock);
+    if (rc < 0)
+        listening_close(g);
+    else
+        warn_if_open(g);
+    return rc;
+}
+
 int tg_listening_open(tg_runtime *rt, const tg_value *spec, const char *file,
                       const char *where, tg_plug *owner, tg_listening **out, tg_error *e)
 {
     listener_spec s;
+    tg_error unread;
+    if (e == NULL)
+        e = &unread;
     int rc = read_spec(spec, file, where, &s, e);
     if (rc < 0)
         return rc;
@@ -370,32 +393,20 @@ int tg_listening_open(tg_runtime *rt, const tg_value *spec, const char *file,
     if (g != NULL)
         return tg_error_set(e, TG_E_EXISTS, "%s: there is a listener '%s'", where, g->name);
     g = listening_new(rt, &s, owner);
-    if (g == NULL || g->seat == NULL || (s.options != NULL && g->options == NULL))
-        rc = tg_error_set(e, TG_E_NOMEM, "out of memory");
+    if (g == NULL)
+        return tg_error_set(e, TG_E_NOMEM, "out of memory");
+    rc = open_new(g, &s, where, e);
     if (rc == 0)
-        rc = begin(g, &s, where, e);
-    if (g != NULL && g->net == NULL) {
-        listening_free(g);
-        return rc;
-    }
-    pthread_mutex_lock(&rt->lock);
-    tg_list_add(&rt->listenings, &g->node);
-    pthread_mutex_unlock(&rt->lock);
-    if (rc < 0) {
-        listening_close(g);
-        return rc;
-    }
-    warn_if_open(g);
-    *out = g;
-    return 0;
+        *out = g;
+    return rc;
 }
 
 int tg_listeners_open(tg_runtime *rt, const tg_value *spec, const char *file,
                       const char *where, char *address, size_t len, tg_error *e)
 {
-    tg_listening *g;
+    tg_listening *g = NULL;
     int rc = tg_listening_open(rt, spec, file, where, NULL, &g, e);
-    if (rc == 0 && address != NULL)
+    if (rc == 0 && g != NULL && address != NULL)
         snprintf(address, len, "%s", g->address);
     return rc;
 }
@@ -450,6 +461,8 @@ void tg_listenings_close(tg_runtime *rt)
 
 void tg_listenings_free(tg_runtime *rt)
 {
-    while (!tg_list_empty(&rt->listenings))
-        listening_free(TG_OWNER(rt->listenings.next, tg_listening, node));
+    for (tg_list *n = rt->listenings.next, *next; n != &rt->listenings; n = next) {
+        next = n->next;
+        listening_free(TG_OWNER(n, tg_listening, node));
+    }
 }

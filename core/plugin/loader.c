@@ -233,11 +233,11 @@ int tg_engine_register(tg_runtime *rt, const tg_engine *engine)
 
 void tg_engines_free(tg_runtime *rt)
 {
-    while (!tg_list_empty(&rt->engines)) {
-        tg_engine_ref *ref = TG_OWNER(rt->engines.next, tg_engine_ref, node);
-        tg_list_del(&ref->node);
-        free(ref);
+    for (tg_list *n = rt->engines.next, *next; n != &rt->engines; n = next) {
+        next = n->next;
+        free(TG_OWNER(n, tg_engine_ref, node));
     }
+    tg_list_init(&rt->engines);
 }
 
 // A folder or a file that an engine claims, or name.so: the first on the path wins.

@@ -253,6 +253,8 @@ void tg_plugins_each(tg_runtime *rt, void (*each)(void *ctx, const tg_version_in
 
 void tg_plugins_free(tg_runtime *rt)
 {
-    while (!tg_list_empty(&rt->plugs))
-        plug_free(TG_OWNER(rt->plugs.prev, tg_plug, node));
+    for (tg_list *n = rt->plugs.prev, *prev; n != &rt->plugs; n = prev) {
+        prev = n->prev;
+        plug_free(TG_OWNER(n, tg_plug, node));
+    }
 }

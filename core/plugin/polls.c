@@ -89,8 +89,10 @@ static int close_watch(tg_poll handle)
 void tg_polls_end(tg_version *v, tg_local *here)
 {
     tg_list *list = &v->part[here->index].polls;
-    while (!tg_list_empty(list))
-        poll_free(here, TG_OWNER(list->next, poll_watch, node));
+    for (tg_list *n = list->next, *next; n != list; n = next) {
+        next = n->next;
+        poll_free(here, TG_OWNER(n, poll_watch, node));
+    }
 }
 
 const tg_poll_api tg_poll_table = {

@@ -86,11 +86,10 @@ typedef struct clip {
 
 static void offer_free(tg_offer *o)
 {
-    while (!tg_list_empty(&o->clipped)) {
-        clip *c = TG_OWNER(o->clipped.next, clip, node);
-        tg_list_del(&c->node);
-        tg_framer_free(c->framer);
-        free(c);
+    for (tg_list *n = o->clipped.next, *next; n != &o->clipped; n = next) {
+        next = n->next;
+        tg_framer_free(TG_OWNER(n, clip, node)->framer);
+        free(TG_OWNER(n, clip, node));
     }
     if (o->framer != NULL)
         tg_framer_free(o->framer);
@@ -102,16 +101,19 @@ static void offer_free(tg_offer *o)
 
 void tg_offers_free(tg_version *v)
 {
-    while (!tg_list_empty(&v->offers)) {
-        tg_offer *o = TG_OWNER(v->offers.prev, tg_offer, node);
+    for (tg_list *n = v->offers.prev, *prev; n != &v->offers; n = prev) {
+        prev = n->prev;
+        tg_offer *o = TG_OWNER(n, tg_offer, node);
         tg_call_begin(v, "destroy");
         if (o->destroy != NULL)
             o->destroy(o->arg);
         tg_call_end();
         offer_free(o);
     }
-    while (!tg_list_empty(&v->privates))
-        offer_free(TG_OWNER(v->privates.prev, tg_offer, node));
+    for (tg_list *n = v->privates.prev, *prev; n != &v->privates; n = prev) {
+        prev = n->prev;
+        offer_free(TG_OWNER(n, tg_offer, node));
+    }
 }
 
 static uint32_t smaller(uint32_t a, uint32_t b)
@@ -230,12 +232,15 @@ static int offer_begin(tg_self *self, tg_offer_kind kind, const void *given, siz
                        tg_offer **out)
 {
     tg_version *v = tg_version_check(self);
-    if (!v->loading)
-        return refuse(v, TG_E_THREAD, "a %s is registered from load() only",
-                      kind_names[kind]);
-    if (given == NULL || *(const uint32_t *)given < least)
-        return refuse(v, TG_E_INVAL, "a registered %s has no size, or one too small",
-                      kind_names[kind]);
+    if (!v->loading) {
+        refuse(v, TG_E_THREAD, "a %s is registered from load() only", kind_names[kind]);
+        return TG_E_THREAD;
+    }
+    if (given == NULL || *(const uint32_t *)given < least) {
+        refuse(v, TG_E_INVAL, "a registered %s has no size, or one too small",
+               kind_names[kind]);
+        return TG_E_INVAL;
+    }
     *out = offer_new(v, kind, given);
     return *out != NULL ? 0 : TG_E_NOMEM;
 }

@@ -93,8 +93,10 @@ static uint64_t now(void)
 void tg_timers_end(tg_version *v, tg_local *here)
 {
     tg_list *list = &v->part[here->index].timers;
-    while (!tg_list_empty(list))
-        timer_free(here, TG_OWNER(list->next, timer, node));
+    for (tg_list *n = list->next, *next; n != list; n = next) {
+        next = n->next;
+        timer_free(here, TG_OWNER(n, timer, node));
+    }
 }
 
 const tg_timer_api tg_timer_table = {

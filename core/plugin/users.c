@@ -190,8 +190,11 @@ int tg_users_new(const tg_value *list, tg_users **out, tg_error *e)
         return tg_error_set(e, TG_E_NOMEM, "out of memory");
     u->at = tg_arena_alloc(&u->arena, (n + 1) * sizeof(tg_user));
     u->list = list != NULL ? tg_value_copy(list) : NULL;
-    bool whole = u->at != NULL && (list == NULL || u->list != NULL);
-    int rc = whole ? 0 : tg_error_set(e, TG_E_NOMEM, "out of memory");
+    if (u->at == NULL || (list != NULL && u->list == NULL)) {
+        tg_users_free(u);
+        return tg_error_set(e, TG_E_NOMEM, "out of memory");
+    }
+    int rc = 0;
     for (size_t i = 0; rc == 0 && i < n; i++)
         rc = add_user(u, &u->list->list.items[i], i, e);
     if (rc < 0) {
