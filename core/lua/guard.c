@@ -20,19 +20,7 @@
 #define GUARD_MAGIC 0x6a2d0001u
 #define SAMPLE_NS 8000000L
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define GUARD_SIGNAL SIGSYS
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-// ThreadSanitizer holds asynchronous signals back until the next call that it knows, which a
-// loop inside the interpreter never makes; the ones of faults it delivers at once.
-#define GUARD_SIGNAL SIGSYS
-#endif
-#ifndef GUARD_SIGNAL
 #define GUARD_SIGNAL (SIGRTMIN + 5)
-#endif
 
 struct tg_monitor {
     pthread_t thread;
@@ -49,12 +37,19 @@ tg_guard *tg_guard_here(void)
     return here;
 }
 
-static void note_place(tg_guard *g, lua_State *L, lua_Debug *ar)
+void tg_guard_note(lua_State *L)
 {
-    if (atomic_exchange_explicit(&g->spent, true, memory_order_relaxed))
+    tg_guard *g = here;
+    lua_Debug ar;
+    if (g == NULL || atomic_load_explicit(&g->spent, memory_order_relaxed))
         return;
-    if (lua_getinfo(L, "Sl", ar) != 0)
-        snprintf(g->where, sizeof(g->where), "%s:%d", ar->short_src, ar->currentline);
+    for (int level = 0; level < 16 && lua_getstack(L, level, &ar); level++) {
+        if (lua_getinfo(L, "Sl", &ar) == 0 || ar.currentline <= 0)
+            continue; // a C function
+        atomic_store_explicit(&g->spent, true, memory_order_relaxed);
+        snprintf(g->where, sizeof(g->where), "%s:%d", ar.short_src, ar.currentline);
+        return;
+    }
 }
 
 static void on_count(lua_State *L, lua_Debug *ar)
@@ -62,9 +57,14 @@ static void on_count(lua_State *L, lua_Debug *ar)
     tg_guard *g = here;
     if (g == NULL || !tg_guard_killed(g)) { // armed for a callback that has ended meanwhile
         lua_sethook(L, NULL, 0, 0);
+        tg_guard_prepare(L);
         return;
     }
-    note_place(g, L, ar);
+    (void)ar;
+    tg_guard_note(L);
+#ifdef TG_GUARD_POLLS
+    tg_guard_arm(L);
+#endif
     if (lua_isyieldable(L)) {
         lua_yield(L, 0);
         return;
@@ -75,6 +75,15 @@ static void on_count(lua_State *L, lua_Debug *ar)
 void tg_guard_arm(lua_State *L)
 {
     lua_sethook(L, on_count, LUA_MASKCOUNT, 1);
+}
+
+void tg_guard_prepare(lua_State *L)
+{
+#ifdef TG_GUARD_POLLS
+    lua_sethook(L, on_count, LUA_MASKCOUNT, 500);
+#else
+    (void)L;
+#endif
 }
 
 static void on_signal(int number)
@@ -114,7 +123,9 @@ static void judge(tg_guard *g)
     if (now - g->seen_ns <= budget * 1000u)
         return;
     atomic_store(&g->judged, e);
+#ifndef TG_GUARD_POLLS
     pthread_kill(g->thread, GUARD_SIGNAL); // again at each sample until it has ended
+#endif
 }
 
 static void *run_monitor(void *arg)

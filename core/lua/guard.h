@@ -11,6 +11,16 @@
 
 #include "base/list.h"
 
+// ThreadSanitizer holds asynchronous signals back until the next call that it knows, which a
+// loop inside the interpreter never makes. Under it, and only there, a standing hook looks.
+#if defined(__SANITIZE_THREAD__)
+#define TG_GUARD_POLLS 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TG_GUARD_POLLS 1
+#endif
+#endif
+
 typedef struct tg_monitor tg_monitor;
 
 typedef struct tg_guard {
@@ -46,6 +56,10 @@ void tg_guard_restore(tg_guard *outer);
 
 /// The hook that ends a callback. Re-arms `L` when the callback that runs is to be ended.
 void tg_guard_arm(lua_State *L);
+/// Remembers where the callback that is to be ended was, once, for the error.
+void tg_guard_note(lua_State *L);
+/// Before a run of `L`; nothing but under ThreadSanitizer.
+void tg_guard_prepare(lua_State *L);
 
 /// A callback begins: stores alone, no call into the kernel.
 static inline void tg_guard_enter(tg_guard *g, lua_State *L, const char *what, uint32_t us)
@@ -70,8 +84,12 @@ static inline bool tg_guard_leave(tg_guard *g)
     return killed;
 }
 
-static inline bool tg_guard_killed(const tg_guard *g)
+static inline bool tg_guard_killed(tg_guard *g)
 {
+#ifdef TG_GUARD_POLLS
+    if (atomic_load(&g->judged) == atomic_load(&g->epoch))
+        atomic_store(&g->kill, 1);
+#endif
     return atomic_load_explicit(&g->kill, memory_order_relaxed) != 0;
 }
 

@@ -80,8 +80,10 @@ static int finish_pcall(lua_State *L, int status, lua_KContext extra)
 {
     if (status == LUA_OK || status == LUA_YIELD)
         return lua_gettop(L) - (int)extra;
-    if (tg_guard_killed(tg_guard_here()))
+    if (tg_guard_killed(tg_guard_here())) {
+        tg_guard_note(L);
         return lua_error(L); // the callback is to end: nobody may catch that
+    }
     lua_pushboolean(L, 0);
     lua_insert(L, -2);
     return 2;

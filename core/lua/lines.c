@@ -5,6 +5,7 @@
 #include "lua/lines.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define DEPTH_MAX 24

@@ -17,9 +17,11 @@ static const char *match_rest(tg_pattern *m, const char *s, const char *p);
 
 void tg_lua_check_killed(lua_State *L)
 {
-    const tg_guard *g = tg_guard_here();
-    if (g != NULL && tg_guard_killed(g))
-        luaL_error(L, "over its CPU budget");
+    tg_guard *g = tg_guard_here();
+    if (g == NULL || !tg_guard_killed(g))
+        return;
+    tg_guard_note(L);
+    luaL_error(L, "over its CPU budget");
 }
 
 static void step(tg_pattern *m)

@@ -112,12 +112,14 @@ int tg_vm_run(tg_vm *vm, lua_State *co, const char *what, uint32_t budget_us, in
     vm->nowait = 0;
     vm->waiting = false;
     vm->in_script = true;
+    tg_guard_prepare(co);
     tg_guard_enter(vm->guard, co, what, budget_us);
     int rc = lua_resume(co, vm->L, nargs, nres);
     bool killed = tg_guard_leave(vm->guard);
     vm->in_script = false;
     vm->top = NULL;
     if (killed) {
+        tg_guard_note(co); // it may have ended in C, with no hook between
         lua_sethook(co, NULL, 0, 0);
         tg_vm_mark_dead(co);
         return TG_E_BUDGET;
