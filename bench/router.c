@@ -11,10 +11,11 @@
 
 #include "base/map.h"
 #include "base/metric.h"
-#include "hub/internal.h"
+#include "hub/gather.h"
 
 #define SESSIONS 1000
 #define MATCHES 2000000
+#define MESSAGES 500000
 #define BESIDE 1000000 // matches while another thread subscribes
 #define BUCKETS 4096 // of 16 ns each
 #define TEXT 64
@@ -194,91 +195,70 @@ static void add_all(bench *b)
     free(order);
 }
 
-static void count_route(void *ctx, const tg_route *r)
+// Messages are made before the clock runs.
+static tg_msg *random_messages(const bench *b, uint32_t n, uint64_t seed)
 {
-    *(uint64_t *)ctx += atomic_load_explicit(&r->sess->where, memory_order_acquire) != 0;
+    tg_msg *at = malloc(n * sizeof(*at));
+    for (uint32_t i = 0; i < n; i++) {
+        char text[TEXT];
+        tg_msg_spec spec = {.size = sizeof(spec),
+                            .topic = topic(text, (uint32_t)(rnd(&seed) % b->topics)),
+                            .payload = TG_LIT("0123456789012345678901234567890123456789")};
+        at[i] = tg_msg_new(&spec);
+    }
+    return at;
 }
 
-static void hit(void *ctx, tg_leaf *l)
+static void messages_free(tg_msg *at, uint32_t n)
 {
-    tg_filter_plain((const tg_filter *)(const void *)l, count_route, ctx);
-}
-
-static void match(bench *b, tg_slice t, uint64_t *receivers)
-{
-    tg_epoch_enter(b->hub->epoch, 0);
-    tg_trie_match(&b->hub->router.trie, t, hit, receivers);
-    tg_epoch_leave(b->hub->epoch, 0);
-}
-
-typedef struct texts {
-    uint32_t n;
-    char (*at)[TEXT];
-    uint8_t *len;
-} texts;
-
-// Made before the clock runs.
-static texts random_topics(const bench *b, uint32_t n, uint64_t seed)
-{
-    texts t = {n, malloc((size_t)n * TEXT), malloc(n)};
     for (uint32_t i = 0; i < n; i++)
-        t.len[i] = (uint8_t)topic(t.at[i], (uint32_t)(rnd(&seed) % b->topics)).len;
-    return t;
-}
-
-static void texts_free(texts *t)
-{
-    free(t->at);
-    free(t->len);
+        tg_msg_unref(at[i]);
+    free(at);
 }
 
 static void match_alone(bench *b)
 {
-    texts t = random_topics(b, MATCHES / 4, 2);
+    tg_msg *m = random_messages(b, MESSAGES, 2);
+    tg_gather *g = tg_gather_take(b->shard[0]);
     uint64_t receivers = 0;
     double start = cpu();
     for (uint32_t i = 0; i < MATCHES; i++) {
-        uint32_t k = i % t.n;
-        match(b, (tg_slice){t.at[k], t.len[k]}, &receivers);
+        tg_gather_collect(b->shard[0], g, NULL, m[i % MESSAGES]);
+        receivers += g->n;
     }
     double took = cpu() - start;
     printf("matches                     %12.0f /s, %.2f receivers each\n", MATCHES / took,
            (double)receivers / MATCHES);
-    texts_free(&t);
+    tg_gather_give(b->shard[0], g);
+    messages_free(m, MESSAGES);
 }
 
 static void publish_alone(bench *b)
 {
-    texts t = random_topics(b, MATCHES / 4, 3);
+    tg_msg *m = random_messages(b, MESSAGES, 3);
     double start = cpu();
-    for (uint32_t i = 0; i < t.n; i++) {
-        tg_msg_spec spec = {.size = sizeof(spec),
-                            .topic = {t.at[i], t.len[i]},
-                            .payload = TG_LIT("0123456789012345678901234567890123456789")};
-        tg_msg m = tg_msg_new(&spec);
-        if (tg_session_publish(b->shard[0], (tg_session){0}, m, NULL, NULL) < 0)
+    for (uint32_t i = 0; i < MESSAGES; i++)
+        if (tg_session_publish(b->shard[0], (tg_session){0}, m[i], NULL, NULL) < 0)
             abort();
-        tg_msg_unref(m);
-    }
     double took = cpu() - start;
-    printf("publishes, QoS 0, delivered %12.0f /s\n", t.n / took);
-    texts_free(&t);
+    printf("publishes, QoS 0, delivered %12.0f /s\n", MESSAGES / took);
+    messages_free(m, MESSAGES);
 }
 
 static uint32_t buckets[BUCKETS];
 
 // The time of single matches, as the 99th of a hundred has it.
-static unsigned p99(bench *b, const texts *t)
+static unsigned p99(bench *b, tg_msg *m)
 {
-    uint64_t receivers = 0;
+    tg_gather *g = tg_gather_take(b->shard[0]);
     memset(buckets, 0, sizeof(buckets));
     for (uint32_t i = 0; i < BESIDE; i++) {
-        uint32_t k = i % t->n;
         double start = seconds(CLOCK_MONOTONIC);
-        match(b, (tg_slice){t->at[k], t->len[k]}, &receivers);
+        tg_gather_collect(b->shard[0], g, NULL, m[i % MESSAGES]);
         unsigned ns = (unsigned)((seconds(CLOCK_MONOTONIC) - start) * 1e9);
         buckets[ns / 16 < BUCKETS ? ns / 16 : BUCKETS - 1]++;
     }
+    tg_gather_give(b->shard[0], g);
     uint32_t seen = 0;
     unsigned i = 0;
     while (i < BUCKETS && (seen += buckets[i]) < BESIDE / 100 * 99)
@@ -329,16 +309,16 @@ static void churn_alone(bench *b)
 
 static void match_beside(bench *b)
 {
-    texts t = random_topics(b, BESIDE / 4, 4);
-    unsigned quiet = p99(b, &t);
+    tg_msg *m = random_messages(b, MESSAGES, 4);
+    unsigned quiet = p99(b, m);
     pthread_t thread;
     pthread_create(&thread, NULL, churn, b);
-    unsigned beside = p99(b, &t);
+    unsigned beside = p99(b, m);
     atomic_store(&b->stop, true);
     pthread_join(thread, NULL);
     printf("p99 of a match, alone       %12u ns\n", quiet);
     printf("p99 beside %6.0fk sub+unsub %12u ns\n", b->churn_rate / 1000, beside);
-    texts_free(&t);
+    messages_free(m, MESSAGES);
 }
 
 int main(int argc, char **argv)

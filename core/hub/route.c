@@ -12,6 +12,7 @@
 #include "hub/topic.h"
 
 #define SET_MIN 4
+#define AHEAD 8 // routes whose memory is asked for in advance
 
 int tg_router_init(tg_router *r, tg_epoch *epoch)
 {
@@ -310,6 +311,9 @@ void tg_set_each(const tg_set *s, tg_route_fn *fn, void *ctx)
     uint32_t used = atomic_load_explicit(&s->used, memory_order_acquire);
     for (uint32_t i = 0; i < used; i++) {
         uintptr_t w = atomic_load_explicit(&s->at[i], memory_order_acquire);
+        if (i + AHEAD < used)
+            __builtin_prefetch((const void *)atomic_load_explicit( // NOLINT
+                &s->at[i + AHEAD], memory_order_relaxed));
         if ((w & 1) == 0)
             fn(ctx, (const tg_route *)w); // NOLINT
     }

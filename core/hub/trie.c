@@ -41,14 +41,13 @@ static void retire(tg_trie *t, tg_node *n)
 // The bytes of `n`'s children by place.
 static void keys_by_place(const tg_node *n, uint8_t out[256])
 {
-    const uint8_t *keys = tg_node_keys(n);
     if (!n->indexed) {
-        memcpy(out, keys, n->count);
+        memcpy(out, n->keys, n->count);
         return;
     }
     for (unsigned k = 0; k < 256; k++)
-        if (keys[k] != 0)
-            out[keys[k] - 1] = (uint8_t)k;
+        if (n->keys[k] != 0)
+            out[n->keys[k] - 1] = (uint8_t)k;
 }
 
 struct kids {
@@ -78,7 +77,7 @@ static void kids_collect(struct kids *k, const struct shape *s)
             if (i == s->drop)
                 continue;
             k->key[k->count] = keys[i];
-            k->at[k->count++] = tg_load(&s->from->child[i]);
+            k->at[k->count++] = tg_node_next(s->from, i);
         }
     }
     for (unsigned i = 0; i < s->adds; i++)
@@ -87,12 +86,10 @@ static void kids_collect(struct kids *k, const struct shape *s)
 
 static void fill_keys(tg_node *n, const struct kids *k)
 {
-    uint8_t *keys = (uint8_t *)(uintptr_t)tg_node_keys(n);
-    if (n->indexed)
-        memset(keys, 0, 256);
+    memset(n->keys, 0, tg_node_keys_len(k->count));
     for (unsigned i = 0; i < k->count; i++) {
-        keys[n->indexed ? k->key[i] : i] = n->indexed ? (uint8_t)(i + 1) : k->key[i];
-        atomic_init(&n->child[i], k->at[i]);
+        n->keys[n->indexed ? k->key[i] : i] = n->indexed ? (uint8_t)(i + 1) : k->key[i];
+        atomic_init(tg_node_child(n, (int)i), k->at[i]);
         if (k->key[i] == '+')
             n->plus = (uint8_t)(i + 1);
         if (k->key[i] == '#')
@@ -112,8 +109,8 @@ static tg_node *build(const struct shape *s)
     struct kids kids;
     kids_collect(&kids, s);
     size_t skip = s->a.len + s->b.len + s->c.len;
-    size_t keys = tg_node_keys_len(kids.count);
-    tg_node *n = malloc(sizeof(*n) + kids.count * sizeof(n->child[0]) + keys + skip);
+    size_t links = tg_node_links_at(kids.count, skip);
+    tg_node *n = malloc(links + kids.count * sizeof(tg_link_word));
     if (n == NULL)
         return NULL;
     atomic_init(&n->value, s->value);
@@ -161,7 +158,7 @@ tg_leaf *tg_trie_find(const tg_trie *t, tg_slice text)
             return w != 0 ? tg_leaf_of(w) : NULL;
         }
         int i = tg_node_find(n, (uint8_t)text.at[depth++]);
-        w = i >= 0 ? tg_load(&n->child[i]) : 0;
+        w = i >= 0 ? tg_node_next(n, i) : 0;
     }
     if (w == 0)
         return NULL;
@@ -257,14 +254,14 @@ int tg_trie_add(tg_trie *t, tg_leaf *leaf)
         int i = tg_node_find(n, (uint8_t)text.at[depth]);
         if (i < 0)
             return add_child(t, slot, n, leaf, (uint8_t)text.at[depth]);
-        slot = &n->child[i];
+        slot = tg_node_child(n, i);
     }
 }
 
 // `n` has one child and no value: one node, or the leaf, stands for both.
 static int merge(tg_trie *t, tg_link_word *slot, tg_node *n, int place)
 {
-    uintptr_t w = tg_load(&n->child[place]);
+    uintptr_t w = tg_node_next(n, place);
     if (tg_is_leaf(w)) {
         put_link(slot, w);
         retire(t, n);
@@ -337,7 +334,7 @@ int tg_trie_del(tg_trie *t, tg_leaf *leaf)
         place = tg_node_find(n, (uint8_t)text.at[depth]);
         assert(place >= 0);
         up = slot;
-        slot = &n->child[place];
+        slot = tg_node_child(n, place);
     }
 }
 
@@ -359,7 +356,7 @@ void tg_trie_clear(tg_trie *t, void (*drop)(tg_leaf *l))
         for (w = 0; w == 0 && todo != 0;) {
             tg_node *n = tg_node_of(todo);
             for (unsigned i = 0; i < n->count && w == 0; i++)
-                w = atomic_exchange(&n->child[i], 0);
+                w = atomic_exchange(tg_node_child(n, (int)i), 0);
             if (w == 0) {
                 todo = tg_load(&n->value);
                 free(n);

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading the tree: which filters fit a topic, and what comes next in order. The walk holds its
-// open ways on a stack of its own, one per level at most, because each level start opens one
-// ('+' beside the literal way); what '#' leads to is a leaf and is reported at once.
+// Reading the tree: which filters fit a topic, and what comes next in order. Each level start
+// may open a way beside the literal one ('+'; what '#' leads to is a leaf and is reported at
+// once). Nearly every step of a walk waits for memory, so several ways are walked in turn, a
+// node each, while the next node of the others is on its way. Too many open ways are walked one
+// after the other: then at most one more is open per level, and the array has a bound.
 #include "hub/trie.h"
 
 #include <assert.h>
 
 #include "hub/trie_node.h"
+
+#define LANES 8 // ways walked in turn
+#define MANY 64 // open ways from which on it is one
 
 struct way {
     uintptr_t w;
@@ -20,7 +25,7 @@ struct walk {
     void *ctx;
     bool dollar; // MQTT 5.0 §4.7.2: no wildcard at the first level
     uint32_t open;
-    struct way ways[TG_TRIE_LEVELS + 1];
+    struct way ways[MANY + LANES + TG_TRIE_LEVELS];
 };
 
 static void report(const struct walk *k, uintptr_t w)
@@ -90,7 +95,7 @@ static void meet_tail(const struct walk *k, const tg_node *n, uint32_t depth, ui
             return;
         want++;
         depth += n->skip + 1u;
-        uintptr_t w = tg_load(&n->child[i]);
+        uintptr_t w = tg_node_next(n, i);
         if (tg_is_leaf(w)) {
             tg_slice f = tg_leaf_text(tg_leaf_of(w));
             if (tg_slice_eq((tg_slice){f.at + depth, f.len - depth}, tg_str(want)))
@@ -101,10 +106,16 @@ static void meet_tail(const struct walk *k, const tg_node *n, uint32_t depth, ui
     }
 }
 
+static void fetch(uintptr_t w)
+{
+    __builtin_prefetch((const void *)w); // NOLINT
+    __builtin_prefetch((const void *)(w + 63)); // NOLINT
+}
+
 static void open_way(struct walk *k, uintptr_t w, uint32_t pos, uint32_t depth)
 {
-    assert(k->open <= TG_TRIE_LEVELS);
-    __builtin_prefetch((const void *)w); // NOLINT
+    assert(k->open < sizeof(k->ways) / sizeof(k->ways[0]));
+    fetch(w);
     k->ways[k->open++] = (struct way){w, pos, depth};
 }
 
@@ -113,15 +124,14 @@ static uintptr_t branch(struct walk *k, const tg_node *n, uint32_t pos, uint32_t
 {
     if ((n->plus != 0 || n->hash != 0) && level_start(k, pos)) {
         if (n->hash != 0)
-            meet_leaf(k, tg_load(&n->child[n->hash - 1]), (uint32_t)k->topic.len,
-                      depth + 1);
+            meet_leaf(k, tg_node_next(n, n->hash - 1), (uint32_t)k->topic.len, depth + 1);
         if (n->plus != 0)
-            open_way(k, tg_load(&n->child[n->plus - 1]), level_end(k, pos), depth + 1);
+            open_way(k, tg_node_next(n, n->plus - 1), level_end(k, pos), depth + 1);
     }
     if (pos == k->topic.len)
         return 0;
     int i = tg_node_find(n, (uint8_t)k->topic.at[pos]);
-    return i >= 0 ? tg_load(&n->child[i]) : 0;
+    return i >= 0 ? tg_node_next(n, i) : 0;
 }
 
 // One node. @return the literal way on, or 0; *pos and *depth move with it.
@@ -155,6 +165,22 @@ static uintptr_t meet_node(struct walk *k, const tg_node *n, uint32_t *pos, uint
     return w;
 }
 
+// One step on way `i`. What it opens comes behind all that are open.
+static void step(struct walk *k, uint32_t i)
+{
+    struct way *at = &k->ways[i];
+    if (tg_is_leaf(at->w)) {
+        meet_leaf(k, at->w, at->pos, at->depth);
+        at->w = 0;
+        return;
+    }
+    uint32_t pos = at->pos, depth = at->depth;
+    uintptr_t w = meet_node(k, tg_node_of(at->w), &pos, &depth);
+    *at = (struct way){w, pos, depth};
+    if (w != 0)
+        fetch(w);
+}
+
 void tg_trie_match(const tg_trie *t, tg_slice topic, void (*hit)(void *ctx, tg_leaf *l),
                    void *ctx)
 {
@@ -168,12 +194,14 @@ void tg_trie_match(const tg_trie *t, tg_slice topic, void (*hit)(void *ctx, tg_l
     if (w != 0)
         open_way(&k, w, 0, 0);
     while (k.open > 0) {
-        struct way at = k.ways[--k.open];
-        w = at.w;
-        while (w != 0 && !tg_is_leaf(w))
-            w = meet_node(&k, tg_node_of(w), &at.pos, &at.depth);
-        if (w != 0)
-            meet_leaf(&k, w, at.pos, at.depth);
+        uint32_t lanes = k.open > MANY ? 1 : k.open < LANES ? k.open : LANES;
+        uint32_t first = k.open - lanes, end = k.open, kept = first;
+        for (uint32_t i = first; i < end; i++)
+            step(&k, i);
+        for (uint32_t i = first; i < k.open; i++) // ended ways leave no gap
+            if (k.ways[i].w != 0)
+                k.ways[kept++] = k.ways[i];
+        k.open = kept;
     }
 }
 
@@ -183,7 +211,7 @@ static tg_leaf *first_of(uintptr_t w)
         const tg_node *n = tg_node_of(w);
         w = tg_load(&n->value);
         if (w == 0)
-            w = tg_load(&n->child[0]);
+            w = tg_node_next(n, 0);
     }
     return w != 0 ? tg_leaf_of(w) : NULL;
 }
@@ -218,13 +246,13 @@ tg_leaf *tg_trie_next(const tg_trie *t, tg_slice after, bool from)
         depth += same;
         if (depth == after.len) {
             uintptr_t value = tg_load(&n->value);
-            return value != 0 && from ? tg_leaf_of(value) : first_of(tg_load(&n->child[0]));
+            return value != 0 && from ? tg_leaf_of(value) : first_of(tg_node_next(n, 0));
         }
         int i = tg_node_find(n, (uint8_t)after.at[depth]);
         int right = tg_node_at_least(n, (unsigned)(uint8_t)after.at[depth] + 1);
         if (right >= 0)
-            past = tg_load(&n->child[right]);
-        w = i >= 0 ? tg_load(&n->child[i]) : 0;
+            past = tg_node_next(n, right);
+        w = i >= 0 ? tg_node_next(n, i) : 0;
     }
     return first_of(past);
 }
