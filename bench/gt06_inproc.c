@@ -70,7 +70,7 @@ static void subscribe(tg_worker *w, void *ctx)
         fail("open a session", NULL);
 }
 
-static void log_in(bench *b, int fd)
+static void log_in(int fd)
 {
     tg_buf login = {0};
     char answer[GT06_ANSWER_SIZE];
@@ -79,7 +79,6 @@ static void log_in(bench *b, int fd)
         recv(fd, answer, sizeof(answer), MSG_WAITALL) != GT06_ANSWER_SIZE)
         fail("the login was not answered", NULL);
     tg_buf_free(&login);
-    (void)b;
 }
 
 static void show_frames(void *ctx, tg_net_conn *c)
@@ -128,7 +127,7 @@ int main(int argc, char **argv)
     inhost_listen(&b.host, "gt06");
     int fd = start_connect(b.host.port, 0);
     fcntl(fd, F_SETFL, 0);
-    log_in(&b, fd);
+    log_in(fd);
     inhost_do(&b.host, subscribe, &b);
     make_frames(&b);
     run_batches(&b, WARM_BATCHES);

@@ -4,7 +4,6 @@
 #ifndef TG_BENCH_INHOST_H
 #define TG_BENCH_INHOST_H
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -17,16 +16,9 @@
 
 typedef struct inhost {
     tg_runtime *rt;
-    pthread_t control; // runs the control loop
     char state[64];
     uint16_t port; // of the listener that was opened last
 } inhost;
-
-static inline void *inhost_control(void *arg)
-{
-    tg_control_loop(tg_runtime_workers(((inhost *)arg)->rt));
-    return NULL;
-}
 
 /// Opens a listener for `adapter` on a free port of loopback.
 static inline void inhost_listen(inhost *h, const char *adapter)
