@@ -12,6 +12,7 @@
 #include "admin/token.h"
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/log.h"
 
 #define TG_REQUEST_PARAMS 2
 
@@ -55,6 +56,7 @@ struct tg_admin {
     char address[64];
     struct MHD_Daemon *daemon;
     atomic_uint next_worker;
+    tg_log_gate denied; ///< the HTTP thread's
     int metric_requests, metric_denied, metric_streams, metric_stream_bytes;
     pthread_mutex_t lock;
     tg_list pending; ///< deferred requests

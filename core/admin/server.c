@@ -7,9 +7,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "admin/handlers.h"
-#include "base/log.h"
 #include "base/metric.h"
 
 #define ADMIN_MAGIC 0xad314a91u
@@ -61,11 +61,42 @@ static tg_role role_of(const tg_request *r)
     return known ? TG_ROLE_ADMIN : TG_ROLE_NONE;
 }
 
+static void peer_of(struct MHD_Connection *conn, char out[INET6_ADDRSTRLEN])
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *peer = info != NULL ? info->client_addr : NULL;
+    const void *raw = NULL;
+    if (peer != NULL && peer->sa_family == AF_INET)
+        raw = &((const struct sockaddr_in *)(const void *)peer)->sin_addr;
+    else if (peer != NULL && peer->sa_family == AF_INET6)
+        raw = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
+    if (raw == NULL || inet_ntop(peer->sa_family, raw, out, INET6_ADDRSTRLEN) == NULL)
+        memcpy(out, "?", 2);
+}
+
+/// Somebody who tries tokens is counted each time and logged now and then.
+static void note_denied(tg_request *r)
+{
+    char peer[INET6_ADDRSTRLEN];
+    struct timespec now;
+    uint32_t held;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    if (!tg_log_gate_pass(&r->admin->denied, ms, 5, &held))
+        return;
+    peer_of(r->conn, peer);
+    tg_field fields[] = {TG_F("peer", peer), TG_F("path", r->path),
+                         TG_FN("left_out", held)};
+    tg_log_write(TG_MOD_ADMIN, TG_LOG_WARN, fields, 3, "refused: no valid token");
+}
+
 static bool check_role(tg_request *r)
 {
     tg_role have = r->route->role == TG_ROLE_NONE ? TG_ROLE_NONE : role_of(r);
     if (have >= r->route->role)
         return true;
+    note_denied(r);
     if (have == TG_ROLE_NONE)
         tg_reply_problem(r, MHD_HTTP_UNAUTHORIZED, "unauthorized",
                          "a bearer token is needed; the host keeps it in its token file");

@@ -18,7 +18,7 @@
 #include "base/metric.h"
 
 #define STREAM_MAGIC 0x57ea4e11u
-#define BEAT_MS 5000
+#define BEAT_MS 2000
 #define BLOCK 32768
 #define FILTERS 64
 #define READER_IDLE_S 300 ///< a reader whose socket takes nothing for so long is cut

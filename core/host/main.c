@@ -27,6 +27,7 @@
 
 static const tg_flag NONE[] = {END};
 static const tg_flag RUN[] = {CONFIG, END};
+static const tg_flag CHECK[] = {CONFIG, JSON, END};
 static const tg_flag QUERY[] = {REACH, END};
 static const tg_flag LIST[] = {REACH, PAGES, END};
 static const tg_flag KICK[] = {
@@ -43,7 +44,7 @@ static const tg_flag DECODE[] = {
 
 const tg_command tg_commands[] = {
     {"run", "[--config FILE]", "run the host", RUN, 0, 0, tg_cmd_run},
-    {"config check", "[FILE]", "check a config file", RUN, 0, 1, tg_cmd_config_check},
+    {"config check", "[FILE]", "check a config file", CHECK, 0, 1, tg_cmd_config_check},
     {"status", "", "what the running host is doing", QUERY, 0, 0, tg_cmd_status},
     {"plugins", "", "plugins and their versions", QUERY, 0, 0, tg_cmd_plugins},
     {"listeners", "", "where the host listens", QUERY, 0, 0, tg_cmd_listeners},
@@ -62,7 +63,7 @@ const tg_command tg_commands[] = {
     {"log", "[LEVEL [MODULE]]", "show or set log levels", QUERY, 0, 2, tg_cmd_log},
     {"new adapter", "NAME [DIR]", "start an adapter in Lua, with its vectors", NONE, 1, 2,
      tg_cmd_new_adapter},
-    {"test", "PLUGIN_DIR", "run a plugin's vectors", RUN, 1, 1, tg_cmd_test},
+    {"test", "PLUGIN_DIR", "run a plugin's vectors", CHECK, 1, 1, tg_cmd_test},
     {"version", "", "this program's version", QUERY, 0, 0, tg_cmd_version},
     {"help", "[COMMAND]", "this list, or one command's options", NONE, 0, 2, tg_cmd_help},
     {0},

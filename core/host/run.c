@@ -195,12 +195,12 @@ static void on_term(uv_signal_t *signal, int number)
     tg_the_host *h = signal->data;
     if (uv_is_closing((uv_handle_t *)&h->term))
         return;
-    tg_log(HOST, INFO, "ending: %s",
-           number == SIGINT ? "interrupted" : "told to terminate");
-    tg_host_notify("STOPPING=1");
     uv_close((uv_handle_t *)&h->term, on_handle_closed);
     uv_close((uv_handle_t *)&h->interrupt, on_handle_closed);
     uv_close((uv_handle_t *)&h->hangup, on_handle_closed);
+    tg_log(HOST, INFO, "ending: %s",
+           number == SIGINT ? "interrupted" : "told to terminate");
+    tg_host_notify("STOPPING=1");
 }
 
 static void on_hangup(uv_signal_t *signal, int number)
@@ -272,24 +272,4 @@ int tg_cmd_run(const tg_cli *cli)
     }
     end(&h);
     return rc == 0 ? TG_EXIT_OK : TG_EXIT_FAILED;
-}
-
-int tg_cmd_config_check(const tg_cli *cli)
-{
-    tg_config config;
-    tg_error e = {0};
-    const char *file = cli->nargs > 0 ? cli->args[0] : cli->config;
-    if (tg_config_read(file, &config, &e) != 0)
-        return tg_cli_fail("%s", e.message);
-    const tg_value *listeners = config.listeners;
-    for (size_t i = 0; i < listeners->list.count; i++)
-        if (tg_config_is_open(&listeners->list.items[i]))
-            fprintf(stderr,
-                    "warning: listeners[%zu] lets anonymous clients in from beyond this "
-                    "machine\n",
-                    i + 1);
-    printf("%s: good, %zu listeners.\n", file != NULL ? file : "the built-in config",
-           listeners->list.count);
-    tg_config_free(&config);
-    return TG_EXIT_OK;
 }

@@ -41,6 +41,7 @@ typedef struct trial {
     tg_buf got; ///< bytes from the adapter
     unsigned passed, failed;
     tg_buf why; ///< of the vector that is running
+    tg_buf json; ///< results so far, with --json
 
     // The subscriber, on the worker; what it got is under the lock.
     tg_shard *shard;
@@ -343,11 +344,21 @@ static void run_vector(trial *t, const tg_value *v)
     tg_buf_free(&bytes);
 }
 
-/// The lines of `why`, each moved in below the vector's name.
-static void report(trial *t, tg_slice name, size_t line)
+static void report_json(trial *t, tg_slice name, size_t line, bool good)
 {
-    bool good = t->why.len == 0;
-    *(good ? &t->passed : &t->failed) += 1;
+    tg_buf *b = &t->json;
+    tg_put_open(b, NULL, '{');
+    tg_put_int(b, "line", (int64_t)line);
+    tg_put_slice(b, "name", name);
+    tg_put_bool(b, "passed", good);
+    if (!good)
+        tg_put_slice(b, "why", tg_buf_slice(&t->why));
+    tg_put_close(b, '}');
+}
+
+/// The lines of `why`, each moved in below the vector's name.
+static void report_text(const trial *t, tg_slice name, size_t line, bool good)
+{
     printf("%s  %zu %.*s\n", good ? "ok  " : "FAIL", line, (int)name.len, name.at);
     for (char *at = t->why.at, *end; !good && at < t->why.at + t->why.len; at = end + 1) {
         end = memchr(at, '\n', t->why.len - (size_t)(at - t->why.at));
@@ -355,6 +366,16 @@ static void report(trial *t, tg_slice name, size_t line)
             break;
         printf("      %.*s\n", (int)(end - at), at);
     }
+}
+
+static void report(trial *t, tg_slice name, size_t line)
+{
+    bool good = t->why.len == 0;
+    *(good ? &t->passed : &t->failed) += 1;
+    if (t->cli->json)
+        report_json(t, name, line, good);
+    else
+        report_text(t, name, line, good);
     tg_buf_clear(&t->why);
 }
 
@@ -458,8 +479,15 @@ int tg_cmd_test(const tg_cli *cli)
     tg_buf_free(&t.why);
     pthread_cond_destroy(&t.news);
     pthread_mutex_destroy(&t.lock);
-    if (rc != 0)
+    if (rc != 0) {
+        tg_buf_free(&t.json);
         return tg_cli_fail("%s", e.message);
-    printf("%u passed, %u failed\n", t.passed, t.failed);
+    }
+    if (cli->json)
+        printf("{\"passed\":%u,\"failed\":%u,\"vectors\":[%.*s]}\n", t.passed, t.failed,
+               (int)t.json.len, t.json.len > 0 ? t.json.at : "");
+    else
+        printf("%u passed, %u failed\n", t.passed, t.failed);
+    tg_buf_free(&t.json);
     return t.failed == 0 ? TG_EXIT_OK : TG_EXIT_FAILED;
 }

@@ -165,6 +165,15 @@ describe("the admin API", function()
     local before = host:metric "tidegate_admin_denied_total"
     host:api("GET", "/metrics", nil, { Authorization = false })
     assert.equal(before + 1, host:metric "tidegate_admin_denied_total")
+    local line = host:log_line "no valid token"
+    assert.matches('"peer":"127.0.0.1"', line)
+    for _ = 1, 50 do host:api("GET", "/metrics", nil, { Authorization = "Bearer guess" }) end
+    local lines = 0
+    for _, text in ipairs(host.log) do
+      lines = lines + (text:find "no valid token" and 1 or 0)
+      assert.not_matches("guess", text)
+    end
+    assert.is_true(lines <= 10, lines .. " lines")
     assert.is_true(host:metric "tidegate_admin_requests_total" > 0)
   end)
 end)

@@ -25,7 +25,13 @@ local function start(config)
   return host
 end
 
-local CONNECT = "\x10\x0d\0\4MQTT\4\2\0\60\0\1" .. "a"
+--- An MQTT 3.1.1 CONNECT with a clean session.
+local function connect_packet(id)
+  local body = "\0\4MQTT\4\2\0\60" .. string.pack(">s2", id)
+  return "\x10" .. string.char(#body) .. body
+end
+
+local CONNECT = connect_packet "a"
 
 local function accepts(port)
   local ok, conn = pcall(Host.connect, port)
@@ -117,6 +123,56 @@ describe("the host starts", function()
         if line:find '"warn"' and line:find "anonymous" then return true end
       end
     end, "the warning")
+    host:stop()
+  end)
+end)
+
+describe("the greeting", function()
+  after_each(Host.cleanup)
+
+  it("tells a person where the host listens and what to try", function()
+    local folder = Host.folder()
+    local port = Host.free_port()
+    local config = Host.write(folder .. "/c.lua", Host.config_text {
+      state_dir = folder .. "/state", admin = { bind = "127.0.0.1:0" }, plugins = { mqtt = {} },
+      listeners = { mqtt_at(port) } })
+    local terminal = Host.spawn("script", { "-qefc",
+      ("%s run --config %s"):format(Host.binary, config), "/dev/null" })
+    terminal:line "Tidegate %d+%.%d+%.%d+ is up"
+    terminal:line("mqtt%s+127%.0%.0%.1:" .. port)
+    terminal:line "admin%s+http://127%.0%.0%.1:%d+/api/v1, token in "
+    terminal:line("mosquitto_sub %-p " .. port)
+    terminal:line "tidegate subscribe"
+    terminal:write "\3" -- Ctrl-C
+    assert.equal(0, (terminal:wait()))
+  end)
+end)
+
+describe("a host without descriptors", function()
+  after_each(Host.cleanup)
+
+  it("pauses accepting, still answers its operator, and recovers", function()
+    local folder = Host.folder()
+    local few = Host.write(folder .. "/few", ("#!/bin/sh\nulimit -n 160\nexec %s \"$@\"\n")
+      :format(uv.fs_realpath(Host.binary)))
+    uv.fs_chmod(few, tonumber("755", 8))
+    local host = Host.start { binary = few, config = {
+      plugins = { mqtt = {} }, limits = { descriptors = 16 },
+      listeners = { { name = "mqtt", adapter = "mqtt", anonymous = true } } } }
+    local conns = {}
+    for i = 1, 200 do
+      conns[i] = Host.connect(host.ports.mqtt):send(connect_packet("c" .. i))
+    end
+    host:log_line "descriptor"
+    local status, body = host:api("GET", "/api/v1/status")
+    assert.equal(200, status)
+    assert.is_true(body.connections > 50)
+    assert.equal(0, (host:cli "clients"))
+    local lines = 0
+    for _, line in ipairs(host.log) do lines = lines + (line:find "descriptor" and 1 or 0) end
+    assert.is_true(lines < 10, lines .. " lines about it")
+    for _, conn in ipairs(conns) do conn:close() end
+    Host.connect(host.ports.mqtt):send(CONNECT):expect "\x20\2\0\0"
     host:stop()
   end)
 end)

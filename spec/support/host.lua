@@ -20,7 +20,8 @@ Host.__index = Host
 
 Host.build = os.getenv "TG_BUILD" or "build/release"
 Host.binary = Host.build .. "/tidegate"
-Host.sanitized = Host.build:find "address" or Host.build:find "thread" -- memory says nothing then
+--- What memory a sanitized build takes says nothing.
+Host.sanitized = (Host.build:find "address" or Host.build:find "thread") ~= nil
 Host.spawn, Host.run, Host.connect = Process.spawn, Process.run, Tcp.connect
 Host.await, Host.eventually, Host.pass = loop.await, loop.eventually, loop.pass
 Host.free_port = loop.free_port
