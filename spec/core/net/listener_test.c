@@ -377,6 +377,37 @@ static void messages_past_the_rate_wait(void **state)
     lab_stop();
 }
 
+// Takes what the rate allows, and finds the rest again when it is paid for.
+static int64_t on_strict(tg_net_conn *c, void *user, tg_slice data)
+{
+    (void)user;
+    size_t used = 0;
+    while (used < data.len && !tg_net_throttled(c)) {
+        tg_net_count_message(c);
+        lab_add(&the_lab.data);
+        used++;
+    }
+    return (int64_t)used;
+}
+
+static void what_a_rate_leaves_is_shown_later(void **state)
+{
+    (void)state;
+    lab_start(1);
+    tg_listener_spec spec = lab_spec();
+    spec.events.on_data = on_strict;
+    spec.limits.messages_rate = 20;
+    lab_listen(&spec);
+    int fd = lab_connect();
+    uint64_t from = lab_ms();
+    lab_send(fd, "123456789012345678901234567890", 30);
+    lab_wait(data, 30);
+    assert_in_range(lab_ms() - from, 350, 5000);
+    close(fd);
+    lab_wait(closed, 1);
+    lab_stop();
+}
+
 // Stopping.
 
 static void a_closed_listener_serves_who_was_in_its_queue(void **state)
@@ -565,6 +596,7 @@ int main(void)
         cmocka_unit_test(more_than_the_accept_rate_waits_in_the_backlog),
         cmocka_unit_test(bytes_past_the_rate_wait),
         cmocka_unit_test(messages_past_the_rate_wait),
+        cmocka_unit_test(what_a_rate_leaves_is_shown_later),
         cmocka_unit_test(a_closed_listener_serves_who_was_in_its_queue),
         cmocka_unit_test(who_connects_while_a_listener_closes_is_served_or_not_let_in),
         cmocka_unit_test(running_out_of_descriptors_pauses_and_goes_on),

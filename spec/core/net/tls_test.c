@@ -206,6 +206,127 @@ static void a_slow_reader_gets_everything(void **state)
     lab_stop();
 }
 
+enum { PUSHED = 12 << 20 };
+
+// Device with a small window: most of what is pushed has to wait on our side.
+static SSL *narrow_device(void)
+{
+    SSL_CTX *ctx = device_ctx(NULL);
+    SSL *ssl = SSL_new(ctx);
+    int fd = lab_connect(), small = 16 * 1024;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+    SSL_set_fd(ssl, fd);
+    assert_int_equal(SSL_connect(ssl), 1);
+    SSL_CTX_free(ctx);
+    lab_wait(opened, 1);
+    return ssl;
+}
+
+static void free_pushed(void *owner)
+{
+    free(owner);
+    lab_add(&the_lab.released);
+}
+
+static void push(tg_worker *w, void *ctx)
+{
+    (void)w;
+    char *all = malloc(PUSHED);
+    for (size_t i = 0; i < PUSHED; i++)
+        all[i] = (char)(i * 7 % 251);
+    assert_int_equal(tg_net_send_ref(the_lab.conn, TG_LIT("head"), (tg_slice){all, PUSHED},
+                                     free_pushed, all),
+                     0);
+    if (ctx != NULL)
+        tg_net_close(the_lab.conn, 0);
+}
+
+static void expect_pushed(SSL *ssl)
+{
+    static char block[64 * 1024], got[64 * 1024];
+    device_expect(ssl, "head", 4);
+    for (size_t at = 0; at < PUSHED; at += sizeof(block)) {
+        for (size_t i = 0; i < sizeof(block); i++)
+            block[i] = (char)((at + i) * 7 % 251);
+        for (size_t have = 0; have < sizeof(got);) {
+            int n = SSL_read(ssl, got + have, (int)(sizeof(got) - have));
+            assert_true(n > 0);
+            have += (size_t)n;
+        }
+        assert_memory_equal(got, block, sizeof(block));
+    }
+}
+
+static void what_the_socket_does_not_take_waits(void **state)
+{
+    (void)state;
+    lab_start(1);
+    tg_listener_spec spec = certs_spec();
+    lab_listen(&spec);
+    SSL *ssl = narrow_device();
+    lab_run(push, NULL);
+    assert_false(lab_reaches(&the_lab.released, 1, 0));
+    expect_pushed(ssl);
+    lab_wait(released, 1);
+    assert_int_equal(SSL_write(ssl, "x", 1), 1);
+    device_expect(ssl, "x", 1);
+    device_free(ssl);
+    lab_wait(closed, 1);
+    lab_stop();
+}
+
+static void a_close_sends_all_of_it_and_says_so(void **state)
+{
+    (void)state;
+    lab_start(1);
+    tg_listener_spec spec = certs_spec();
+    lab_listen(&spec);
+    SSL *ssl = narrow_device();
+    lab_run(push, &the_lab);
+    lab_wait(closed, 1);
+    expect_pushed(ssl);
+    char c;
+    int n = SSL_read(ssl, &c, 1);
+    assert_int_equal(SSL_get_error(ssl, n), SSL_ERROR_ZERO_RETURN);
+    device_free(ssl);
+    lab_stop();
+    assert_int_equal(the_lab.released, 1);
+}
+
+static void a_reset_drops_what_waits(void **state)
+{
+    (void)state;
+    lab_start(1);
+    tg_listener_spec spec = certs_spec();
+    lab_listen(&spec);
+    SSL *ssl = narrow_device();
+    lab_run(push, NULL);
+    struct linger now = {1, 0};
+    setsockopt(SSL_get_fd(ssl), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    close(SSL_get_fd(ssl));
+    SSL_free(ssl);
+    lab_wait(closed, 1);
+    lab_wait(released, 1);
+    lab_stop();
+}
+
+// Bytes that are no TLS, in the middle of it.
+static void a_broken_record_ends_it(void **state)
+{
+    (void)state;
+    lab_start(1);
+    tg_listener_spec spec = certs_spec();
+    lab_listen(&spec);
+    SSL *ssl = device(NULL);
+    assert_non_null(ssl);
+    lab_send(SSL_get_fd(ssl), "\x17\x03\x03\x00\x20 thirty-two bytes, none encrypted ", 39);
+    lab_wait(closed, 1);
+    assert_int_equal(the_lab.reason, TG_E_TLS);
+    assert_true(lab_sees_fin(SSL_get_fd(ssl)));
+    device_free(ssl);
+    lab_stop();
+}
+
 // Garbage, silence.
 
 static void garbage_ends_one_connection(void **state)
@@ -510,6 +631,10 @@ int main(void)
         cmocka_unit_test(a_close_is_said_in_tls_first),
         cmocka_unit_test(a_close_notify_is_a_close),
         cmocka_unit_test(a_slow_reader_gets_everything),
+        cmocka_unit_test(what_the_socket_does_not_take_waits),
+        cmocka_unit_test(a_close_sends_all_of_it_and_says_so),
+        cmocka_unit_test(a_reset_drops_what_waits),
+        cmocka_unit_test(a_broken_record_ends_it),
         cmocka_unit_test(garbage_ends_one_connection),
         cmocka_unit_test(a_handshake_has_a_time_limit),
         cmocka_unit_test(a_handshake_may_come_byte_by_byte),

@@ -177,6 +177,13 @@ static void fill_and_close(tg_worker *w, void *ctx)
     tg_net_close(the_lab.conn, 0);
 }
 
+static void close_it(tg_worker *w, void *ctx)
+{
+    (void)w;
+    (void)ctx;
+    tg_net_close(the_lab.conn, 0);
+}
+
 static void a_close_waits_for_a_slow_reader(void **state)
 {
     (void)state;
@@ -193,6 +200,32 @@ static void a_close_waits_for_a_slow_reader(void **state)
     close(fd);
     lab_stop();
     assert_int_equal(lab_get(&the_lab.released), f.taken);
+}
+
+// Peers that answer no FIN, or take no last bytes, are waited for some seconds and no more.
+static void a_close_does_not_wait_for_ever(void **state)
+{
+    (void)state;
+    lab_start(1);
+    tg_listener_spec spec = lab_spec();
+    lab_listen(&spec);
+    int deaf = lab_connect();
+    lab_wait(opened, 1);
+    fill f = {0};
+    lab_run(fill_and_close, &f);
+    int mute = lab_connect();
+    lab_wait(opened, 2);
+    lab_run(close_it, NULL);
+    lab_wait(closed, 2);
+    uint64_t from = lab_ms();
+    lab_wait(released, f.taken);
+    for (int i = 0; i < 10 && tg_listener_connections(the_lab.listener) > 0; i++)
+        lab_reaches(&the_lab.opened, 99, 1);
+    assert_in_range(lab_ms() - from, 3000, 9500);
+    assert_int_equal(tg_listener_connections(the_lab.listener), 0);
+    close(deaf);
+    close(mute);
+    lab_stop();
 }
 
 static void send_larger(tg_worker *w, void *ctx)
@@ -246,6 +279,7 @@ int main(void)
         cmocka_unit_test(what_was_not_sent_is_released_at_the_end),
         cmocka_unit_test(a_peer_that_takes_nothing_is_closed),
         cmocka_unit_test(a_close_waits_for_a_slow_reader),
+        cmocka_unit_test(a_close_does_not_wait_for_ever),
         cmocka_unit_test(a_message_past_the_limit_is_taken_when_it_is_alone),
         cmocka_unit_test(no_write_raises_a_signal),
     };
