@@ -11,7 +11,7 @@ typedef struct tg_list {
 } tg_list;
 
 /// The struct of type `T` whose member `m` is at `p`.
-#define TG_OWNER(p, T, m) ((T *)(void *)((char *)(p) - offsetof(T, m)))
+#define TG_OWNER(p, T, m) ((T *)(void *)((char *)(p)-offsetof(T, m)))
 
 static inline void tg_list_init(tg_list *l)
 {

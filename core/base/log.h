@@ -7,15 +7,22 @@
 #include "tidegate/host.h"
 
 /// Modules with a level of their own: name in logs and in `log.levels` of the config.
-#define TG_LOG_MODULES(X) \
-    X(HOST, "host") X(NET, "net") X(TLS, "tls") X(HUB, "hub") X(PLUGIN, "plugin") \
-    X(LUA, "lua") X(AUTH, "auth") X(ADMIN, "admin") X(ADAPTER, "adapter")
+#define TG_LOG_MODULES(X)                                                                  \
+    X(HOST, "host")                                                                        \
+    X(NET, "net")                                                                          \
+    X(TLS, "tls")                                                                          \
+    X(HUB, "hub")                                                                          \
+    X(PLUGIN, "plugin")                                                                    \
+    X(LUA, "lua")                                                                          \
+    X(AUTH, "auth")                                                                        \
+    X(ADMIN, "admin")                                                                      \
+    X(ADAPTER, "adapter")
 
 typedef enum tg_log_module {
 #define X(id, name) TG_MOD_##id,
     TG_LOG_MODULES(X)
 #undef X
-    TG_MOD_COUNT
+        TG_MOD_COUNT
 } tg_log_module;
 
 typedef enum tg_log_format { TG_LOG_AUTO, TG_LOG_TEXT, TG_LOG_JSON } tg_log_format;
@@ -41,10 +48,10 @@ typedef struct tg_field {
 void tg_log_write(tg_log_module module, tg_level level, const tg_field *fields, size_t n,
                   const char *fmt, ...) TG_PRINTF(5, 6);
 
-#define tg_log(module, level, ...)                                            \
-    do {                                                                      \
-        if (tg_log_on(TG_MOD_##module, TG_LOG_##level))                       \
-            tg_log_write(TG_MOD_##module, TG_LOG_##level, NULL, 0, __VA_ARGS__); \
+#define tg_log(module, level, ...)                                                         \
+    do {                                                                                   \
+        if (tg_log_on(TG_MOD_##module, TG_LOG_##level))                                    \
+            tg_log_write(TG_MOD_##module, TG_LOG_##level, NULL, 0, __VA_ARGS__);           \
     } while (0)
 
 /// At most `burst` lines a minute for one source; the first line after a pause says how many

@@ -206,12 +206,12 @@ void tg_metrics_each(void (*each)(void *ctx, tg_metric_kind kind, const char *na
     pthread_mutex_lock(&all.lock);
     int count = all.count;
     pthread_mutex_unlock(&all.lock);
-    const metric **list = calloc((size_t)count + 1, sizeof(*list));
+    const metric **list = calloc((size_t)count + 1, sizeof(void *));
     if (list == NULL)
         return;
     for (int id = 0; id < count; id++)
         list[id] = metric_of(id);
-    qsort(list, (size_t)count, sizeof(*list), by_name);
+    qsort(list, (size_t)count, sizeof(void *), by_name);
     for (int i = 0; i < count; i++)
         each(ctx, list[i]->kind, list[i]->name, list[i]->labels, list[i]->help,
              tg_metric_sum(list[i]->id));

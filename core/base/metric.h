@@ -17,7 +17,8 @@ void tg_metrics_thread(uint32_t index);
 /// Any thread; takes a lock. The same name and labels give the same id again.
 /// @param labels as in Prometheus, without braces: `listener="gt06",reason="crc"`; may be "".
 /// @return id, or TG_E_LIMIT, TG_E_NOMEM.
-int tg_metric_add_def(tg_metric_kind kind, const char *name, const char *labels, const char *help);
+int tg_metric_add_def(tg_metric_kind kind, const char *name, const char *labels,
+                      const char *help);
 void tg_metric_add(int id, int64_t by); ///< negative ids are ignored
 int64_t tg_metric_sum(int id);
 /// Finds by name and labels. @return id or TG_E_NOTFOUND.

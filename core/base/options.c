@@ -68,7 +68,7 @@ static void store(const tg_option *o, const tg_value *plain, const tg_value *v, 
     case TG_OPT_ANY:
     case TG_OPT_MAP:
     case TG_OPT_LIST:
-        memcpy(to, &v, sizeof(v));
+        memcpy(to, &v, sizeof(void *));
         break;
     case TG_OPT_GROUP:
         break; // its members were stored one by one

@@ -9,26 +9,26 @@
 #include "base/value.h"
 
 typedef enum tg_option_type {
-    TG_OPT_BOOL,     ///< bool
-    TG_OPT_INT,      ///< int64_t, within min..max
-    TG_OPT_NUM,      ///< double, within min..max
-    TG_OPT_STR,      ///< tg_slice, borrowed from the value tree
+    TG_OPT_BOOL, ///< bool
+    TG_OPT_INT, ///< int64_t, within min..max
+    TG_OPT_NUM, ///< double, within min..max
+    TG_OPT_STR, ///< tg_slice, borrowed from the value tree
     TG_OPT_DURATION, ///< int64_t ms; "5s", "100ms", "10m", "2h", "1d", or a number of seconds
-    TG_OPT_SIZE,     ///< int64_t bytes; "64KiB", "2MiB", "1GiB", or a number
-    TG_OPT_ENUM,     ///< int64_t: index into `choices`
-    TG_OPT_ANY,      ///< const tg_value *: checked by its owner
-    TG_OPT_MAP,      ///< const tg_value *, a map
-    TG_OPT_LIST,     ///< const tg_value *, a list (a single other value stands for itself)
-    TG_OPT_GROUP,    ///< a struct of its own, by `group`
+    TG_OPT_SIZE, ///< int64_t bytes; "64KiB", "2MiB", "1GiB", or a number
+    TG_OPT_ENUM, ///< int64_t: index into `choices`
+    TG_OPT_ANY, ///< const tg_value *: checked by its owner
+    TG_OPT_MAP, ///< const tg_value *, a map
+    TG_OPT_LIST, ///< const tg_value *, a list (a single other value stands for itself)
+    TG_OPT_GROUP, ///< a struct of its own, by `group`
 } tg_option_type;
 
 typedef struct tg_option {
     const char *name; ///< NULL ends a table
-    uint8_t type;     ///< tg_option_type
+    uint8_t type; ///< tg_option_type
     bool required;
-    uint32_t offset;      ///< into the struct
+    uint32_t offset; ///< into the struct
     const char *fallback; ///< as it would be written in the config; NULL: zero
-    double min, max;      ///< INT, NUM, DURATION (ms), SIZE; both 0: any that fits
+    double min, max; ///< INT, NUM, DURATION (ms), SIZE; both 0: any that fits
     const char *const *choices; ///< ENUM, NULL-ended
     const struct tg_option *group;
     const char *help;

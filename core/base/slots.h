@@ -13,8 +13,8 @@ static inline uint32_t tg_handle_worker(uint64_t h)
 }
 
 typedef struct tg_slots {
-    void **at;
-    uint32_t *gen;  ///< generation, and for a free slot the next free index behind it
+    void **at; ///< what is in use; of a free slot the next free index
+    uint32_t *gen; ///< odd while the slot is used
     uint32_t count, cap, free_head;
     uint32_t used;
     uint32_t worker;
