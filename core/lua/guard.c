@@ -80,7 +80,7 @@ void tg_guard_arm(lua_State *L)
 void tg_guard_prepare(lua_State *L)
 {
 #ifdef TG_GUARD_POLLS
-    lua_sethook(L, on_count, LUA_MASKCOUNT, 500);
+    lua_sethook(L, on_count, LUA_MASKCOUNT, 10);
 #else
     (void)L;
 #endif

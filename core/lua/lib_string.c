@@ -235,6 +235,7 @@ static int str_rep(lua_State *L)
         return luaL_error(L, "resulting string too large");
     if (s.len + seplen == 0)
         return lua_pushliteral(L, ""), 1;
+    tg_lua_check_killed(L);
     luaL_Buffer b;
     char *out = luaL_buffinitsize(L, &b, (size_t)n * (s.len + seplen));
     for (lua_Integer i = 0; i < n; i++) {

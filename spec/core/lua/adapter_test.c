@@ -1,0 +1,565 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adapters run offline: declarations and their mistakes, frames to messages and back, waits,
+// the order of handlers, requests, messages down, timers, auth, errors.
+#include "rig.h"
+
+#define LINES                                                                              \
+    "local tg = require 'tidegate'\n"                                                      \
+    "local M = tg.adapter { id = 'acme', version = '1.4.0', api = 1,\n"                    \
+    "  frame = { kind = 'line', max = 512 } }\n"                                           \
+    "function M.decode(f) local kind, rest = f:match('^(%a+) ?([^\\r\\n]*)')\n"            \
+    "  if not kind then return nil, 'no word' end\n"                                       \
+    "  return { type = kind, text = rest, data = { text = rest } } end\n"                  \
+    "function M.encode(m) return m.text .. '\\n' end\n"
+
+static int connect(stage *s)
+{
+    int rc = stage_open(s);
+    if (rc != 0)
+        fail_msg("open: %s", s->error.message);
+    return tg_offline_connect(s->offline, NULL);
+}
+
+static void feed(stage *s, int conn, const char *text)
+{
+    assert_int_equal(tg_offline_feed(s->offline, conn, tg_str(text)), 0);
+}
+
+// ---- declarations -------------------------------------------------------------------------
+
+static void refused(const char *main, const char *why)
+{
+    stage s;
+    stage_new(&s, main);
+    int rc = stage_open(&s);
+    if (rc == 0)
+        fail_msg("accepted: %s", main);
+    if (strstr(s.error.message, why) == NULL)
+        fail_msg("'%s' does not say '%s'", s.error.message, why);
+    stage_end(&s);
+    assert_int_equal(live_states(), 0);
+}
+
+#define ADAPTER(members)                                                                   \
+    "return require('tidegate').adapter { id = 'a', api = 1, " members " }"
+
+static void a_mistake_in_a_declaration_is_named_with_its_line(void **state)
+{
+    (void)state;
+    refused(ADAPTER("frame = { kind = 'length', mgic = 'x', size = 'u8' }"),
+            "plug/init.lua:1: frame.mgic: no such option; did you mean 'magic'?");
+    refused(ADAPTER("frame = 'raw', fram = 1"),
+            "tg.adapter.fram: no such option; did you mean 'frame'?");
+    refused(ADAPTER("frame = { kind = 'lenght' }"), "length");
+    refused(ADAPTER("frame = { kind = 'length', size = 'u16' }"), "did you mean 'u16");
+    refused(ADAPTER("frame = { kind = 'length', size = 'u8', check = 'crc16/x26' }"),
+            "did you mean 'crc16/x25'?");
+    refused(ADAPTER("frame = { kind = 'escaped', magic = '\\x7e' }"), "escape");
+    refused(ADAPTER("transports = { 'tcpp' }, frame = 'raw'"), "no such transport 'tcpp'");
+    refused("return require('tidegate').adapter { id = 'a', api = 9, frame = 'raw' }",
+            "this host offers 1");
+    refused(ADAPTER(""), "frame: how does the stream fall into frames?");
+    refused("return require('tidegate').adapter { id = 'a b', api = 1, frame = 'raw' }",
+            "id:");
+    refused("local M = require('tidegate').adapter { id = 'a', api = 1, frame = 'raw' }\n"
+            "function M.on_mesage() end\nfunction M.on_data() end return M",
+            "no such handler 'on_mesage'; did you mean 'on_message'?");
+    refused(ADAPTER("frame = { kind = 'line' }"), "no decode function");
+    refused(ADAPTER("frame = 'raw'"), "needs on_data");
+    refused("return 1", "declares neither");
+    refused("return {", "plug/init.lua:1:");
+    refused("error('at load')", "plug/init.lua:1: at load");
+    refused("\nwhile true do end", "plug/init.lua:2: load ran over its budget of 500 ms");
+    refused("x = 1", "read-only");
+    refused("require('tidegate').sleep(1)", "may not wait while it loads");
+    refused("require 'other'", "module 'other' not found");
+}
+
+static void helpers_of_the_folder_are_required(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s,
+              "local tg, words = require 'tidegate', require 'sub.words'\n"
+              "local M = tg.adapter { id = 'a', api = 1, frame = { kind = 'line' } }\n"
+              "assert(require 'sub.words' == words and require 'tidegate.kv' == tg.kv)\n"
+              "function M.decode(f) return { type = words.name, data = {} } end\n"
+              "return M");
+    char sub[200];
+    snprintf(sub, sizeof(sub), "%s/sub", s.path);
+    assert_int_equal(mkdir(sub, 0700), 0);
+    stage_file(&s, "sub/words.lua", "return { name = 'found' }");
+    int c = connect(&s);
+    feed(&s, c, "x\n");
+    assert_told(&s, "\"type\":\"found\"");
+    stage_end(&s);
+}
+
+static void options_of_the_config_reach_the_script(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(
+        &s,
+        "local tg = require 'tidegate'\n"
+        "local M = tg.adapter { id = 'a', api = 1, frame = { kind = 'line' }, config = {\n"
+        "  zone = { type = 'string', default = 'UTC' }, key = { type = 'secret' },\n"
+        "  topic = { type = 'topic', default = 'x/${device}/${type}' } } }\n"
+        "function M.decode(f, ctx) return { type = ctx.config.zone, device = 'd',\n"
+        "  data = { zone = M.config.zone, key = tostring(M.config.key) } } end\n"
+        "function M.on_message(conn, m) conn:publish(m) end return M");
+    tg_pair pairs[] = {{TG_LIT("zone"), tg_value_of_str("CET")},
+                       {TG_LIT("key"), tg_value_of_str("s3cret")}};
+    pairs[1].value.secret = 1;
+    tg_value config = {.kind = TG_MAP};
+    config.map.pairs = pairs;
+    config.map.count = 2;
+    s.spec.config = &config;
+    int c = connect(&s);
+    feed(&s, c, "x\n");
+    assert_told(&s, "\"topic\":\"x/d/CET\"");
+    assert_told(&s, "\\\"zone\\\":\\\"CET\\\"");
+    assert_false(stage_told(&s, "s3cret"));
+    stage_end(&s);
+}
+
+// ---- frames and messages ------------------------------------------------------------------
+
+static void messages_are_decoded_published_and_answered(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s, LINES
+              "function M.on_message(conn, m)\n"
+              "  conn:publish { type = m.type, device = 'd/1', data = m.data, qos = 1 }\n"
+              "  conn:send { text = 'ok ' .. m.text } end return M");
+    int c = connect(&s);
+    feed(&s, c, "hello wor");
+    assert_int_equal(s.lines.len, 0);
+    feed(&s, c, "ld\nbye x\n!\n");
+    assert_told(&s, "\"topic\":\"acme/d_1/"
+                    "hello\",\"payload\":\"{\\\"text\\\":\\\"world\\\"}\",\"qos\":1");
+    assert_told(&s, "\"hex\":\"6f6b20776f726c640a\"");
+    assert_told(&s, "\"topic\":\"acme/d_1/bye\"");
+    assert_told(
+        &s,
+        "\"event\":\"complain\",\"conn\":1,\"reason\":\"MALFORMED\",\"text\":\"no word\"");
+    stage_end(&s);
+}
+
+static void a_list_of_messages_is_handled_in_order(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(
+        &s, "local tg = require 'tidegate'\n"
+            "local M = tg.adapter { id = 'a', api = 1, frame = { kind = 'line' } }\n"
+            "function M.decode(f) local t = {} for w in f:gmatch('%a+') do\n"
+            "  t[#t + 1] = { type = w, data = {} } end return t end\n"
+            "function M.on_message(conn, m) tg.sleep('1s') conn:send(m.type) end return M");
+    int c = connect(&s);
+    feed(&s, c, "a b\nc\n");
+    tg_offline_advance(s.offline, 1000);
+    assert_int_equal(stage_count(&s, "\"send\""), 1);
+    assert_false(stage_told(&s, "\"type\":\"c\"")); // not even read while b is handled
+    tg_offline_advance(s.offline, 1000);
+    assert_int_equal(stage_count(&s, "\"send\""), 2);
+    assert_told(&s, "\"type\":\"c\"");
+    tg_offline_advance(s.offline, 1000);
+    const char *a = strstr(s.lines.at, "\"hex\":\"61\""),
+               *b = strstr(s.lines.at, "\"hex\":\"62\"");
+    assert_true(a != NULL && b != NULL && a < b);
+    assert_int_equal(stage_count(&s, "\"send\""), 3);
+    stage_end(&s);
+}
+
+static void decode_and_encode_may_not_wait_or_act(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s,
+              "local tg = require 'tidegate'\n"
+              "local M = tg.adapter { id = 'a', api = 1, frame = { kind = 'line' } }\n"
+              "function M.decode(f) if f:sub(1, 1) == 's' then tg.sleep(1) end\n"
+              "  if f:sub(1, 1) == 'p' then tg.publish { topic = 'x', payload = '' } end\n"
+              "  return { type = f, data = {} } end\n"
+              "function M.encode(m) tg.sleep(1) end\n"
+              "function M.on_message(conn, m)\n"
+              "  local ok, err = pcall(conn.send, conn, m)\n"
+              "  conn:publish { topic = 'err', payload = err } tg.sleep(0) "
+              "conn:send('slept') end\n"
+              "return M");
+    int c = connect(&s);
+    feed(&s, c, "s\np\nx\n");
+    assert_told(&s, "tg.sleep waits, and decode may not wait");
+    assert_told(&s, "tg.publish has an effect, and decode may have none");
+    assert_told(&s, "tg.sleep waits, and encode may not wait");
+    tg_offline_advance(s.offline, 10);
+    assert_told(&s, "\"hex\":\"736c657074\"");
+    stage_end(&s);
+}
+
+static void waits_work_in_coroutines_of_the_script_and_not_inside_of_c(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(
+        &s, LINES
+        "function M.on_message(conn, m)\n"
+        "  local gen = coroutine.wrap(function(a) local b = coroutine.yield(a + 1)\n"
+        "    tg.sleep('1s') return pcall(function() tg.sleep('1s') return b * 2 end) end)\n"
+        "  local x = gen(1) local ok, y = gen(x * 10)\n"
+        "  conn:send(x .. ' ' .. tostring(ok) .. ' ' .. y)\n"
+        "  local fine, err = pcall(string.gsub, 'x', 'x', function() tg.sleep(1) end)\n"
+        "  conn:publish { topic = 'c', payload = err } end return M");
+    int c = connect(&s);
+    feed(&s, c, "go\n");
+    tg_offline_advance(s.offline, 2000);
+    assert_told(&s, "\"hex\":\"322074727565203430\"");
+    assert_told(&s, "cannot wait here");
+    stage_end(&s);
+}
+
+// ---- sessions, requests, messages down ----------------------------------------------------
+
+#define GATE                                                                               \
+    LINES "function M.on_message(conn, m)\n"                                               \
+          "  if m.type == 'login' then\n"                                                  \
+          "    local who, err = tg.auth.check { device = m.text }\n"                       \
+          "    if not who then return conn:close('auth', err) end\n"                       \
+          "    assert(conn:bind(m.text, { tenant = 't' }))\n"                              \
+          "  elseif m.type == 'reply' then conn:answer('cmd', m.text)\n"                   \
+          "  else conn:publish(m) end end\n"                                               \
+          "function M.on_downlink(conn, m)\n"                                              \
+          "  if m.payload == 'no' then return nil, 'not that' end\n"                       \
+          "  if m.payload == 'bad' then error('broken') end\n"                             \
+          "  local a, err = conn:request({ text = m.payload }, { key = 'cmd', timeout = "  \
+          "'5s' })\n"                                                                      \
+          "  conn:publish { topic = 'result', payload = a or err.code } end return M"
+
+static void a_login_binds_and_a_refusal_closes(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s, GATE);
+    s.spec.deny = "d2";
+    int c = connect(&s);
+    feed(&s, c, "login d1\npos x\n");
+    assert_told(&s, "\"event\":\"bind\",\"conn\":1,\"device\":\"d1\",\"attributes\":\"{"
+                    "\\\"tenant\\\":\\\"t\\\"}\"");
+    assert_told(&s, "\"filter\":\"acme/d1/down\"");
+    assert_told(&s, "\"topic\":\"acme/d1/pos\"");
+    int d = tg_offline_connect(s.offline, NULL);
+    feed(&s, d, "login d2\n");
+    assert_told(&s, "\"event\":\"close\",\"conn\":2,\"reason\":\"DENIED\",\"text\":"
+                    "\"refused by the test\"");
+    int e = tg_offline_connect(s.offline, NULL);
+    feed(&s, e,
+         "login d1\n"); // the same device again takes it over, and the old link closes
+    assert_told(&s, "\"event\":\"close\",\"conn\":1,\"reason\":\"TAKENOVER\"");
+    stage_end(&s);
+}
+
+static void a_request_waits_for_its_answer_while_others_pass(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s, GATE);
+    int c = connect(&s);
+    feed(&s, c, "login d1\n");
+    assert_int_equal(tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("do it"), 1),
+                     0);
+    assert_false(stage_told(&s, "\"ack\""));
+    feed(&s, c, "pos 1\nreply done\npos 2\n");
+    assert_told(&s, "\"topic\":\"result\",\"payload\":\"done\"");
+    assert_int_equal(stage_count(&s, "acme/d1/pos"), 2);
+    assert_told(&s, "\"event\":\"ack\",\"conn\":1,\"packet_id\":1,\"how\":\"done\"");
+    tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("again"), 0);
+    tg_offline_advance(s.offline, 5000);
+    assert_told(&s, "\"payload\":\"TIMEOUT\"");
+    tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("third"), 1);
+    tg_offline_hangup(s.offline, c);
+    assert_told(&s, "\"payload\":\"CLOSED\"");
+    stage_end(&s);
+}
+
+static void a_message_down_that_fails_is_refused(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s, GATE);
+    int c = connect(&s);
+    feed(&s, c, "login d1\n");
+    tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("no"), 1);
+    assert_told(&s, "\"packet_id\":1,\"how\":\"refused\"");
+    assert_told(&s, "\"text\":\"not that\"");
+    tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("bad"), 2);
+    assert_told(&s, "\"packet_id\":2,\"how\":\"refused\"");
+    assert_told(&s, "broken");
+    stage_end(&s);
+}
+
+static void match_takes_a_message_as_the_answer(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s, LINES
+              "function M.on_message(conn, m)\n"
+              "  if m.type ~= 'ask' then return conn:publish { topic = 'other', payload = "
+              "m.type } end\n"
+              "  local a = conn:request('q\\n', { match = { type = 'ans', text = '7' } })\n"
+              "  conn:publish { topic = 'got', payload = a.type .. a.text } end return M");
+    int c = connect(&s);
+    feed(&s, c, "ask\nans 6\nans 7\n");
+    assert_told(&s, "\"topic\":\"other\",\"payload\":\"ans\"");
+    assert_told(&s, "\"topic\":\"got\",\"payload\":\"ans7\"");
+    assert_int_equal(stage_count(&s, "\"topic\":\"other\""), 1);
+    stage_end(&s);
+}
+
+static void commands_run_from_json(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s, LINES "function M.on_message(conn, m) conn:bind(m.text) end\n"
+                        "function M.commands.relay(conn, args)\n"
+                        "  return conn:send { text = 'relay ' .. args.on } end return M");
+    int c = connect(&s);
+    feed(&s, c, "login d1\n");
+    tg_offline_deliver(s.offline, "d1", TG_LIT("t"),
+                       TG_LIT("{\"command\":\"relay\",\"args\":{\"on\":\"1\"}}"), 1);
+    assert_told(&s, "\"hex\":\"72656c617920310a\"");
+    assert_told(&s, "\"how\":\"done\"");
+    tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("{\"command\":\"x\"}"), 1);
+    assert_told(&s, "no such command 'x'");
+    stage_end(&s);
+}
+
+static void devices_of_one_link_do_not_wait_for_each_other(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(
+        &s,
+        "local tg = require 'tidegate'\n"
+        "local M = tg.adapter { id = 'a', api = 1, order = 'device', sessions = 'many',\n"
+        "  frame = { kind = 'line' } }\n"
+        "function M.decode(f) local d, n = f:match('(%a)(%d)')\n"
+        "  return { type = 't', device = d, n = n, data = {} } end\n"
+        "function M.on_message(conn, m) if m.n == '1' then tg.sleep('1s') end\n"
+        "  conn:send(m.device .. m.n) end return M");
+    int c = connect(&s);
+    feed(&s, c, "a1\na2\nb2\n");
+    assert_told(&s, "\"hex\":\"6232\"");
+    assert_false(stage_told(&s, "\"hex\":\"6132\""));
+    tg_offline_advance(s.offline, 1000);
+    const char *one = strstr(s.lines.at, "\"hex\":\"6131\"");
+    const char *two = strstr(s.lines.at, "\"hex\":\"6132\"");
+    assert_true(one != NULL && two != NULL && one < two);
+    stage_end(&s);
+}
+
+// ---- the rest of the API ------------------------------------------------------------------
+
+static void timers_keys_drivers_and_the_end_of_a_connection(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(
+        &s, LINES
+        "local count = 0\n"
+        "local every = tg.timer.every('1s', function() count = count + 1 "
+        "tg.sleep('100ms')\n"
+        "  tg.publish { topic = 'tick', payload = tostring(count) } end)\n"
+        "function M.on_open(conn) conn:idle('30s') end\n"
+        "function M.on_idle(conn) conn:send('idle') end\n"
+        "function M.on_close(conn, why) tg.publish { topic = 'bye', payload = why } end\n"
+        "function M.on_message(conn, m)\n"
+        "  assert(tg.kv.set('a', 'x', { ttl = '10s' }) and tg.kv.get('a') == 'x')\n"
+        "  assert(tg.kv.add('a', 'y') == false and tg.kv.incr('n', 5) == 5)\n"
+        "  assert(tg.kv.del('a') and tg.kv.get('a') == nil)\n"
+        "  local rows, err = tg.driver('db'):query('select', { 1, 2 })\n"
+        "  tg.publish { topic = 'db', payload = err.code } every:stop()\n"
+        "  assert(not pcall(tg.kv.set, 'a', 'x', { tll = 1 })) end return M");
+    int c = connect(&s);
+    tg_offline_advance(s.offline, 2500);
+    assert_int_equal(stage_count(&s, "\"topic\":\"tick\""), 2);
+    feed(&s, c, "go\n");
+    assert_told(&s, "\"method\":\"query\",\"args\":\"[\\\"select\\\",[1,2]]\"");
+    assert_told(&s, "\"topic\":\"db\",\"payload\":\"NOTFOUND\"");
+    tg_offline_advance(s.offline, 40000);
+    assert_int_equal(stage_count(&s, "\"topic\":\"tick\""), 2);
+    assert_told(&s, "\"hex\":\"69646c65\"");
+    tg_offline_hangup(s.offline, c);
+    assert_told(&s, "\"topic\":\"bye\",\"payload\":\"CLOSED\"");
+    stage_end(&s);
+}
+
+static void an_auth_backend_in_lua_answers_the_chain(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(
+        &s,
+        "local tg = require 'tidegate'\n"
+        "tg.auth { id = 'mine', api = 1, check = function(r) tg.sleep('1s')\n"
+        "  if r.user == 'bad' then error('broken') end\n"
+        "  if r.user == 'no' then return 'deny', 'not you' end\n"
+        "  return 'allow', { user = r.user, level = 3 } end }\n"
+        "local M = tg.adapter { id = 'a', api = 1, frame = { kind = 'line' } }\n"
+        "function M.decode(f) return { user = f:match('%a+') } end\n"
+        "function M.on_message(conn, m)\n"
+        "  local who, err = tg.auth.check { device = 'd', user = m.user, password = 'p' }\n"
+        "  conn:publish { topic = 'r', data = who or err } end return M");
+    int c = connect(&s);
+    feed(&s, c, "joe\nno\nbad\n");
+    tg_offline_advance(s.offline, 1000);
+    assert_told(&s, "{\\\"level\\\":3,\\\"user\\\":\\\"joe\\\"}");
+    tg_offline_advance(s.offline, 1000);
+    assert_told(&s, "\\\"message\\\":\\\"not you\\\"");
+    tg_offline_advance(s.offline, 1000);
+    assert_told(&s, "\\\"code\\\":\\\"SCRIPT\\\"");
+    stage_end(&s);
+}
+
+static void an_error_tells_where_and_for_whom_once_a_minute(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s, LINES
+              "function M.on_message(conn, m)\n  local t = nil\n  return t.x end return M");
+    int c = connect(&s);
+    feed(&s, c, "boom\nboom\nboom\n");
+    assert_int_equal(stage_count(&s, "\"level\":\"error\""), 1);
+    assert_told(&s, "acme 1.4.0: on_message: plug/init.lua:10:");
+    assert_told(&s, "stack traceback");
+    assert_told(&s, "192.0.2.1:5000");
+    tg_offline_advance(s.offline, 61000);
+    feed(&s, c, "boom\n");
+    assert_int_equal(stage_count(&s, "\"level\":\"error\""), 2);
+    assert_told(&s, "and 2 more like it");
+    stage_end(&s);
+}
+
+static void a_handler_over_its_budget_is_ended_and_the_next_one_runs(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s,
+              "local tg = require 'tidegate'\n"
+              "local M = tg.adapter { id = 'a', api = 1, frame = { kind = 'line' } }\n"
+              "function M.decode(f) if f:sub(1, 4) == 'deco' then while true do end end\n"
+              "  return { type = f:match('%a+'), data = {} } end\n"
+              "function M.on_message(conn, m)\n"
+              "  if m.type == 'loop' then while true do pcall(function() while true do end "
+              "end) end end\n"
+              "  conn:send(m.type) end return M");
+    int c = connect(&s);
+    uint64_t from = cpu_us();
+    feed(&s, c, "loop\nx\n");
+    assert_true(cpu_us() - from < 200000);
+    assert_told(&s, "plug/init.lua:6: on_message ran over its budget of 100 ms");
+    assert_told(&s, "\"hex\":\"78\"");
+    from = cpu_us();
+    feed(&s, c, "deco\ny\n");
+    assert_true(cpu_us() - from < 120000);
+    assert_told(&s, "plug/init.lua:3: decode ran over its budget of 20 ms");
+    assert_told(&s, "\"hex\":\"79\"");
+    stage_end(&s);
+}
+
+static void nothing_is_left_of_a_plugin(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        stage s;
+        stage_new(&s, GATE);
+        int c = connect(&s);
+        feed(&s, c, "login d1\nlogin d2\n");
+        tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("waits"), 1);
+        assert_int_equal(live_states(), 1);
+        stage_end(&s);
+        assert_int_equal(live_states(), 0);
+    }
+}
+
+static void raw_bytes_are_taken_as_the_script_says(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s, "local tg = require 'tidegate'\n"
+                  "local M = tg.adapter { id = 'a', api = 1, frame = 'raw' }\n"
+                  "function M.on_data(conn, data) local n = #data - #data % 3\n"
+                  "  if n > 0 then conn:send(data:sub(1, n)) end return n end return M");
+    int c = connect(&s);
+    feed(&s, c, "ab");
+    assert_int_equal(s.lines.len, 0);
+    feed(&s, c, "cd");
+    assert_told(&s, "\"hex\":\"616263\"");
+    feed(&s, c, "ef");
+    assert_told(&s, "\"hex\":\"646566\"");
+    stage_end(&s);
+}
+
+typedef struct notes {
+    char text[1024];
+} notes;
+
+static void take_note(void *ctx, const tg_field_note *n)
+{
+    notes *k = ctx;
+    size_t at = strlen(k->text);
+    snprintf(k->text + at, sizeof(k->text) - at, "%u+%u %.*s=%.*s;", n->offset, n->length,
+             (int)n->name.len, n->name.at, (int)n->value.len, n->value.at);
+}
+
+static void fields_are_explained_from_the_layout_that_decodes(void **state)
+{
+    (void)state;
+    stage s;
+    notes k = {""};
+    stage_new(
+        &s,
+        "local tg = require 'tidegate'\n"
+        "local R = tg.struct [[ magic:u16be len:u8 kind:u8 value:u16be ]]\n"
+        "local M = tg.adapter { id = 'a', api = 1,\n"
+        "  frame = { kind = 'length', magic = '\\xAA\\x55', size = 'u8' } }\n"
+        "function M.decode(f) local r = R:decode(f) return { type = 'x', data = r } end\n"
+        "return M");
+    int rc = tg_offline_annotate(s.path, NULL, TG_LIT("!\xAA\x55\x03\x07\x01\x02"),
+                                 take_note, &k, &s.error);
+    assert_int_equal(rc, 0);
+    assert_non_null(strstr(k.text, "0+1 junk="));
+    assert_non_null(strstr(k.text, "4+1 kind=7;"));
+    assert_non_null(strstr(k.text, "5+2 value=258;"));
+    assert_non_null(strstr(k.text, "message={"));
+    stage_end(&s);
+    assert_int_equal(live_states(), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_mistake_in_a_declaration_is_named_with_its_line),
+        cmocka_unit_test(helpers_of_the_folder_are_required),
+        cmocka_unit_test(options_of_the_config_reach_the_script),
+        cmocka_unit_test(messages_are_decoded_published_and_answered),
+        cmocka_unit_test(a_list_of_messages_is_handled_in_order),
+        cmocka_unit_test(decode_and_encode_may_not_wait_or_act),
+        cmocka_unit_test(waits_work_in_coroutines_of_the_script_and_not_inside_of_c),
+        cmocka_unit_test(a_login_binds_and_a_refusal_closes),
+        cmocka_unit_test(a_request_waits_for_its_answer_while_others_pass),
+        cmocka_unit_test(a_message_down_that_fails_is_refused),
+        cmocka_unit_test(match_takes_a_message_as_the_answer),
+        cmocka_unit_test(commands_run_from_json),
+        cmocka_unit_test(devices_of_one_link_do_not_wait_for_each_other),
+        cmocka_unit_test(timers_keys_drivers_and_the_end_of_a_connection),
+        cmocka_unit_test(an_auth_backend_in_lua_answers_the_chain),
+        cmocka_unit_test(an_error_tells_where_and_for_whom_once_a_minute),
+        cmocka_unit_test(a_handler_over_its_budget_is_ended_and_the_next_one_runs),
+        cmocka_unit_test(nothing_is_left_of_a_plugin),
+        cmocka_unit_test(raw_bytes_are_taken_as_the_script_says),
+        cmocka_unit_test(fields_are_explained_from_the_layout_that_decodes),
+    };
+    return cmocka_run_group_tests(tests, rig_group_open, rig_group_close);
+}
