@@ -20,13 +20,18 @@ typedef struct tg_the_host {
     uv_signal_t term, interrupt, hangup;
     unsigned handles; ///< of those, not closed yet
     tg_buf problems; ///< what did not come up, for /health
+    tg_buf left_out; ///< names of the plugins among it, each with a NUL behind it
 } tg_the_host;
 
-/// Loads what the config lists; a plugin that fails is named and left out.
-void tg_host_load_plugins(tg_the_host *h);
+/// Loads a plugin; one that fails is named, left out, and tried again by the next rehash.
+bool tg_host_load_plugin(tg_the_host *h, const tg_config_plugin *p);
+/// @return `plugin` is one of the names in a `left_out`.
+bool tg_host_left_out(const tg_buf *names, const char *plugin);
 /// Opens listener `spec`, the config's `i`th. A listener whose adapter is missing, because its
 /// plugin failed, is named and left out. @return 0 or why the host cannot start.
 int tg_host_open_listener(tg_the_host *h, const tg_value *spec, size_t i, tg_error *e);
+/// Puts `problems` where /health finds them.
+void tg_host_tell_problems(tg_the_host *h);
 void tg_host_open_log(tg_the_host *h);
 
 /// Addresses and what to try next on a terminal; else the ready line, one line of JSON. Tells

@@ -33,17 +33,29 @@ static size_t close_old(tg_the_host *h, const tg_config *old)
     return n;
 }
 
-static size_t open_new(tg_the_host *h, const tg_config *old)
+typedef struct search {
+    tg_slice name;
+    bool found;
+} search;
+
+static void match(void *ctx, const tg_listener_info *i)
+{
+    search *s = ctx;
+    s->found |= tg_slice_eq(tg_str(i->name), s->name);
+}
+
+/// Opens what is not open: new ones, changed ones, and those that were left out before.
+static size_t open_new(tg_the_host *h)
 {
     size_t n = 0;
     for (size_t i = 0; i < h->config.listeners->list.count; i++) {
-        const tg_value *now = &h->config.listeners->list.items[i];
-        const tg_value *was =
-            named(old->listeners, tg_value_str(now, "name", (tg_slice){0}));
+        const tg_value *l = &h->config.listeners->list.items[i];
+        search s = {tg_value_str(l, "name", (tg_slice){0}), false};
         tg_error e = {0};
-        if (was != NULL && tg_value_eq(was, now))
+        tg_listeners_each(h->rt, match, &s);
+        if (s.found)
             continue;
-        if (tg_host_open_listener(h, now, i, &e) == 0)
+        if (tg_host_open_listener(h, l, i, &e) == 0)
             n++;
         else
             tg_log(HOST, ERROR, "listener: %s", e.message);
@@ -66,29 +78,26 @@ static const tg_value *or_nothing(const tg_value *v)
     return v != NULL ? v : &nothing;
 }
 
-/// Loads what is listed anew. Options of a plugin that runs already, and one that is no longer
-/// listed, wait for a restart.
+/// Loads what is listed anew, and what failed before. Options of a plugin that runs already,
+/// and one that is no longer listed, wait for a restart.
 static size_t load_new(tg_the_host *h, tg_config *old)
 {
     tg_config_plugin now, was;
     size_t n = 0;
+    tg_buf failed = h->left_out;
+    h->left_out = (tg_buf){0};
     for (size_t i = 0; tg_config_plugin_at(&h->config, i, &now); i++) {
-        tg_error e = {0};
-        if (!listed(old, now.name, &was)) {
-            if (tg_plugins_load(h->rt, now.name, now.options, h->config.file, now.where,
-                                &e) == 0)
-                n++;
-            else
-                tg_log(HOST, ERROR, "plugin %s is left out: %s", now.name, e.message);
-        } else if (!tg_value_eq(or_nothing(was.options), or_nothing(now.options))) {
+        if (!listed(old, now.name, &was) || tg_host_left_out(&failed, now.name))
+            n += tg_host_load_plugin(h, &now);
+        else if (!tg_value_eq(or_nothing(was.options), or_nothing(now.options)))
             tg_log(HOST, WARN, "options of plugin %s have changed: that takes a restart",
                    now.name);
-        }
     }
     for (size_t i = 0; tg_config_plugin_at(old, i, &was); i++)
         if (!listed(&h->config, was.name, &now))
             tg_log(HOST, WARN, "plugin %s is no longer listed: it runs until a restart",
                    was.name);
+    tg_buf_free(&failed);
     return n;
 }
 
@@ -121,9 +130,11 @@ void tg_host_rehash(tg_the_host *h)
     h->config = now;
     tg_host_open_log(h);
     int failed = tg_listeners_reload_tls(h->rt);
+    tg_buf_clear(&h->problems);
     size_t loaded = load_new(h, &old);
     size_t closed = close_old(h, &old);
-    size_t opened = open_new(h, &old);
+    size_t opened = open_new(h);
+    tg_host_tell_problems(h);
     name_unchanged(&old, &now);
     tg_log(HOST, INFO,
            "config read again: %zu listeners closed, %zu opened, %zu plugins loaded, "

@@ -122,16 +122,36 @@ static void add_problem(tg_the_host *h, const char *text)
     tg_buf_puts(&h->problems, text);
 }
 
-void tg_host_load_plugins(tg_the_host *h)
+bool tg_host_load_plugin(tg_the_host *h, const tg_config_plugin *p)
+{
+    tg_error e = {0};
+    if (tg_plugins_load(h->rt, p->name, p->options, h->config.file, p->where, &e) == 0)
+        return true;
+    tg_log(HOST, ERROR, "plugin %s is left out: %s", p->name, e.message);
+    add_problem(h, e.message);
+    tg_buf_put(&h->left_out, p->name, strlen(p->name) + 1);
+    return false;
+}
+
+bool tg_host_left_out(const tg_buf *names, const char *plugin)
+{
+    for (size_t at = 0; at < names->len; at += strlen(names->at + at) + 1)
+        if (strcmp(names->at + at, plugin) == 0)
+            return true;
+    return false;
+}
+
+static void load_plugins(tg_the_host *h)
 {
     tg_config_plugin p;
-    for (size_t i = 0; tg_config_plugin_at(&h->config, i, &p); i++) {
-        tg_error e = {0};
-        if (tg_plugins_load(h->rt, p.name, p.options, h->config.file, p.where, &e) == 0)
-            continue;
-        tg_log(HOST, ERROR, "plugin %s is left out: %s", p.name, e.message);
-        add_problem(h, e.message);
-    }
+    for (size_t i = 0; tg_config_plugin_at(&h->config, i, &p); i++)
+        tg_host_load_plugin(h, &p);
+}
+
+void tg_host_tell_problems(tg_the_host *h)
+{
+    if (h->admin != NULL)
+        tg_admin_set_problems(h->admin, tg_buf_slice(&h->problems));
 }
 
 int tg_host_open_listener(tg_the_host *h, const tg_value *spec, size_t i, tg_error *e)
@@ -175,7 +195,7 @@ static int start_admin(tg_the_host *h, tg_error *e)
     int rc = tg_admin_start(h->rt, &config, &h->admin, e);
     if (rc != 0)
         return rc;
-    tg_admin_set_problems(h->admin, tg_buf_slice(&h->problems));
+    tg_host_tell_problems(h);
     if (tg_path_join(path, h->state, "admin.address"))
         rc = tg_path_write(path, tg_str(tg_admin_address(h->admin)), 0600, e);
     return rc;
@@ -224,7 +244,7 @@ static int start(tg_the_host *h, tg_error *e)
         rc = start_runtime(h, e);
     if (rc != 0)
         return rc;
-    tg_host_load_plugins(h);
+    load_plugins(h);
     rc = open_listeners(h, e);
     return rc == 0 ? start_admin(h, e) : rc;
 }
@@ -246,6 +266,7 @@ static void end(tg_the_host *h)
     if (h->lock_fd >= 0)
         close(h->lock_fd);
     tg_buf_free(&h->problems);
+    tg_buf_free(&h->left_out);
     tg_config_free(&h->config);
 }
 

@@ -236,6 +236,27 @@ describe("SIGHUP", function()
     host:stop()
   end)
 
+  it("tries again what was left out", function()
+    local folder = Host.folder()
+    Host.write(folder .. "/init.lua", "return {")
+    local port = Host.free_port()
+    local host = start {
+      plugins = { { name = folder } },
+      listeners = { mqtt_at(port, { name = "later", adapter = "later" }) },
+    }
+    assert.equal("degraded", select(2, host:api("GET", "/health")).status)
+    Host.write(folder .. "/init.lua", [[
+      local M = require "tidegate".adapter { id = "later", api = 1, frame = { kind = "line" } }
+      function M.decode(frame) return { type = "line", data = frame } end
+      function M.on_message(conn, message) conn:send("ok\n") end
+      return M]])
+    host:signal "sighup"
+    host:log_line "1 opened, 1 plugins loaded"
+    assert.equal("ok", select(2, host:api("GET", "/health")).status)
+    Host.connect(port):send("hello\n"):expect "ok\n"
+    host:stop()
+  end)
+
   it("takes new certificates for new connections", function()
     local folder = Host.folder()
     local function certify(name)
