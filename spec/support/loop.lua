@@ -8,6 +8,10 @@ local M = {}
 --- Sanitized builds on a shared machine are slow; a deadline is for hangs, not for speed.
 M.deadline = 15000
 
+--- Deadlines repeat: libuv runs due timers before it waits for I/O, so one that was due as
+--- the loop began would leave it waiting for ever.
+M.again = 20
+
 --- Runs the loop until `ready()` is true. @return what it returned
 --- `what` names the wait in the error: a string, or a function that makes one.
 function M.await(ready, what, ms)
@@ -15,7 +19,7 @@ function M.await(ready, what, ms)
   if result then return result end
   local expired = false
   local timer = uv.new_timer()
-  timer:start(ms or M.deadline, 0, function() expired = true end)
+  timer:start(ms or M.deadline, M.again, function() expired = true end)
   repeat
     uv.run "once"
     result = ready()
@@ -44,7 +48,7 @@ end
 function M.pass(ms)
   local over = false
   local timer = uv.new_timer()
-  timer:start(ms, 0, function() over = true end)
+  timer:start(ms, M.again, function() over = true end)
   while not over do uv.run "once" end
   timer:close()
 end
