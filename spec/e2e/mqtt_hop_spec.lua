@@ -1,0 +1,93 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- One client that connects again and again, each time on whatever worker accepts it, while
+-- numbered messages are published to it: never backwards, nothing of QoS 1 and 2 lost, nothing
+-- of QoS 2 doubled.
+local uv = require "luv"
+local Host = require "support.host"
+local Mqtt = require "support.mqtt"
+local wire = Mqtt.wire
+
+local HOPS = 1000
+
+local host
+
+-- What the hopper has seen of each QoS; fails where the order or the count is wrong.
+local function ledger()
+  local last = { [0] = 0, 0, 0 }
+  local function check(m)
+    local n = tonumber(m.payload)
+    if m.qos == 2 then
+      if m.known then return end
+      assert(n == last[2] + 1, ("QoS 2: %d after %d"):format(n, last[2]))
+    elseif m.qos == 1 then
+      assert(n == last[1] + 1 or (m.dup and n <= last[1]),
+        ("QoS 1: %d after %d"):format(n, last[1]))
+    else
+      assert(n > last[0], ("QoS 0: %d after %d"):format(n, last[0]))
+    end
+    last[m.qos] = math.max(last[m.qos], n)
+  end
+  return last, check
+end
+
+-- Publishes the next number with each QoS and answers what came for earlier ones.
+local function publish(pub, n)
+  local id = n % 20000 * 2 + 1
+  pub:send(wire.publish(5, "hop", tostring(n))
+    .. wire.publish(5, "hop", tostring(n), { qos = 1, packet_id = id })
+    .. wire.publish(5, "hop", tostring(n), { qos = 2, packet_id = id + 1 }))
+end
+
+local function answer(pub, unanswered)
+  while true do
+    local packet, after = wire.decode(5, pub.tcp.data, 1)
+    if not packet then return unanswered end
+    pub.tcp.data = pub.tcp.data:sub(after)
+    assert(packet.reason < 0x80, packet.type)
+    if packet.type == "PUBREC" then
+      pub:send(wire.ack("PUBREL", packet.packet_id))
+    else
+      unanswered = unanswered - 1
+    end
+  end
+end
+
+describe("a client that hops between workers", function()
+  after_each(Host.cleanup)
+
+  it("sees every message in order", function()
+    host = Host.start { config = { workers = 2 } }
+    local options = { id = "hopper", clean = false, props = { session_expiry = 1000 } }
+    local pub = Mqtt.connect(host.ports.mqtt, { id = "pub" })
+    local c = Mqtt.connect(host.ports.mqtt, options)
+    c:subscribe("hop", 2)
+    local last, check = ledger()
+    local unanswered = 0
+    for hop = 1, HOPS do
+      publish(pub, hop)
+      unanswered = answer(pub, unanswered + 2)
+      for _ = 1, hop % 5 do uv.run "nowait" end
+      while #c.tcp.data > 0 and hop % 3 ~= 0 do
+        local there, m = pcall(c.receive, c, 1)
+        if not there then break end
+        check(m)
+      end
+      if hop % 50 == 0 then -- caught up
+        while last[1] < hop or last[2] < hop do check(c:receive()) end
+      end
+      local old = c
+      c = Mqtt.connect(host.ports.mqtt, options):resume(old)
+      assert.is_true(c.connack.present)
+      old:drop()
+    end
+    while last[1] < HOPS or last[2] < HOPS do check(c:receive()) end
+    Host.await(function()
+      uv.run "nowait"
+      unanswered = answer(pub, unanswered)
+      return unanswered == 0
+    end, "every acknowledgement")
+    c:disconnect(0, { session_expiry = 0 })
+    pub:disconnect()
+    host:stop()
+  end)
+end)
