@@ -44,9 +44,7 @@ static int take_frame(tg_line *l, tg_slice frame)
         tg_net_ready(l->net);
     }
     tg_bump(&tg_part_here(v)->frames, 1);
-    tg_call_begin(v, "on_frame");
     int rc = l->offer->adapter.on_frame(tg_line_conn(l), l->state, frame);
-    tg_call_end();
     tg_net_count_message(l->net);
     return rc < 0 ? rc : 0;
 }
@@ -99,19 +97,18 @@ static bool stopped(const tg_line *l)
            tg_net_throttled(l->net);
 }
 
-int64_t tg_line_frames(tg_line *l, tg_slice data)
+// @return bytes used, or the adapter's TG_E_*. *partial: more bytes are needed.
+static int64_t run_frames(tg_line *l, tg_slice data, size_t at, bool *partial)
 {
     char *scratch = tg_here()->scratch;
-    size_t at = l->flags & TG_LINE_STALLED ? give_up(l, data) : 0;
-    bool partial = false;
-    while (at < data.len && !partial && !stopped(l)) {
+    while (at < data.len && !*partial && !stopped(l)) {
         tg_framed f = {0};
         size_t from = l->from;
         tg_slice rest = {data.at + at, data.len - at};
         tg_step step = tg_framer_step(l->framer, rest, scratch, &from, &f);
         l->from = (uint32_t)from;
         at += f.used;
-        partial = step == TG_STEP_MORE;
+        *partial = step == TG_STEP_MORE;
         int rc = 0;
         if (step == TG_STEP_FRAME)
             rc = take_frame(l, f.frame);
@@ -120,9 +117,21 @@ int64_t tg_line_frames(tg_line *l, tg_slice data)
         if (rc < 0)
             return rc;
     }
-    if ((l->flags & TG_LINE_CLOSING) == 0)
-        watch(l, partial && at < data.len);
     return (int64_t)at;
+}
+
+// One bracket around all frames of a read: each of them is cheaper than a look at the clock
+// should cost.
+int64_t tg_line_frames(tg_line *l, tg_slice data)
+{
+    size_t at = l->flags & TG_LINE_STALLED ? give_up(l, data) : 0;
+    bool partial = false;
+    tg_call_begin(l->offer->self, "on_frame");
+    int64_t used = run_frames(l, data, at, &partial);
+    tg_call_end();
+    if (used >= 0 && (l->flags & TG_LINE_CLOSING) == 0)
+        watch(l, partial && used < (int64_t)data.len);
+    return used;
 }
 
 // The table for frames outside of a connection. The last declarations stay compiled.

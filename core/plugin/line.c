@@ -26,7 +26,6 @@ tg_line *tg_line_find(tg_conn c)
 // than the listener was opened for: then it is allocated.
 static int state_make(tg_line *l, uint16_t room)
 {
-    l->room = room;
     l->state = l->inline_state;
     if (l->offer->adapter.state_size > room)
         l->state = calloc(1, l->offer->adapter.state_size);
@@ -67,7 +66,6 @@ static void count(tg_local *here, tg_version *v, int by)
 static int line_begin(tg_line *l, tg_local *here, tg_offer *o, uint16_t room)
 {
     l->offer = o;
-    tg_list_init(&l->held);
     int rc = state_make(l, room);
     if (rc == 0)
         rc = scratch_for(here, l->framer);
@@ -83,8 +81,7 @@ static int line_begin(tg_line *l, tg_local *here, tg_offer *o, uint16_t room)
 
 static uint16_t room_for(uint32_t state_size)
 {
-    uint32_t room =
-        (state_size + 15) / 16 * 16 + 32; // a later version may need a little more
+    uint32_t room = (state_size + 15) / 16 * 16;
     return room <= UINT16_MAX ? (uint16_t)room : (uint16_t)(UINT16_MAX & ~15u);
 }
 
@@ -240,8 +237,8 @@ void tg_line_go(tg_line *l, uint16_t why)
 void tg_lines_go(tg_local *here)
 {
     while (!tg_list_empty(&here->held)) {
-        tg_line *l = TG_OWNER(here->held.next, tg_line, held);
-        tg_list_del(&l->held);
+        tg_line *l = TG_OWNER(here->held.next, tg_line, stall.node);
+        tg_list_del(&l->stall.node);
         tg_line_go(l, TG_LINE_HELD);
     }
 }
@@ -252,7 +249,7 @@ void tg_line_hold_if_congested(tg_line *l)
     if ((l->flags & TG_LINE_HELD) || !tg_shard_congested(here->shard))
         return;
     tg_line_stop(l, TG_LINE_HELD);
-    tg_list_add(&here->held, &l->held);
+    tg_list_add(&here->held, &l->stall.node); // stop() has ended the watch
 }
 
 // Events of the network.
@@ -360,7 +357,8 @@ void tg_line_end(tg_line *l, int reason)
     tg_version *v = l->offer->self;
     l->flags |= TG_LINE_CLOSING;
     tg_line_watch_off(l);
-    tg_list_del(&l->held);
+    if (l->flags & TG_LINE_HELD)
+        tg_list_del(&l->stall.node);
     tg_line_opens_fail(l);
     tell_closed(l, reason);
     tg_line_sessions_close(l);

@@ -51,15 +51,11 @@ struct tg_line {
     tg_value *options; ///< of an outgoing one until it is open
     tg_session session; ///< the first; most have one
     tg_session *more; ///< the others
-    tg_alarm stall;
-    tg_list held;
+    tg_alarm stall; ///< while it is held (and not watched), its node is in local.held
     uint32_t from; ///< how far the framer has looked
     uint32_t junk; ///< bytes since the last good frame
-    uint16_t room; ///< bytes behind this struct
     uint16_t more_cap;
     int16_t opens; ///< session opens under way
-    int16_t reason;
-    uint32_t pad;
     _Alignas(16) char inline_state[];
 };
 

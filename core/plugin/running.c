@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose code runs on a thread, kept as a stack that costs two stores and a coarse clock (it is
-// read from a shared page, without a system call) on each side of a callback. It tells tables
-// without a `self` for whom they act, finds slow callbacks, and is what a crash note is
-// written from.
+// Whose code runs on a thread, kept as a stack that costs two stores, and a coarse clock (it is
+// read from a shared page, without a system call) where the code of another version begins and
+// ends. It tells tables without a `self` for whom they act, finds slow callbacks, and is what a
+// crash note is written from.
 #include <assert.h>
 #include <signal.h>
 #include <stdio.h>
@@ -39,6 +39,12 @@ tg_version *tg_current(void)
     return r->depth > 0 && r->depth <= TG_CALL_DEPTH ? r->stack[r->depth - 1].self : NULL;
 }
 
+/// The callback at `d` runs within one of its own version, whose time is taken.
+static bool within_own(const tg_running *r, uint32_t d)
+{
+    return d > 0 && r->stack[d - 1].self == r->stack[d].self;
+}
+
 void tg_call_begin(tg_version *v, const char *callback)
 {
     tg_running *r = tg_running_here();
@@ -46,7 +52,8 @@ void tg_call_begin(tg_version *v, const char *callback)
     if (d < TG_CALL_DEPTH) {
         r->stack[d].self = v;
         r->stack[d].callback = callback;
-        r->stack[d].since = clock_of(CLOCK_MONOTONIC_COARSE);
+        r->stack[d].since =
+            within_own(r, d) ? r->stack[d - 1].since : clock_of(CLOCK_MONOTONIC_COARSE);
     }
     atomic_signal_fence(memory_order_release); // a crash in between sees the entry whole
     r->depth = d + 1;
@@ -70,7 +77,8 @@ void tg_call_end(void)
     tg_running *r = tg_running_here();
     assert(r->depth > 0);
     uint32_t d = --r->depth;
-    if (d >= TG_CALL_DEPTH || r->stack[d].self == NULL || tg_here() == NULL)
+    if (d >= TG_CALL_DEPTH || r->stack[d].self == NULL || within_own(r, d) ||
+        tg_here() == NULL)
         return;
     const tg_version *v = r->stack[d].self;
     uint64_t now = clock_of(CLOCK_MONOTONIC_COARSE), ms = now - r->stack[d].since;

@@ -317,14 +317,16 @@ static int publish_waiting(tg_shard *shard, tg_session s, tg_msg m, tg_published
     return rc;
 }
 
-// A raw adapter's messages are not the host's frames: their rate is that of its publishes.
+// A raw adapter's messages are not the host's frames: what it publishes is counted instead.
 static void after_publish(tg_local *here, tg_session s)
 {
     tg_line *l = s.id != 0 ? line_of(here, s) : here->line;
     if (l == NULL || (l->flags & TG_LINE_CLOSING))
         return;
-    if (l->framer == NULL && l == here->line)
+    if (l->framer == NULL && l == here->line) {
+        tg_bump(&tg_part_here(l->offer->self)->frames, 1);
         tg_net_count_message(l->net);
+    }
     tg_line_hold_if_congested(l);
 }
 
