@@ -8,7 +8,7 @@
 #include "inhost.h"
 #include "net/conn_impl.h"
 
-enum { FRAMES = 200, BATCHES = 1500, WARM_BATCHES = 100 };
+enum { FRAMES = 500, BATCHES = 600, WARM_BATCHES = 40 }; // a busy turn reads as many
 
 typedef struct bench {
     inhost host;
