@@ -103,6 +103,9 @@ static bool in_class(unsigned char c, unsigned char letter)
     case 'x':
         yes = isxdigit(c) != 0;
         break;
+    case 'z': // from before patterns could hold a zero; old scripts have it
+        yes = c == 0;
+        break;
     default:
         return c == letter;
     }
