@@ -24,7 +24,7 @@ struct tg_epoch {
 
 struct tg_limbo_item {
     void *p;
-    void (*fn)(void *p);
+    tg_limbo_fn *fn;
     uint64_t epoch; // readers of a later one cannot hold it
 };
 
@@ -91,7 +91,7 @@ static bool grow(tg_limbo *l)
     return true;
 }
 
-void tg_limbo_add(tg_limbo *l, tg_epoch *e, void *p, void (*fn)(void *p))
+void tg_limbo_add(tg_limbo *l, tg_epoch *e, void *p, tg_limbo_fn *fn)
 {
     // Out of memory to remember it: it stays allocated, which harms nobody.
     if (l->count == l->cap && !grow(l))
@@ -120,7 +120,7 @@ void tg_limbo_reclaim(tg_limbo *l, tg_epoch *e)
     uint64_t least = oldest(e);
     while (l->first < l->count && l->items[l->first].epoch < least) {
         struct tg_limbo_item i = l->items[l->first++];
-        i.fn(i.p);
+        i.fn(l->owner, i.p);
     }
     if (l->first == l->count)
         l->first = l->count = 0;
@@ -129,7 +129,13 @@ void tg_limbo_reclaim(tg_limbo *l, tg_epoch *e)
 void tg_limbo_free(tg_limbo *l)
 {
     for (uint32_t i = l->first; i < l->count; i++)
-        l->items[i].fn(l->items[i].p);
+        l->items[i].fn(l->owner, l->items[i].p);
     free(l->items);
-    *l = (tg_limbo){0};
+    *l = (tg_limbo){.owner = l->owner};
+}
+
+void tg_limbo_malloced(void *owner, void *p)
+{
+    (void)owner;
+    free(p);
 }

@@ -23,6 +23,7 @@ struct tg_retained_set {
     pthread_mutex_t lock;
     tg_trie trie;
     tg_limbo limbo;
+    tg_slab slab;
     tg_epoch *epoch;
     uint64_t count, bytes;
     uint64_t stores; // so far; a message carries the number of its own
@@ -34,15 +35,16 @@ static kept *kept_of(tg_leaf *l)
     return (kept *)(void *)l;
 }
 
-static void kept_free(void *p)
+static void kept_free(void *slab, void *p)
 {
     kept *k = p;
     tg_block_unref(atomic_load(&k->block));
-    free(k);
+    tg_slab_free(slab, k, sizeof(*k) + k->leaf.len);
 }
 
-static void block_gone(void *p)
+static void block_gone(void *slab, void *p)
 {
+    (void)slab;
     tg_block_unref(p);
 }
 
@@ -55,13 +57,15 @@ int tg_retained_new(tg_hub *h)
     r->epoch = h->epoch;
     r->trie.epoch = h->epoch;
     r->trie.limbo = &r->limbo;
+    r->trie.slab = &r->slab;
+    r->limbo.owner = &r->slab;
     h->retained = r;
     return 0;
 }
 
-static void drop_leaf(tg_leaf *l)
+static void drop_leaf(tg_slab *slab, tg_leaf *l)
 {
-    kept_free(kept_of(l));
+    kept_free(slab, l);
 }
 
 void tg_retained_free(tg_hub *h)
@@ -71,6 +75,7 @@ void tg_retained_free(tg_hub *h)
         return;
     tg_limbo_free(&r->limbo);
     tg_trie_clear(&r->trie, drop_leaf);
+    tg_slab_clear(&r->slab);
     pthread_mutex_destroy(&r->lock);
     tg_buf_free(&r->cursor);
     free(r);
@@ -107,14 +112,14 @@ static int put(tg_hub *h, tg_retained_set *r, kept *old, tg_block *b)
         return 0;
     }
     tg_slice topic = tg_block_message(b)->topic;
-    kept *k = malloc(sizeof(*k) + topic.len);
+    kept *k = tg_slab_alloc(&r->slab, sizeof(*k) + topic.len);
     if (k == NULL)
         return TG_E_NOMEM;
     k->leaf = (tg_leaf){(uint16_t)topic.len, offsetof(kept, text), 0};
     atomic_init(&k->block, b);
     memcpy(k->text, topic.at, topic.len);
     if (tg_trie_add(&r->trie, &k->leaf) < 0) {
-        free(k);
+        tg_slab_free(&r->slab, k, sizeof(*k) + topic.len);
         return TG_E_NOMEM;
     }
     r->count++;

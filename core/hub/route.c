@@ -19,27 +19,55 @@ int tg_router_init(tg_router *r, tg_epoch *epoch)
     *r = (tg_router){.epoch = epoch};
     r->trie.epoch = epoch;
     r->trie.limbo = &r->limbo;
+    r->trie.slab = &r->slab;
+    r->limbo.owner = &r->slab;
     return pthread_mutex_init(&r->lock, NULL) == 0 ? 0 : TG_E_NOMEM;
 }
 
-static void filter_free(tg_filter *f)
+static void route_free(void *slab, void *p)
 {
-    uintptr_t plain = atomic_load(&f->plain);
-    if ((plain & 1) != 0)
-        free((void *)(plain - 1)); // NOLINT
-    tg_groups_free(atomic_load(&f->groups));
-    free(f);
+    tg_slab_free(slab, p, sizeof(tg_route));
 }
 
-static void drop_leaf(tg_leaf *l)
+void tg_set_free(tg_slab *slab, tg_set *s)
 {
-    filter_free((tg_filter *)(void *)l);
+    uint32_t used = s != NULL ? atomic_load(&s->used) : 0;
+    for (uint32_t i = 0; i < used; i++) {
+        uintptr_t w = atomic_load(&s->at[i]);
+        if ((w & 1) == 0)
+            route_free(slab, (void *)w); // NOLINT
+    }
+    free(s);
+}
+
+static tg_set *set_of(uintptr_t plain)
+{
+    return (plain & 1) != 0 ? (tg_set *)(plain - 1) : NULL; // NOLINT
+}
+
+// With the routes that still hang on it: that is so at the very end alone.
+static void filter_free(void *slab, void *p)
+{
+    tg_filter *f = p;
+    uintptr_t plain = atomic_load(&f->plain);
+    if (set_of(plain) != NULL)
+        tg_set_free(slab, set_of(plain));
+    else if (plain != 0)
+        route_free(slab, (void *)plain); // NOLINT
+    tg_groups_free(slab, atomic_load(&f->groups));
+    tg_slab_free(slab, f, sizeof(*f) + f->leaf.len);
+}
+
+static void drop_leaf(tg_slab *slab, tg_leaf *l)
+{
+    filter_free(slab, l);
 }
 
 void tg_router_free(tg_router *r)
 {
     tg_limbo_free(&r->limbo);
     tg_trie_clear(&r->trie, drop_leaf);
+    tg_slab_clear(&r->slab);
     pthread_mutex_destroy(&r->lock);
 }
 
@@ -114,11 +142,6 @@ tg_set *tg_set_pack(const tg_set *s)
     return set_copy(s, live < SET_MIN / 2 ? SET_MIN : live * 2);
 }
 
-static tg_set *set_of(uintptr_t plain)
-{
-    return (plain & 1) != 0 ? (tg_set *)(plain - 1) : NULL; // NOLINT
-}
-
 static int plain_add(tg_router *r, tg_filter *f, tg_route *route)
 {
     uintptr_t was = atomic_load_explicit(&f->plain, memory_order_relaxed);
@@ -138,7 +161,7 @@ static int plain_add(tg_router *r, tg_filter *f, tg_route *route)
     if (s != old)
         atomic_store_explicit(&f->plain, (uintptr_t)s | 1, memory_order_release);
     if (old != NULL && s != old)
-        tg_limbo_add(&r->limbo, r->epoch, old, free);
+        tg_limbo_add(&r->limbo, r->epoch, old, tg_limbo_malloced);
     return 0;
 }
 
@@ -165,7 +188,7 @@ static void plain_del(tg_router *r, tg_filter *f, const tg_route *route, uint32_
         atomic_store_explicit(&f->plain, 0, memory_order_release);
     }
     if (s != NULL)
-        tg_limbo_add(&r->limbo, r->epoch, s, free);
+        tg_limbo_add(&r->limbo, r->epoch, s, tg_limbo_malloced);
 }
 
 static tg_filter *filter_find(tg_router *r, tg_slice text)
@@ -178,7 +201,7 @@ static tg_filter *filter_make(tg_router *r, tg_slice text)
     tg_filter *f = filter_find(r, text);
     if (f != NULL)
         return f;
-    f = malloc(sizeof(*f) + text.len);
+    f = tg_slab_alloc(&r->slab, sizeof(*f) + text.len);
     if (f == NULL)
         return NULL;
     f->leaf = (tg_leaf){(uint16_t)text.len, offsetof(tg_filter, text), 0};
@@ -186,21 +209,16 @@ static tg_filter *filter_make(tg_router *r, tg_slice text)
     atomic_init(&f->groups, NULL);
     memcpy(f->text, text.at, text.len);
     if (tg_trie_add(&r->trie, &f->leaf) < 0) {
-        free(f);
+        filter_free(&r->slab, f);
         return NULL;
     }
     return f;
 }
 
-static void filter_gone(void *p)
-{
-    filter_free(p);
-}
-
 static void filter_release(tg_router *r, tg_filter *f)
 {
     if (f->leaf.user == 0 && tg_trie_del(&r->trie, &f->leaf) == 0)
-        tg_limbo_add(&r->limbo, r->epoch, f, filter_gone);
+        tg_limbo_add(&r->limbo, r->epoch, f, filter_free);
 }
 
 static int insert(tg_router *r, tg_route *route, tg_slice text, tg_slice group, bool shared)
@@ -228,35 +246,42 @@ static void swap(tg_route *old, tg_route *fresh)
         plain_swap(old->filter, old, fresh);
 }
 
-int tg_route_add(tg_router *r, struct tg_sess *s, tg_slice filter, const tg_sub *sub,
-                 tg_route *old, tg_route **out)
+static int add_locked(tg_router *r, const tg_route *with, tg_slice filter, tg_route *old,
+                      tg_route **out)
 {
     tg_slice group = {0}, text = filter;
     bool shared = tg_topic_shared(filter, &group, &text);
-    tg_route *route = malloc(sizeof(*route));
+    tg_route *route = tg_slab_alloc(&r->slab, sizeof(*route));
     if (route == NULL)
         return TG_E_NOMEM;
-    *route =
-        (tg_route){.sess = s, .sub_id = sub->sub_id, .qos = sub->qos, .flags = sub->flags};
-    pthread_mutex_lock(&r->lock);
+    *route = *with;
     int rc = 0;
     if (old != NULL)
         swap(old, route);
     else
         rc = insert(r, route, text, group, shared);
+    if (rc < 0)
+        route_free(&r->slab, route);
+    else
+        *out = route;
+    return rc;
+}
+
+int tg_route_add(tg_router *r, struct tg_sess *s, tg_slice filter, const tg_sub *sub,
+                 tg_route *old, tg_route **out)
+{
+    const tg_route with = {
+        .sess = s, .sub_id = sub->sub_id, .qos = sub->qos, .flags = sub->flags};
+    pthread_mutex_lock(&r->lock);
+    int rc = add_locked(r, &with, filter, old, out);
     pthread_mutex_unlock(&r->lock);
-    if (rc < 0) {
-        free(route);
-        return rc;
-    }
-    *out = route;
-    return 0;
+    return rc;
 }
 
 void tg_route_retire(tg_router *r, tg_route *old)
 {
     pthread_mutex_lock(&r->lock);
-    tg_limbo_add(&r->limbo, r->epoch, old, free);
+    tg_limbo_add(&r->limbo, r->epoch, old, route_free);
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -271,7 +296,7 @@ void tg_route_del(tg_router *r, tg_route *route)
     f->leaf.user--;
     r->routes--;
     filter_release(r, f);
-    tg_limbo_add(&r->limbo, r->epoch, route, free);
+    tg_limbo_add(&r->limbo, r->epoch, route, route_free);
     pthread_mutex_unlock(&r->lock);
 }
 

@@ -51,6 +51,7 @@ typedef struct tg_router {
     pthread_mutex_t lock;
     tg_trie trie;
     tg_limbo limbo;
+    tg_slab slab; ///< nodes, filters, routes
     tg_epoch *epoch;
     uint64_t routes; ///< under the lock
 } tg_router;

@@ -44,15 +44,6 @@ static void free_content(tg_sess *s)
     free(x);
 }
 
-static void free_routes(tg_sess *s)
-{
-    uint32_t i = 0;
-    for (tg_route *r; (r = tg_subs_next(s, &i)) != NULL;)
-        free(r);
-    if (s->subs_cap > 0)
-        free(s->subs.many);
-}
-
 // With the hub, or after tg_sess_reset(); then there is only the struct left.
 void tg_sess_free(void *p)
 {
@@ -61,7 +52,8 @@ void tg_sess_free(void *p)
     if ((s->flags & TG_SESS_MOVING) != 0)
         tg_queue_from_blocks(s->queue);
     free_content(s);
-    free_routes(s);
+    if (s->subs_cap > 0)
+        free(s->subs.many);
     s->magic = 0;
     free(s);
 }

@@ -136,6 +136,12 @@ tg_shard *tg_hub_shard(tg_hub *h, uint32_t worker)
     return worker < h->config.workers ? h->shards[worker] : NULL;
 }
 
+static void free_dead(void *owner, void *s)
+{
+    (void)owner;
+    tg_sess_free(s);
+}
+
 // Others may have read a dead session's address from a route a moment ago.
 static void bury(tg_shard *sh)
 {
@@ -146,7 +152,7 @@ static void bury(tg_shard *sh)
     for (size_t i = 0; i < sh->dead.len; i += sizeof(tg_sess *)) {
         tg_sess *s;
         memcpy(&s, sh->dead.at + i, sizeof(s));
-        tg_limbo_add(&r->limbo, r->epoch, s, tg_sess_free);
+        tg_limbo_add(&r->limbo, r->epoch, s, free_dead);
     }
     pthread_mutex_unlock(&r->lock);
     tg_buf_free(&sh->dead);

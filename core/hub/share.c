@@ -40,18 +40,18 @@ static tg_group *group_make(tg_filter *f, tg_slice name)
     return g;
 }
 
-static void group_free(void *p)
+static void group_free(void *slab, void *p)
 {
     tg_group *g = p;
-    free(atomic_load(&g->members));
+    tg_set_free(slab, atomic_load(&g->members));
     free(g);
 }
 
-void tg_groups_free(tg_group *g)
+void tg_groups_free(tg_slab *slab, tg_group *g)
 {
     while (g != NULL) {
         tg_group *next = atomic_load(&g->next);
-        group_free(g);
+        group_free(slab, g);
         g = next;
     }
 }
@@ -79,7 +79,7 @@ int tg_group_add(tg_router *r, tg_filter *f, tg_slice name, tg_route *route)
         g->count++;
         atomic_store_explicit(&g->members, s, memory_order_release);
         if (old != NULL && old != s)
-            tg_limbo_add(&r->limbo, r->epoch, old, free);
+            tg_limbo_add(&r->limbo, r->epoch, old, tg_limbo_malloced);
     }
     group_release(r, f, g);
     return s != NULL ? 0 : TG_E_NOMEM;
@@ -95,7 +95,7 @@ void tg_group_del(tg_router *r, tg_filter *f, tg_route *route)
     tg_set *packed = g->count > 0 && g->count <= PACK_MAX ? tg_set_pack(s) : NULL;
     if (packed != NULL) {
         atomic_store_explicit(&g->members, packed, memory_order_release);
-        tg_limbo_add(&r->limbo, r->epoch, s, free);
+        tg_limbo_add(&r->limbo, r->epoch, s, tg_limbo_malloced);
     }
     group_release(r, f, g);
 }

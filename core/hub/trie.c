@@ -33,9 +33,19 @@ static void put_link(tg_link_word *at, uintptr_t w)
     atomic_store_explicit(at, w, memory_order_release);
 }
 
+static size_t size_of(const tg_node *n)
+{
+    return tg_node_links_at(n->count, n->skip) + n->count * sizeof(tg_link_word);
+}
+
+static void node_free(void *slab, void *p)
+{
+    tg_slab_free(slab, p, size_of(p));
+}
+
 static void retire(tg_trie *t, tg_node *n)
 {
-    tg_limbo_add(t->limbo, t->epoch, n, free);
+    tg_limbo_add(t->limbo, t->epoch, n, node_free);
 }
 
 // The bytes of `n`'s children by place.
@@ -104,13 +114,13 @@ static char *put_bytes(char *at, tg_slice s)
     return at + s.len;
 }
 
-static tg_node *build(const struct shape *s)
+static tg_node *build(tg_trie *t, const struct shape *s)
 {
     struct kids kids;
     kids_collect(&kids, s);
     size_t skip = s->a.len + s->b.len + s->c.len;
     size_t links = tg_node_links_at(kids.count, skip);
-    tg_node *n = malloc(links + kids.count * sizeof(tg_link_word));
+    tg_node *n = tg_slab_alloc(t->slab, links + kids.count * sizeof(tg_link_word));
     if (n == NULL)
         return NULL;
     atomic_init(&n->value, s->value);
@@ -177,14 +187,15 @@ static void shape_put(struct shape *s, tg_slice rest, uintptr_t leaf)
 }
 
 // Where a leaf was: a node that leads to it and to `leaf`.
-static int split_leaf(tg_link_word *slot, tg_leaf *old, tg_leaf *leaf, size_t depth)
+static int split_leaf(tg_trie *t, tg_link_word *slot, tg_leaf *old, tg_leaf *leaf,
+                      size_t depth)
 {
     tg_slice a = cut(tg_leaf_text(old), depth), b = cut(tg_leaf_text(leaf), depth);
     size_t same = common(a.at, a.len, b.at, b.len);
     struct shape s = {.a = {b.at, same}, .drop = -1};
     shape_put(&s, cut(a, same), leaf_word(old));
     shape_put(&s, cut(b, same), leaf_word(leaf));
-    tg_node *n = build(&s);
+    tg_node *n = build(t, &s);
     if (n == NULL)
         return TG_E_NOMEM;
     put_link(slot, (uintptr_t)n);
@@ -198,16 +209,16 @@ static int split_path(tg_trie *t, tg_link_word *slot, tg_node *n, tg_leaf *leaf,
     tg_slice path = path_of(n);
     struct shape lower = {
         .value = tg_load(&n->value), .a = cut(path, same + 1), .from = n, .drop = -1};
-    tg_node *low = build(&lower);
+    tg_node *low = build(t, &lower);
     if (low == NULL)
         return TG_E_NOMEM;
     struct shape upper = {.a = {path.at, same}, .drop = -1, .adds = 1};
     upper.key[0] = (uint8_t)path.at[same];
     upper.add[0] = (uintptr_t)low;
     shape_put(&upper, cut(rest, same), leaf_word(leaf));
-    tg_node *up = build(&upper);
+    tg_node *up = build(t, &upper);
     if (up == NULL) {
-        free(low);
+        node_free(t->slab, low);
         return TG_E_NOMEM;
     }
     put_link(slot, (uintptr_t)up);
@@ -221,7 +232,7 @@ static int add_child(tg_trie *t, tg_link_word *slot, tg_node *n, tg_leaf *leaf, 
         .value = tg_load(&n->value), .a = path_of(n), .from = n, .drop = -1, .adds = 1};
     s.key[0] = key;
     s.add[0] = leaf_word(leaf);
-    tg_node *fresh = build(&s);
+    tg_node *fresh = build(t, &s);
     if (fresh == NULL)
         return TG_E_NOMEM;
     put_link(slot, (uintptr_t)fresh);
@@ -240,7 +251,7 @@ int tg_trie_add(tg_trie *t, tg_leaf *leaf)
             return 0;
         }
         if (tg_is_leaf(w))
-            return split_leaf(slot, tg_leaf_of(w), leaf, depth);
+            return split_leaf(t, slot, tg_leaf_of(w), leaf, depth);
         tg_node *n = tg_node_of(w);
         tg_slice path = path_of(n), rest = cut(text, depth);
         size_t same = common(path.at, path.len, rest.at, rest.len);
@@ -276,7 +287,7 @@ static int merge(tg_trie *t, tg_link_word *slot, tg_node *n, int place)
                       .c = path_of(low),
                       .from = low,
                       .drop = -1};
-    tg_node *fresh = build(&s);
+    tg_node *fresh = build(t, &s);
     if (fresh == NULL)
         return TG_E_NOMEM;
     put_link(slot, (uintptr_t)fresh);
@@ -304,7 +315,7 @@ static int drop_child(tg_trie *t, tg_link_word *slot, tg_node *n, int place)
     if (n->count == 2 && value == 0)
         return merge(t, slot, n, 1 - place);
     struct shape s = {.value = value, .a = path_of(n), .from = n, .drop = place};
-    tg_node *fresh = build(&s);
+    tg_node *fresh = build(t, &s);
     if (fresh == NULL)
         return TG_E_NOMEM;
     put_link(slot, (uintptr_t)fresh);
@@ -339,17 +350,17 @@ int tg_trie_del(tg_trie *t, tg_leaf *leaf)
 }
 
 // Nodes wait on a list that runs through their `value`: depth is a client's choice.
-void tg_trie_clear(tg_trie *t, void (*drop)(tg_leaf *l))
+void tg_trie_clear(tg_trie *t, void (*drop)(tg_slab *slab, tg_leaf *l))
 {
     uintptr_t w = atomic_exchange(&t->root, 0), todo = 0;
     while (w != 0) {
         if (tg_is_leaf(w)) {
-            drop(tg_leaf_of(w));
+            drop(t->slab, tg_leaf_of(w));
         } else {
             tg_node *n = tg_node_of(w);
             uintptr_t value = atomic_exchange(&n->value, todo);
             if (value != 0)
-                drop(tg_leaf_of(value));
+                drop(t->slab, tg_leaf_of(value));
             todo = w;
         }
         // The next child of the node on top; an empty one is done.
@@ -359,7 +370,7 @@ void tg_trie_clear(tg_trie *t, void (*drop)(tg_leaf *l))
                 w = atomic_exchange(tg_node_child(n, (int)i), 0);
             if (w == 0) {
                 todo = tg_load(&n->value);
-                free(n);
+                node_free(t->slab, n);
             }
         }
     }

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "hub/epoch.h"
+#include "hub/slab.h"
 
 /// Head of what the tree leads to. Its whole text lies in the same allocation, so the tree
 /// needs to store only what tells texts apart.
@@ -25,7 +26,8 @@ static inline tg_slice tg_leaf_text(const tg_leaf *l)
 typedef struct tg_trie {
     _Atomic uintptr_t root; ///< 0, a node, or a leaf with its lowest bit set
     tg_epoch *epoch;
-    tg_limbo *limbo; ///< of the writers' lock
+    tg_limbo *limbo; ///< of the writers' lock; its owner is the slab
+    tg_slab *slab;
 } tg_trie;
 
 // Writers, under the owner's lock.
@@ -37,7 +39,7 @@ int tg_trie_add(tg_trie *t, tg_leaf *leaf);
 /// Unlinks it. @owner the leaf is the caller's again: readers may still hold it, so it goes
 /// through the limbo. @return 0, TG_E_NOMEM (nothing changed).
 int tg_trie_del(tg_trie *t, tg_leaf *leaf);
-void tg_trie_clear(tg_trie *t, void (*drop)(tg_leaf *l)); ///< no reader left
+void tg_trie_clear(tg_trie *t, void (*drop)(tg_slab *slab, tg_leaf *l)); ///< no reader left
 
 // Readers, inside the epoch; tg_trie_find too.
 

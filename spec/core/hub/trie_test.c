@@ -22,6 +22,7 @@ typedef struct item {
 static item items[FILTERS];
 static tg_trie trie;
 static tg_limbo limbo;
+static tg_slab slab;
 static uint64_t seed;
 
 static unsigned rnd(unsigned n)
@@ -130,11 +131,13 @@ static void begin(uint64_t with)
     seed = with;
     memset(items, 0, sizeof(items));
     limbo = (tg_limbo){0};
-    trie = (tg_trie){.epoch = tg_epoch_new(1), .limbo = &limbo};
+    limbo.owner = &slab;
+    trie = (tg_trie){.epoch = tg_epoch_new(1), .limbo = &limbo, .slab = &slab};
 }
 
-static void forget(tg_leaf *l)
+static void forget(tg_slab *s, tg_leaf *l)
 {
+    (void)s;
     ((item *)(void *)l)->in = false;
 }
 
@@ -144,6 +147,7 @@ static void end(void)
     tg_trie_clear(&trie, forget);
     for (unsigned i = 0; i < FILTERS; i++)
         assert_false(items[i].in);
+    tg_slab_clear(&slab);
     tg_epoch_free(trie.epoch);
 }
 
@@ -236,8 +240,9 @@ static void the_deepest_topic_opens_a_way_at_every_level(void **state)
 }
 
 static unsigned freed;
-static void count_free(void *p)
+static void count_free(void *owner, void *p)
 {
+    (void)owner;
     (void)p;
     freed++;
 }
