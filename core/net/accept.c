@@ -87,20 +87,28 @@ static void rest(tg_acceptor *a, uint64_t ms)
     tg_wheel_add(tg_worker_wheel(a->worker), &a->alarm, ms, on_alarm);
 }
 
-// One line says that descriptors ran out; the next one comes after they were there again.
+// All workers run out together, and again with each descriptor that comes free: one line a
+// minute says it for the process.
+static bool says_it(tg_acceptor *a)
+{
+    uint64_t now = tg_worker_now(a->worker);
+    uint_fast64_t next = atomic_load(&a->worker->all->fds_said_at);
+    return now >= next &&
+           atomic_compare_exchange_strong(&a->worker->all->fds_said_at, &next, now + 60000);
+}
+
 static void rest_for_fds(tg_acceptor *a, const char *why)
 {
     uint32_t ms = a->backoff_ms == 0 ? BACKOFF_MS : a->backoff_ms * 2;
     a->backoff_ms = ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
     tg_metric_add(a->worker->all->metrics.fd_pauses, 1);
     tg_listener_count(listener_of(a), "paused_descriptors");
-    if (!a->short_of_fds && tg_log_on(TG_MOD_NET, TG_LOG_ERROR)) {
+    if (tg_log_on(TG_MOD_NET, TG_LOG_ERROR) && says_it(a)) {
         const tg_field fields[] = {TG_F("listener", listener_of(a)->name),
                                    TG_F("reason", why)};
         tg_log_write(TG_MOD_NET, TG_LOG_ERROR, fields, 2,
                      "accepting pauses until there are descriptors again");
     }
-    a->short_of_fds = true;
     rest(a, a->backoff_ms);
 }
 
@@ -230,7 +238,6 @@ static bool accept_one(tg_acceptor *a)
         return false;
     }
     a->backoff_ms = 0;
-    a->short_of_fds = false;
     serve(a, fd, &peer);
     return !a->closed;
 }

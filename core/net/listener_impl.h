@@ -37,7 +37,6 @@ typedef struct tg_acceptor {
     uint32_t backoff_ms;
     uint32_t drains; // rounds that draining may still take
     bool draining, closed;
-    bool short_of_fds; // said so already
 } tg_acceptor;
 
 struct tg_listener {

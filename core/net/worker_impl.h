@@ -86,6 +86,7 @@ struct tg_workers {
     atomic_bool control_stop;
     tg_pool *pool;
     tg_net_metrics metrics;
+    atomic_uint_fast64_t fds_said_at; // when the next line about descriptors may be written
     tg_list listeners; // of the control thread
     bool running[TG_WORKERS_MAX]; // its thread will still drain what is sent; under `lock`
     tg_worker at[];

@@ -471,6 +471,7 @@ static void a_peer_must_prove_itself_in_time(void **state)
     lab_send(bad, "x", 1); // bytes alone do not count
     lab_wait(closed, 1);
     assert_int_equal(the_lab.reason, TG_E_TIMEOUT);
+    assert_int_equal(lab_logged("no good frame came in time"), 1);
     assert_true(lab_sees_fin(bad));
     lab_send(good, "y", 1);
     lab_expect(good, "y", 1);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -263,10 +264,27 @@ static LAB_UNUSED int64_t lab_count(const char *event)
     return id < 0 ? 0 : tg_metric_sum(id);
 }
 
+static int lab_log;
+
+/// @return how many lines since the start hold `text`.
+static LAB_UNUSED int lab_logged(const char *text)
+{
+    off_t size = lseek(lab_log, 0, SEEK_END);
+    char *all = calloc(1, (size_t)size + 1);
+    assert_int_equal(pread(lab_log, all, (size_t)size, 0), size);
+    int n = 0;
+    for (char *at = all; (at = strstr(at, text)) != NULL; at += strlen(text))
+        n++;
+    free(all);
+    return n;
+}
+
 static LAB_UNUSED int lab_setup(void **state)
 {
     (void)state;
-    tg_log_open(open("/dev/null", O_WRONLY | O_CLOEXEC), TG_LOG_TEXT);
+    lab_log = memfd_create("log", MFD_CLOEXEC);
+    assert_true(lab_log >= 0);
+    tg_log_open(lab_log, TG_LOG_TEXT);
     tg_hash_seed();
     return tg_metrics_open(16);
 }

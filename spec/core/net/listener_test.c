@@ -233,6 +233,8 @@ static void connections_are_limited_for_all_workers(void **state)
     }
     assert_int_equal(tg_listener_connections(the_lab.listener), 5);
     assert_int_equal(lab_count("refused_connections") - before, 3);
+    assert_int_equal(lab_logged("reason=refused_connections"), 3);
+    assert_true(lab_logged("peer=127.0.0.1:") >= 3);
     tg_net_limits more = {.connections = 6};
     tg_listener_set_limits(the_lab.listener, &more);
     int fd = lab_connect();
@@ -257,6 +259,7 @@ static void an_address_has_its_share(void **state)
     int no = lab_connect();
     assert_true(lab_sees_fin(no));
     assert_int_equal(lab_count("refused_address"), 1);
+    assert_int_equal(lab_logged("reason=refused_address"), 1);
     close(no);
     close(a);
     lab_wait(closed, 1);
@@ -516,6 +519,7 @@ static void running_out_of_descriptors_pauses_and_goes_on(void **state)
     int64_t spent = (cpu[1].tv_sec - cpu[0].tv_sec) * 1000 +
                     (cpu[1].tv_nsec - cpu[0].tv_nsec) / 1000000;
     assert_in_range(spent, 0, 200); // it does not spin
+    assert_int_equal(lab_logged("accepting pauses"), 1);
     for (int i = 0; i < 20; i++)
         close(fds[i]);
     close(first);
