@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// A line is put together first and leaves with one write(2): lines of threads
-// never mix, and a logger that a full disk or a slow pipe stops holds no lock meanwhile.
+// A line is put together first and leaves with one write(2), so lines of threads never mix. A
+// log that nobody reads must not stop the host: a reader that does not keep up loses lines and
+// is told how many.
 // What comes from devices may hold anything: control characters are escaped in both formats,
 // so that nobody forges a line or talks to a terminal.
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,12 +19,17 @@
 #include "base/utf8.h"
 
 #define GATE_MS 60000
+#define CHUNK 4096 // PIPE_BUF
+#define REST_MS 100 // how long the rest of a longer line is waited for
 
 static struct {
+    pthread_mutex_t lock; // around what does not block
     atomic_int fd;
     atomic_bool json;
+    atomic_uint_fast64_t lost; // lines that could not be written; the next one says so
     atomic_int levels[TG_MOD_COUNT];
-} out = {.fd = STDERR_FILENO,
+} out = {.lock = PTHREAD_MUTEX_INITIALIZER,
+         .fd = STDERR_FILENO,
 #define X(id, name) TG_LOG_INFO,
          .levels = {TG_LOG_MODULES(X)}};
 #undef X
@@ -122,7 +130,7 @@ static bool bare(tg_slice text) // needs no quotes as a field's value
 }
 
 static void put_text(tg_buf *b, tg_log_module module, tg_level level, tg_slice msg,
-                     const tg_field *fields, size_t n)
+                     const tg_field *fields, size_t n, uint64_t lost)
 {
     put_time(b);
     tg_buf_printf(b, " %-5s %s: ", level_names[level], module_names[module]);
@@ -140,11 +148,13 @@ static void put_text(tg_buf *b, tg_log_module module, tg_level level, tg_slice m
             tg_buf_putc(b, '"');
         }
     }
+    if (lost > 0)
+        tg_buf_printf(b, " lost_lines=%llu", (unsigned long long)lost);
     tg_buf_putc(b, '\n');
 }
 
 static void put_json(tg_buf *b, tg_log_module module, tg_level level, tg_slice msg,
-                     const tg_field *fields, size_t n)
+                     const tg_field *fields, size_t n, uint64_t lost)
 {
     tg_buf_puts(b, "{\"ts\":\"");
     put_time(b);
@@ -160,20 +170,32 @@ static void put_json(tg_buf *b, tg_log_module module, tg_level level, tg_slice m
         else
             tg_json_int(b, fields[i].number);
     }
+    if (lost > 0)
+        tg_buf_printf(b, ",\"lost_lines\":%llu", (unsigned long long)lost);
     tg_buf_puts(b, "}\n");
 }
 
-// What cannot be written is lost: a log that nobody takes must not stop the host.
-static void emit(tg_slice line)
+static bool takes(int fd, int wait_ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    return poll(&p, 1, wait_ms) == 1;
+}
+
+// A pipe that polls as writable takes CHUNK bytes without blocking, if nobody else writes in
+// between: hence the lock. @return false: the line did not get out as a whole.
+static bool emit(tg_slice line)
 {
     int fd = atomic_load_explicit(&out.fd, memory_order_relaxed);
-    while (line.len > 0) {
-        ssize_t n = write(fd, line.at, line.len);
+    pthread_mutex_lock(&out.lock);
+    for (int wait_ms = 0; line.len > 0 && takes(fd, wait_ms); wait_ms = REST_MS) {
+        ssize_t n = write(fd, line.at, line.len < CHUNK ? line.len : CHUNK);
         if (n < 0 && errno != EINTR)
-            return;
+            break;
         if (n > 0)
             line = (tg_slice){line.at + n, line.len - (size_t)n};
     }
+    pthread_mutex_unlock(&out.lock);
+    return line.len == 0;
 }
 
 void tg_log_write(tg_log_module module, tg_level level, const tg_field *fields, size_t n,
@@ -188,13 +210,14 @@ void tg_log_write(tg_log_module module, tg_level level, const tg_field *fields, 
     tg_slice text = {msg, len < 0 ? 0 : (size_t)len};
     if (text.len >= sizeof(msg))
         text.len = sizeof(msg) - 1;
+    uint64_t lost = atomic_exchange_explicit(&out.lost, 0, memory_order_relaxed);
     tg_buf line = {0};
     if (atomic_load_explicit(&out.json, memory_order_relaxed))
-        put_json(&line, module, level, text, fields, n);
+        put_json(&line, module, level, text, fields, n, lost);
     else
-        put_text(&line, module, level, text, fields, n);
-    if (!line.failed)
-        emit(tg_buf_slice(&line));
+        put_text(&line, module, level, text, fields, n, lost);
+    if (line.failed || !emit(tg_buf_slice(&line)))
+        atomic_fetch_add_explicit(&out.lost, lost + 1, memory_order_relaxed);
     tg_buf_free(&line);
     errno = saved;
 }

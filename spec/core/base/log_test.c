@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "../../support/check.h"
@@ -90,6 +91,26 @@ static void an_endless_message_is_cut(void **state)
     assert_int_equal(at[strlen(at) - 1], '\n');
 }
 
+static void a_reader_that_stands_still_loses_lines_and_stops_nobody(void **state)
+{
+    (void)state;
+    tg_log_open(ends[1], TG_LOG_TEXT);
+    for (int i = 0; i < 2000; i++) // some 200 KB into a pipe of 64 KiB
+        tg_log_write(TG_MOD_NET, TG_LOG_INFO, NULL, 0, "%0100d", i);
+    long lost = 2000;
+    static char all[1 << 20];
+    ssize_t n = read(ends[0], all, sizeof(all));
+    for (ssize_t i = 0; i < n; i++)
+        lost -= all[i] == '\n';
+    assert_true(lost > 0 && lost < 2000);
+    tg_log_write(TG_MOD_NET, TG_LOG_INFO, NULL, 0, "again");
+    char *end, *said = strstr(text_line(), "again lost_lines=");
+    assert_non_null(said);
+    assert_int_equal(strtol(said + strlen("again lost_lines="), &end, 10), lost);
+    tg_log_write(TG_MOD_NET, TG_LOG_INFO, NULL, 0, "all told");
+    assert_string_equal(text_line(), "info  net: all told\n");
+}
+
 static void each_module_has_its_level(void **state)
 {
     (void)state;
@@ -134,6 +155,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_forges_a_line_or_talks_to_the_terminal,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(an_endless_message_is_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_reader_that_stands_still_loses_lines_and_stops_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(each_module_has_its_level, setup, teardown),
         cmocka_unit_test_setup_teardown(a_gate_lets_a_burst_through_and_counts_the_rest,
                                         setup, teardown),
