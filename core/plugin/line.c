@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/metric.h"
 #include "plugin/line.h"
 
 static tg_line *check(void *user)
@@ -248,6 +249,7 @@ void tg_line_hold_if_congested(tg_line *l)
     tg_local *here = tg_here();
     if ((l->flags & TG_LINE_HELD) || !tg_shard_congested(here->shard))
         return;
+    tg_metric_add(here->rt->pauses, 1);
     tg_line_stop(l, TG_LINE_HELD);
     tg_list_add(&here->held, &l->stall.node); // stop() has ended the watch
 }

@@ -124,6 +124,9 @@ int tg_runtime_new(const tg_runtime_config *config, tg_runtime **out, tg_error *
         tg_runtime_free(rt);
         return rc;
     }
+    rt->pauses = tg_metric_add_def(TG_COUNTER, "tidegate_publish_pauses_total", "",
+                                   "Times that a publisher was not read for a while, since "
+                                   "a worker could not keep up.");
     tg_workers_on_turn(rt->workers, on_turn, rt);
     *out = rt;
     return 0;

@@ -92,6 +92,7 @@ struct tg_runtime {
     char *plugin_path, *state_dir;
     uint64_t kv_bytes;
     uint32_t slow_ms;
+    int pauses; ///< metric: reads paused for congestion
     tg_list plugs; ///< tg_plug, in the order of loading
     tg_list engines; ///< tg_engine_ref
     tg_list listenings;

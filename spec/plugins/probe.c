@@ -347,6 +347,10 @@ static int obey(tg_conn c, line *l, tg_slice name, tg_slice rest)
         return open_listener(c, rest);
     if (tg_slice_eq(name, TG_LIT("unlisten")))
         return close_listener(c, rest);
+    if (tg_slice_eq(name, TG_LIT("where")))
+        return say(c, "%u\n", tg.host->worker());
+    if (tg_slice_eq(name, TG_LIT("crash")))
+        abort();
     if (tg_slice_eq(name, TG_LIT("idle")))
         return tg.conn->set_idle(c, 50);
     if (tg_slice_eq(name, TG_LIT("bye")))

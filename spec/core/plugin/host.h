@@ -105,9 +105,8 @@ static inline void must_listen(host *h, const char *spec, char *address)
 }
 
 /// Two workers, the probe, and a listener for it that lets anybody in.
-static inline void host_up(host *h)
+static inline void host_serve(host *h)
 {
-    host_begin(h);
     tg_runtime_config c = config_of(h, 2);
     host_start(h, &c);
     install("probe", installed(h, "probe"));
@@ -116,6 +115,12 @@ static inline void host_up(host *h)
                 "{\"name\": \"main\", \"adapter\": \"probe\", \"bind\": \"127.0.0.1:0\", "
                 "\"anonymous\": true}",
                 h->address);
+}
+
+static inline void host_up(host *h)
+{
+    host_begin(h);
+    host_serve(h);
 }
 
 static inline void host_down(host *h)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Devices against the probe, through real sockets.
+#include <pthread.h>
+
 #include "host.h"
 
 static host h;
@@ -277,6 +279,100 @@ static void a_plugin_opens_and_closes_listeners(void **state)
     close(fd);
 }
 
+static void a_backend_that_never_answers_is_a_refusal(void **state)
+{
+    (void)state;
+    int fd = dial_to(h.address);
+    type(fd, "login c never");
+    EXPECT(fd, "denied -7 authentication failed");
+    close(fd);
+}
+
+// A connection to a given worker: the kernel chooses, so as many as it takes.
+static int dial_to_worker(const char *index)
+{
+    for (int i = 0; i < 200; i++) {
+        int fd = dial_to(h.address);
+        type(fd, "where");
+        if (strcmp(hear(fd), index) == 0)
+            return fd;
+        close(fd);
+    }
+    fail_msg("no connection came to worker %s", index);
+    return -1;
+}
+
+#define FLOOD 3000
+
+static void *flood(void *arg)
+{
+    char text[900];
+    int fd = *(int *)arg;
+    for (int i = 0; i < FLOOD; i++) {
+        int n = snprintf(text, sizeof(text), "pub t %d ", i);
+        memset(text + n, 'x', sizeof(text) - (size_t)n);
+        text[sizeof(text) - 1] = '\n';
+        if (send(fd, text, sizeof(text), MSG_NOSIGNAL) < 0)
+            break;
+    }
+    return NULL;
+}
+
+static void *read_answers(void *arg)
+{
+    char text[4096];
+    while (recv(*(int *)arg, text, sizeof(text), 0) > 0)
+        ;
+    return NULL;
+}
+
+// The receiving worker sleeps again and again; its mailbox takes 64 KiB, the flood has 2.6 MB.
+static void a_worker_that_cannot_keep_up_slows_its_publishers(void **state)
+{
+    (void)state;
+    pthread_t writer, reader;
+    int a = dial_to_worker("0"), b = dial_to_worker("1"), sleeper = dial_to_worker("0");
+    int64_t pauses = metric("tidegate_publish_pauses_total");
+    type(a, "login one ok");
+    EXPECT(a, "in one 0 0");
+    type(a, "sub t");
+    EXPECT(a, "sub 0");
+    type(b, "login two ok");
+    EXPECT(b, "in two 0 0");
+    for (int i = 0; i < 3; i++)
+        type(sleeper, "slow");
+    pthread_create(&writer, NULL, flood, &b);
+    pthread_create(&reader, NULL, read_answers, &b);
+    for (int i = 0; i < FLOOD; i++) {
+        char want[32];
+        snprintf(want, sizeof(want), "msg t %d x", i);
+        const char *got = hear(a);
+        if (strncmp(got, want, strlen(want)) != 0)
+            fail_msg("message %d: %.30s", i, got);
+    }
+    pthread_join(writer, NULL);
+    assert_true(metric("tidegate_publish_pauses_total") > pauses);
+    shutdown(b, SHUT_WR);
+    pthread_join(reader, NULL);
+    close(a);
+    close(b);
+    close(sleeper);
+}
+
+static int small_up(void **state)
+{
+    (void)state;
+    host_begin(&h);
+    tg_runtime_config c = config_of(&h, 2);
+    c.mailbox_bytes = 64 * 1024;
+    host_start(&h, &c);
+    must_load(&h, built("probe"), NULL);
+    must_listen(&h,
+                "{\"name\": \"main\", \"adapter\": \"probe\", \"bind\": \"127.0.0.1:0\"}",
+                h.address);
+    return 0;
+}
+
 static void stopping_tells_every_client(void **state)
 {
     (void)state;
@@ -333,6 +429,9 @@ int main(void)
         T(raw_bytes_are_kept_until_they_are_used),
         T(a_command_that_fails_ends_its_connection_alone),
         T(a_plugin_opens_and_closes_listeners),
+        T(a_backend_that_never_answers_is_a_refusal),
+        cmocka_unit_test_setup_teardown(a_worker_that_cannot_keep_up_slows_its_publishers,
+                                        small_up, down),
         T(stopping_tells_every_client),
         T(frames_are_explained_by_their_adapter),
     };

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loading, refusing and replacing plugins in a running host.
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 
 #include "host.h"
 
@@ -368,6 +370,42 @@ static int slow_up(void **state)
     return 0;
 }
 
+#ifndef TG_SANITIZED // a sanitizer's own report comes instead
+
+// In a process of its own, whose stderr is read.
+static void a_crash_names_the_plugin_and_the_callback(void **state)
+{
+    (void)state;
+    int pipe_[2], status;
+    assert_int_equal(pipe2(pipe_, O_CLOEXEC), 0);
+    host_begin(&h); // the folders are the parent's to remove
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        dup2(pipe_[1], STDERR_FILENO);
+        host_serve(&h);
+        int fd = dial_to(h.address);
+        type(fd, "crash");
+        pause();
+        _exit(0);
+    }
+    close(pipe_[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(remove_folder(h.private), 0);
+    assert_int_equal(remove_folder(h.folder), 1);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    char text[2000] = "";
+    size_t n = 0;
+    for (ssize_t got; (got = read(pipe_[0], text + n, sizeof(text) - 1 - n)) > 0;)
+        n += (size_t)got;
+    close(pipe_[0]);
+    assert_non_null(strstr(text, "crash: this thread is worker 0"));
+    assert_non_null(strstr(text, ": plugin probe 1.0.0 in on_frame\n"));
+    assert_non_null(strstr(text, ": no plugin's code ran\n"));
+}
+
+#endif
+
 static void specs_of_listeners_are_checked(void **state)
 {
     (void)state;
@@ -431,6 +469,9 @@ int main(void)
         T(devices_that_stay_hold_their_version),
         cmocka_unit_test_setup_teardown(slow_callbacks_are_reported, slow_up, down),
         T(specs_of_listeners_are_checked),
+#ifndef TG_SANITIZED
+        cmocka_unit_test(a_crash_names_the_plugin_and_the_callback),
+#endif
     };
     return RUN(tests);
 }
