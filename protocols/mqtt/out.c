@@ -59,9 +59,11 @@ void mqtt_send(mqtt_conn *m, tg_slice packet)
         mqtt_count(m->worker, MQTT_N_dropped_too_large);
         return;
     }
-    if ((m->flags & MQTT_STUFFED) == 0 && tg.conn->send(m->conn, packet) != TG_E_FULL)
-        return; // queued; or gone, and on_close follows
-    put_by(m, packet);
+    int rc = (m->flags & MQTT_STUFFED) == 0 ? tg.conn->send(m->conn, packet) : TG_E_FULL;
+    if (rc == TG_E_FULL)
+        put_by(m, packet);
+    else if (rc == TG_E_NOMEM)
+        mqtt_end(m, TG_CLOSE_KEEP_WILL, rc, "no memory for an answer");
 }
 
 void mqtt_flush_outbox(mqtt_conn *m)

@@ -8,7 +8,7 @@
 #define MQTT_SCHEMA \
     "{" \
     "\"max_packet_size\":{\"type\":\"size\",\"default\":\"1MiB\",\"min\":128,\"max\":268435460," \
-        "\"help\":\"largest packet a client may send\"}," \
+        "\"help\":\"largest packet a client may send; above 1MiB raise limits.frame of the listener too\"}," \
     "\"max_connect_size\":{\"type\":\"size\",\"default\":\"128KiB\",\"min\":128,\"max\":268435460," \
         "\"help\":\"largest CONNECT; its sender is not known yet\"}," \
     "\"session_expiry_max\":{\"type\":\"duration\",\"default\":\"7d\"," \
