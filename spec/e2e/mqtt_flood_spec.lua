@@ -19,7 +19,7 @@ end
 
 local function assert_grew_less(before, mebibytes)
   local grown = resident() - before
-  assert.is_true(sanitized or grown < mebibytes, ("the host grew by %d MiB"):format(grown))
+  assert.is_true(sanitized or grown < mebibytes, ("the host grew by %.1f MiB"):format(grown))
 end
 
 describe("MQTT floods", function()
