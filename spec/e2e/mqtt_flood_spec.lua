@@ -10,7 +10,7 @@ local host
 local function client(options) return Mqtt.connect(host.ports.mqtt, options) end
 
 -- Freed memory stays in a sanitizer's quarantine: it says nothing about a host.
-local sanitized = Host.build:find "address" or Host.build:find "thread"
+local sanitized = not Host.build:find "release"
 
 local function resident()
   local status = Host.read(("/proc/%d/status"):format(host.pid))
