@@ -54,6 +54,8 @@ static void emit(void *ctx, const tg_field_note *note)
     assert(note->offset <= all->len && note->length <= all->len - note->offset);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2)
