@@ -10,7 +10,8 @@
 #include "planted.h"
 
 static const char ITEMS[] =
-    "0x01 mileage:u32be*0.1 0x02 fuel:u16be 0x03 n:u8 0x10 name:latin1[*]!keep 0x11 sub:{ a:u8 "
+    "0x01 mileage:u32be*0.1 0x02 fuel:u16be 0x03 n:u8 0x10 name:latin1[*]!keep 0x11 sub:{ "
+    "a:u8 "
     "b?:u16le } "
     "0x12 in_it:tlv(u16be u8 length_first counts_tag){ 0x23 x:u8 0x24 y:hex[2] }";
 static const char OVERLAY[] = "0x02 fuel:{ level:u8 kind:u8 } 0xE1 battery:u8*0.5";

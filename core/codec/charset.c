@@ -168,7 +168,7 @@ static int from_utf16(tg_slice s, bool be, tg_buf *out)
 }
 
 /// What cannot be converted takes `skip` bytes of the input and leaves `instead`.
-static int convert(tg_converter which, tg_slice s, size_t room, const char *instead,
+static int convert(tg_converter which, tg_slice s, size_t room, tg_slice instead,
                    tg_buf *out)
 {
     iconv_t cd = converter(which);
@@ -182,12 +182,11 @@ static int convert(tg_converter which, tg_slice s, size_t room, const char *inst
     while (left > 0 && iconv(cd, &in, &left, &to, &free_left) == (size_t)-1) {
         size_t skip = which == FROM_GB18030 ? 1 : tg_utf8_len(in, left);
         skip = skip > 0 ? skip : 1;
-        size_t n = strlen(instead);
-        if (free_left < n)
+        if (free_left < instead.len)
             return TG_E_NOMEM; // cannot be: `room` is the worst case
-        memcpy(to, instead, n);
-        to += n;
-        free_left -= n;
+        memcpy(to, instead.at, instead.len);
+        to += instead.len;
+        free_left -= instead.len;
         in += skip;
         left -= skip;
         bad++;
@@ -207,7 +206,7 @@ static int decode_rest(tg_charset cs, tg_slice s, tg_buf *out)
         return from_utf8(s, out);
     case TG_CHARSET_GBK:
     case TG_CHARSET_GB18030: // a byte becomes three at most: U+FFFD
-        return convert(FROM_GB18030, s, 3 * s.len, BAD, out);
+        return convert(FROM_GB18030, s, 3 * s.len, TG_LIT(BAD), out);
     case TG_CHARSET_UTF16BE:
     case TG_CHARSET_UTF16LE:
         return from_utf16(s, cs == TG_CHARSET_UTF16BE, out);
@@ -303,9 +302,9 @@ static int encode(tg_charset cs, tg_slice s, tg_buf *out)
     case TG_CHARSET_UTF8:
         return to_utf8(s, out);
     case TG_CHARSET_GBK: // four-byte forms are none that a GBK device knows
-        return convert(TO_GBK, s, s.len, "?", out);
+        return convert(TO_GBK, s, s.len, TG_LIT("?"), out);
     case TG_CHARSET_GB18030: // two bytes may become four
-        return convert(TO_GB18030, s, 2 * s.len, "?", out);
+        return convert(TO_GB18030, s, 2 * s.len, TG_LIT("?"), out);
     case TG_CHARSET_UTF16BE:
     case TG_CHARSET_UTF16LE:
         return to_utf16(s, cs == TG_CHARSET_UTF16BE, out);

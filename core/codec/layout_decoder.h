@@ -17,8 +17,8 @@ typedef struct tg_decoder {
     uint32_t slot[LAYOUT_REGS]; ///< items to negate, plus one
 } tg_decoder;
 
-int tg_decode_run(tg_decoder *d, uint32_t from,
-                  uint32_t end); ///< the fields from .. end - 1
+/// Runs the fields i .. end - 1.
+int tg_decode_run(tg_decoder *d, uint32_t i, uint32_t end);
 int tg_decode_one(tg_decoder *d, uint32_t i, const tg_op_field *f);
 int tg_decode_give(tg_decoder *d, const tg_op_field *f, tg_item *it, int64_t raw);
 bool tg_tape_grow(tg_tape *t);

@@ -266,7 +266,7 @@ static void count(tg_slice text, size_t *fields, size_t *signs, size_t *tlvs)
     }
 }
 
-static tg_layout *new_layout(size_t fields, size_t signs, size_t tlvs, tg_later **later)
+static tg_layout *new_layout(size_t fields, size_t signs, size_t tlvs)
 {
     tg_arena *a = calloc(1, sizeof(*a));
     if (a == NULL)
@@ -280,9 +280,8 @@ static tg_layout *new_layout(size_t fields, size_t signs, size_t tlvs, tg_later 
         l->conds = tg_arena_alloc(a, signs * sizeof(*l->conds));
         l->words = tg_arena_alloc(a, signs * sizeof(*l->words));
         l->tlvs = tg_arena_alloc(a, tlvs * sizeof(*l->tlvs));
-        *later = calloc(fields, sizeof(**later));
     }
-    if (a->failed || *later == NULL) {
+    if (a->failed) {
         tg_arena_free(a);
         free(a);
         return NULL;
@@ -326,9 +325,14 @@ static int open_parser(tg_parser *p, const tg_slice *texts, size_t n, tg_error *
             return tg_error_set(e, TG_E_TOOBIG, "a layout of more than 64 KiB");
         count(texts[i], &fields, &signs, &tlvs);
     }
-    p->l = new_layout(fields, signs, tlvs, &p->later);
+    p->l = new_layout(fields, signs, tlvs);
     if (p->l == NULL)
         return tg_error_set(e, TG_E_NOMEM, "%s", tg_error_text(TG_E_NOMEM));
+    p->later = calloc(fields, sizeof(*p->later));
+    if (p->later == NULL) {
+        free_layout(p->l);
+        return tg_error_set(e, TG_E_NOMEM, "%s", tg_error_text(TG_E_NOMEM));
+    }
     tg_syntax_add(p, NULL);
     return 0;
 }

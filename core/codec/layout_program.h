@@ -145,7 +145,7 @@ static inline uint64_t tg_get_uint(const uint8_t *p, unsigned width, bool be)
 
 static inline int64_t tg_sign_extend(uint64_t n, unsigned bits)
 {
-    unsigned up = 64 - bits;
+    unsigned up = (64 - bits) & 63;
     return (int64_t)(n << up) >> up;
 }
 

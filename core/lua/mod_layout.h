@@ -10,11 +10,6 @@ typedef struct tg_lua_layout {
     tg_layout *l;
 } tg_lua_layout;
 
-/// Pushes a layout object. @owner takes the reference on `l`, also when it raises.
-void tg_lua_layout_push(lua_State *L, tg_layout *l);
-/// The layout at `index`; raises for anything else.
-tg_layout *tg_lua_layout_check(lua_State *L, int index);
-
 /// Pushes the tape as a table. `keys`: the layout's uservalue, at that stack index.
 void tg_lua_tape_push(lua_State *L, const tg_layout *l, int keys, const tg_tape *t,
                       tg_slice bytes, tg_buf *scratch);

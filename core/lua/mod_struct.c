@@ -29,11 +29,6 @@ static tg_lua_layout *check(lua_State *L, int index)
     return o;
 }
 
-tg_layout *tg_lua_layout_check(lua_State *L, int index)
-{
-    return check(L, index)->l;
-}
-
 static tg_lua_layout *new_object(lua_State *L)
 {
     tg_lua_layout *o = lua_newuserdatauv(L, sizeof(*o), 2);
