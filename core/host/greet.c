@@ -91,10 +91,10 @@ static void greet_person(const tg_the_host *h)
     tg_listeners_each(h->rt, find_mqtt, &port);
     if (port != NULL)
         printf("  mosquitto_sub -p %s -t '#' -v\n", port);
-    puts("  tidegate subscribe '#'\n"
-         "  tidegate clients\n"
-         "  tidegate new adapter my-device\n\n"
-         "Ctrl-C ends it.");
+    const char *me = program_invocation_name; // as typed, so that it can be typed again
+    printf(
+        "  %s subscribe '#'\n  %s clients\n  %s new adapter my-device\n\nCtrl-C ends it.\n",
+        me, me, me);
 }
 
 void tg_host_greet(const tg_the_host *h)

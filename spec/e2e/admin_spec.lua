@@ -227,6 +227,29 @@ describe("a reader of /subscribe that stops reading", function()
     host:stop()
   end)
 
+  it("may be the command line, which then stops reading, too", function()
+    local host = Host.start { config = {
+      plugins = MQTT.plugins, listeners = MQTT.listeners,
+      admin = { bind = "127.0.0.1:0", stream_buffer = "64KiB" },
+      limits = { queue_messages = 100 },
+    } }
+    local sub = host:cli_spawn("subscribe", "flood", "--json")
+    sub:err_line "subscribed"
+    sub:pause_output()
+    local pub = Host.spawn("mosquitto_pub", { "-p", host.ports.mqtt, "-t", "flood", "-l", "-q", 1 })
+    pub:write((("x"):rep(SIZE - 1) .. "\n"):rep(LINES))
+    assert.equal(0, (pub:wait(60000)))
+    local _, clients = host:api("GET", "/api/v1/clients")
+    assert.is_true(clients.items[1].dropped > LINES / 2)
+    local kib = tonumber(Host.read(("/proc/%d/status"):format(sub.pid)):match "VmRSS:%s+(%d+) kB")
+    assert.is_true(kib < 32 * 1024 or Host.sanitized, kib .. " KiB")
+    sub:resume_output()
+    assert.matches('"topic":"flood"', sub:line())
+    sub:kill()
+    sub:wait()
+    host:stop()
+  end)
+
   it("is noticed when it has gone", function()
     local host = Host.start { config = MQTT }
     local conn = Host.connect(host.admin_port)

@@ -142,7 +142,7 @@ describe("the greeting", function()
     terminal:line("mqtt%s+127%.0%.0%.1:" .. port)
     terminal:line "admin%s+http://127%.0%.0%.1:%d+/api/v1, token in "
     terminal:line("mosquitto_sub %-p " .. port)
-    terminal:line "tidegate subscribe"
+    terminal:line "tidegate subscribe '#'"
     terminal:write "\3" -- Ctrl-C
     assert.equal(0, (terminal:wait()))
   end)
