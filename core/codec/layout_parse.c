@@ -281,7 +281,7 @@ static tg_layout *new_layout(size_t fields, size_t signs, size_t tlvs)
         l->words = tg_arena_alloc(a, signs * sizeof(*l->words));
         l->tlvs = tg_arena_alloc(a, tlvs * sizeof(*l->tlvs));
     }
-    if (a->failed) {
+    if (l == NULL || a->failed) {
         tg_arena_free(a);
         free(a);
         return NULL;

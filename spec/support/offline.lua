@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Runs a plugin without a host: commands in, what it did out. See offline.c for the commands.
+-- Runs a plugin without a host: commands in, what it did out. spec/core/lua/door_test.c has
+-- the commands.
 local cjson = require "cjson"
 
-local M = { program = (os.getenv "TG_BUILD" or "build/release") .. "/spec/support/offline" }
+local M = { program = (os.getenv "TG_BUILD" or "build/release") .. "/spec/core/lua/door_test" }
 
 --- @param path string folder of the plugin
 --- @param commands string[]

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A door to the offline runner for specs: commands as lines on stdin, what the plugin did as
-// lines of JSON on stdout, and a line "." behind each command. Usage: offline PATH [CONFIG JSON]
-//   clock MS | connect PEER | feed CONN HEX | deliver DEVICE TOPIC QOS PAYLOAD
-//   advance MS | hangup CONN | open [CONFIG JSON]
+// The offline runner, and a door to it for specs in Lua. Alone it tests itself; with a plugin's
+// path it takes commands as lines on stdin and tells what the plugin did as lines of JSON on
+// stdout, with a line "." behind each command:
+//   open [CONFIG JSON] | clock MS | connect PEER | feed CONN HEX | advance MS | hangup CONN
+//   deliver DEVICE TOPIC QOS PAYLOAD
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "base/metric.h"
 #include "codec/json_read.h"
 #include "lua/offline.h"
+#include "../../support/check.h"
 
 typedef struct door {
     tg_offline *o;
@@ -91,13 +93,11 @@ static void command(door *d, char *line)
     fflush(stdout);
 }
 
-int main(int argc, char **argv)
+static int serve(const char *path)
 {
-    door d = {.path = argc > 1 ? argv[1] : ".", .clock = UINT64_C(1767323045000)};
+    door d = {.path = path, .clock = UINT64_C(1767323045000)};
     char *line = NULL;
     size_t cap = 0;
-    tg_hash_seed();
-    tg_metrics_open(1);
     while (getline(&line, &cap, stdin) > 0) {
         line[strcspn(line, "\n")] = '\0';
         command(&d, line);
@@ -106,6 +106,42 @@ int main(int argc, char **argv)
     if (d.o != NULL)
         tg_offline_free(d.o);
     tg_arena_free(&d.arena);
-    tg_metrics_close();
     return 0;
+}
+
+// ---- alone --------------------------------------------------------------------------------
+
+static void collect(void *ctx, tg_slice line)
+{
+    tg_buf_put(ctx, line.at, line.len);
+    tg_buf_putc(ctx, '\n');
+}
+
+static void a_tracker_logs_in_without_a_host(void **state)
+{
+    (void)state;
+    static const char login[] = "xx\r\1\x08\x65\x01\x23\x45\x67\x89\1\0\1\xe7\xd8\r\n";
+    tg_buf told = {0};
+    tg_offline *o = NULL;
+    tg_error e = {0};
+    tg_offline_spec spec = {.path = "protocols/gt06", .emit = collect, .ctx = &told};
+    if (tg_offline_open(&spec, &o, &e) < 0)
+        fail_msg("%s", e.message);
+    int conn = tg_offline_connect(o, "192.0.2.1:5000");
+    assert_int_equal(tg_offline_feed(o, conn, (tg_slice){login, sizeof(login) - 1}), 0);
+    tg_buf_putc(&told, '\0');
+    assert_non_null(strstr(told.at, "\"hex\":\"787805010001d9dc0d0a\""));
+    assert_non_null(strstr(told.at, "gt06/865012345678901/login"));
+    tg_offline_free(o);
+    tg_buf_free(&told);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_tracker_logs_in_without_a_host)};
+    tg_hash_seed();
+    tg_metrics_open(1);
+    int rc = argc > 1 ? serve(argv[1]) : RUN(tests);
+    tg_metrics_close();
+    return rc;
 }
