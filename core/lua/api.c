@@ -230,12 +230,16 @@ static void add_module(lua_State *L, const char *name)
 void tg_lua_open_api(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"adapter", tg_lua_api_adapter}, {"sleep", tg_lua_api_sleep},
-        {"dial", tg_lua_api_dial},       {"publish", tg_lua_api_publish},
-        {"worker", api_worker},          {NULL, NULL},
+        {"adapter", tg_lua_api_adapter},
+        {"sleep", tg_lua_api_sleep},
+        {"dial", tg_lua_api_dial},
+        {"worker", api_worker},
+        {NULL, NULL},
     };
     lua_getfield(L, LUA_REGISTRYINDEX, TG_LUA_LOADED);
     luaL_newlib(L, functions);
+    tg_lua_push_publish(L, tg_lua_api_publish);
+    lua_setfield(L, -2, "publish");
     tg_lua_open_driver(L);
     lua_setfield(L, -2, "driver");
     for (size_t i = 0; i < sizeof(pure_modules) / sizeof(*pure_modules); i++) {

@@ -76,6 +76,8 @@ int tg_conn_api_devices(lua_State *L);
 
 // publish.c
 
+/// Pushes one of the two with what it needs.
+void tg_lua_push_publish(lua_State *L, lua_CFunction fn);
 int tg_conn_api_publish(lua_State *L);
 int tg_lua_api_publish(lua_State *L); ///< tg.publish
 

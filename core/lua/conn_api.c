@@ -24,12 +24,18 @@ typedef enum property {
     P_CERT,
 } property;
 
+/// As luaL_checkudata, but the metatable is compared by its address and not looked up by name.
 tg_lconn *tg_lua_check_conn(lua_State *L, int index)
 {
-    tg_lconn *c = luaL_checkudata(L, index, TG_CONN_TYPE);
-    if (c->magic != TG_CONN_MAGIC)
-        luaL_argerror(L, index, "not a connection");
-    return c;
+    tg_lconn *c = lua_touserdata(L, index);
+    if (c != NULL && lua_getmetatable(L, index)) {
+        bool ours = lua_topointer(L, -1) == tg_vm_of(L)->conn_type;
+        lua_pop(L, 1);
+        if (ours && c->magic == TG_CONN_MAGIC)
+            return c;
+    }
+    luaL_typeerror(L, index, "connection");
+    return NULL;
 }
 
 static bool info_of(const tg_lconn *c, tg_conn_info *info)
@@ -233,7 +239,7 @@ void tg_lua_open_conn(lua_State *L)
 {
     static const luaL_Reg methods[] = {
         {"send", tg_conn_api_send},
-        {"publish", tg_conn_api_publish},
+
         {"bind", tg_conn_api_bind},
         {"unbind", tg_conn_api_unbind},
         {"devices", tg_conn_api_devices},
@@ -259,7 +265,10 @@ void tg_lua_open_conn(lua_State *L)
         lua_pop(L, 1);
         return;
     }
+    tg_vm_of(L)->conn_type = lua_topointer(L, -1);
     luaL_newlib(L, methods);
+    tg_lua_push_publish(L, tg_conn_api_publish);
+    lua_setfield(L, -2, "publish");
     for (size_t i = 0; i < sizeof(properties) / sizeof(*properties); i++) {
         lua_pushinteger(L, properties[i].p);
         lua_setfield(L, -2, properties[i].name);

@@ -9,20 +9,46 @@
 #include "lua/names.h"
 #include "lua/value.h"
 
+/// The members that are looked at for every message: upvalues, so no name is hashed again.
+enum { K_TOPIC = 1, K_PAYLOAD, K_DATA, K_QOS, K_RETAIN, K_EXPIRY, K_DEVICE, K_TYPE, K_END };
+
+static const char *const keys[K_END] = {
+    NULL, "topic", "payload", "data", "qos", "retain", "expiry", "device", "type",
+};
+
+void tg_lua_push_publish(lua_State *L, lua_CFunction fn)
+{
+    for (int k = K_TOPIC; k < K_END; k++)
+        lua_pushstring(L, keys[k]);
+    lua_pushcclosure(L, fn, K_END - 1);
+}
+
+/// Pushes a member of the message. @return its type.
+static int member(lua_State *L, int key)
+{
+    lua_pushvalue(L, lua_upvalueindex(key));
+    return lua_rawget(L, 2);
+}
+
 /// What a name in a template stands for; pushed, the slice borrows it.
 static bool push_part(lua_State *L, const tg_lconn *c, tg_slice name, tg_slice *out)
 {
-    lua_pushlstring(L, name.at, name.len);
+    bool device = tg_slice_eq(name, TG_LIT("device"));
+    if (device || tg_slice_eq(name, TG_LIT("type"))) {
+        lua_pushvalue(L, lua_upvalueindex(device ? K_DEVICE : K_TYPE));
+    } else {
+        lua_pushlstring(L, name.at, name.len);
+    }
     int type = lua_rawget(L, 2);
     if (type == LUA_TSTRING || type == LUA_TNUMBER) {
         out->at = lua_tolstring(L, -1, &out->len);
         return true;
     }
-    if (c != NULL && tg_slice_eq(name, TG_LIT("device")) && c->first != NULL) {
+    if (device && c->first != NULL) {
         *out = (tg_slice){c->first->id, c->first->len};
         return true;
     }
-    if (c != NULL && tg_slice_eq(name, TG_LIT("adapter"))) {
+    if (tg_slice_eq(name, TG_LIT("adapter"))) {
         *out = tg_str(c->app->decl->id);
         return true;
     }
@@ -66,48 +92,52 @@ static tg_slice write_payload(lua_State *L, tg_script *s, const char *what)
 static tg_slice payload_of(lua_State *L, tg_script *s, const char *what)
 {
     tg_slice bytes;
-    lua_pushliteral(L, "payload");
-    if (lua_rawget(L, 2) == LUA_TSTRING) {
+    if (member(L, K_PAYLOAD) == LUA_TSTRING) {
         bytes.at = lua_tolstring(L, -1, &bytes.len);
         return bytes;
     }
     if (lua_isnil(L, -1)) {
         lua_pop(L, 1);
-        lua_pushliteral(L, "data");
-        lua_rawget(L, 2);
+        member(L, K_DATA);
     }
     return write_payload(L, s, what);
 }
 
-static lua_Integer integer_field(lua_State *L, const char *key, lua_Integer most)
+static uint8_t qos_of(lua_State *L)
 {
-    lua_pushstring(L, key);
-    lua_rawget(L, 2);
-    lua_Integer n = lua_isnil(L, -1) ? 0 : lua_tointeger(L, -1);
-    if (n < 0 || n > most || (!lua_isnil(L, -1) && !lua_isinteger(L, -1)))
-        luaL_error(L, "publish: '%s' must be an integer from 0 to %I", key,
-                   (LUAI_UACINT)most);
+    int type = member(L, K_QOS);
+    lua_Integer n = type == LUA_TNIL ? 0 : lua_isinteger(L, -1) ? lua_tointeger(L, -1) : -1;
+    if (n < 0 || n > 2)
+        luaL_error(L, "publish: 'qos' must be 0, 1 or 2");
     lua_pop(L, 1);
-    return n;
+    return (uint8_t)n;
 }
 
-static bool flag_field(lua_State *L, const char *key)
+static bool retain_of(lua_State *L)
 {
-    lua_pushstring(L, key);
-    lua_rawget(L, 2);
+    member(L, K_RETAIN);
     bool yes = lua_toboolean(L, -1);
     lua_pop(L, 1);
     return yes;
 }
 
-static uint32_t expiry_field(lua_State *L)
+static uint32_t expiry_of(lua_State *L)
 {
     uint32_t seconds = 0;
-    lua_pushliteral(L, "expiry");
-    if (lua_rawget(L, 2) != LUA_TNIL)
+    if (member(L, K_EXPIRY) != LUA_TNIL)
         seconds = (uint32_t)(tg_lua_check_duration(L, lua_gettop(L)) / 1000);
     lua_pop(L, 1);
     return seconds;
+}
+
+/// A string member: borrowed from the message. @return false when it is none.
+static bool string_of(lua_State *L, int key, tg_slice *out)
+{
+    bool found = member(L, key) == LUA_TSTRING;
+    if (found)
+        out->at = lua_tolstring(L, -1, &out->len);
+    lua_pop(L, 1);
+    return found;
 }
 
 /// The session that speaks: of the message's device, or the connection's only one.
@@ -115,7 +145,7 @@ static tg_session session_of(lua_State *L, const tg_lconn *c)
 {
     tg_slice device;
     tg_session none = {0};
-    if (c->more.count > 0 && tg_lua_string_field(L, 2, "device", &device)) {
+    if (c->more.count > 0 && string_of(L, K_DEVICE, &device)) {
         tg_bound *b = tg_conn_find_session(c, device);
         return b != NULL ? b->session : none;
     }
@@ -128,10 +158,10 @@ static int publish(lua_State *L, tg_script *s, const tg_lconn *c, const char *wh
     tg_lua_check_effects(L, what);
     luaL_checktype(L, 2, LUA_TTABLE);
     tg_msg_spec spec = {.size = sizeof(spec)};
-    spec.qos = (uint8_t)integer_field(L, "qos", 2);
-    spec.retain = flag_field(L, "retain");
-    spec.expiry_s = expiry_field(L);
-    if (!tg_lua_string_field(L, 2, "topic", &spec.topic)) {
+    spec.qos = qos_of(L);
+    spec.retain = retain_of(L);
+    spec.expiry_s = expiry_of(L);
+    if (!string_of(L, K_TOPIC, &spec.topic)) {
         if (c == NULL || c->app->topic.count == 0)
             return luaL_error(L, "%s: the message has no 'topic'", what);
         spec.topic = fill_topic(L, s, c);

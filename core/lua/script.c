@@ -139,8 +139,7 @@ static int run_main(tg_script *s, tg_error *e)
         return rc;
     lua_settop(s->vm.L, 0);
     if (s->napps + s->nauths == 0)
-        return tg_error_set(e, TG_E_SCRIPT,
-                            "%s: declares neither tg.adapter nor tg.auth",
+        return tg_error_set(e, TG_E_SCRIPT, "%s: declares neither tg.adapter nor tg.auth",
                             tg_sources_find(&s->unit->sources, "init")->chunk + 1);
     for (uint32_t i = 0; rc == 0 && i < s->napps; i++)
         rc = find_handlers(s, &s->apps[i], e);
@@ -236,7 +235,7 @@ static void collect_step(void *ctx)
         s->gc_touched = false;
         return;
     }
-    if (s->bench->running == NULL && lua_gc(s->vm.L, LUA_GCSTEP, 64) == 0)
+    if (s->bench->running != NULL || !tg_vm_collect(&s->vm))
         return;
     s->unit->env.timer->stop(s->gc_timer);
     s->gc_armed = false;

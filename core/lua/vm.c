@@ -18,24 +18,121 @@
 
 #define VM_MAGIC 0x10a57a7eu
 
+#ifdef TG_SANITIZED // every block for itself, so that AddressSanitizer sees its ends
+#define SMALL_MAX 0u
+#else
+#define SMALL_MAX TG_VM_SMALL
+#endif
+#define CHUNK 32768u
+#define COLLECT_STEPS 64 ///< of some 8 KiB of work each
+
+static unsigned class_of(size_t size)
+{
+    return (unsigned)((size + 15) / 16) - 1;
+}
+
+/// A block of class `c` off the newest chunk, or off a new one.
+static void *carve(tg_vm *vm, unsigned c)
+{
+    size_t size = ((size_t)c + 1) * 16;
+    if (vm->room_left < size) {
+        char *chunk = malloc(CHUNK);
+        if (chunk == NULL)
+            return NULL;
+        *(void **)(void *)chunk = vm->chunks;
+        vm->chunks = chunk;
+        vm->room = chunk + 16;
+        vm->room_left = CHUNK - 16;
+    }
+    void *at = vm->room;
+    vm->room += size;
+    vm->room_left -= size;
+    return at;
+}
+
+static void *take(tg_vm *vm, size_t size)
+{
+    if (size > SMALL_MAX)
+        return malloc(size);
+    unsigned c = class_of(size);
+    void *at = vm->free[c];
+    if (at == NULL)
+        return carve(vm, c);
+    vm->free[c] = *(void **)at;
+    return at;
+}
+
+static void give(tg_vm *vm, void *at, size_t size)
+{
+    if (size > SMALL_MAX) {
+        free(at);
+        return;
+    }
+    unsigned c = class_of(size);
+    *(void **)at = vm->free[c];
+    vm->free[c] = at;
+}
+
+static void *resize(tg_vm *vm, void *at, size_t old, size_t size)
+{
+    if (old > SMALL_MAX && size > SMALL_MAX)
+        return realloc(at, size);
+    if (old <= SMALL_MAX && size <= SMALL_MAX && class_of(old) == class_of(size))
+        return at;
+    void *to = take(vm, size);
+    if (to == NULL)
+        return NULL;
+    memcpy(to, at, old < size ? old : size);
+    give(vm, at, old);
+    return to;
+}
+
 static void *allocate(void *ud, void *at, size_t osize, size_t nsize)
 {
     tg_vm *vm = ud;
     size_t old = at != NULL ? osize : 0;
     if (nsize == 0) {
         vm->used -= old;
-        free(at);
+        if (at != NULL)
+            give(vm, at, old);
         return NULL;
     }
     if (nsize > old && vm->in_script && vm->used - old + nsize > vm->limit)
         return NULL;
-    void *p = realloc(at, nsize);
+    void *p = at == NULL ? take(vm, nsize) : resize(vm, at, old, nsize);
     if (p == NULL)
         return NULL;
     vm->used += nsize - old;
     if (vm->used > vm->peak)
         vm->peak = vm->used;
     return p;
+}
+
+static void free_chunks(tg_vm *vm)
+{
+    while (vm->chunks != NULL) {
+        void *next = *(void **)vm->chunks;
+        free(vm->chunks);
+        vm->chunks = next;
+    }
+}
+
+/// How far the heap may grow before the next collection begins: a small one far, since a round
+/// over it costs the same whatever there is to collect; a big one must stay below its limit.
+static void tune(tg_vm *vm)
+{
+    size_t small = vm->limit / 16, middle = vm->limit / 5;
+    int pause = vm->used < small ? 400 : vm->used < middle ? 200 : 140;
+    vm->tune_above = vm->used < small ? small : vm->used < middle ? middle : SIZE_MAX;
+    lua_gc(vm->L, LUA_GCINC, pause, 200, 12);
+}
+
+bool tg_vm_collect(tg_vm *vm)
+{
+    for (int i = 0; i < COLLECT_STEPS; i++)
+        if (lua_gc(vm->L, LUA_GCSTEP, 0) != 0)
+            return true;
+    return false;
 }
 
 static int on_panic(lua_State *L)
@@ -66,14 +163,17 @@ int tg_vm_open(tg_vm *vm, tg_guard *guard, size_t limit)
     vm->limit = limit;
     vm->guard = guard;
     vm->L = lua_newstate(allocate, vm);
-    if (vm->L == NULL)
+    if (vm->L == NULL) {
+        free_chunks(vm);
         return TG_E_NOMEM;
+    }
     lua_atpanic(vm->L, on_panic);
     *(tg_vm **)lua_getextraspace(vm->L) = vm;
-    lua_gc(vm->L, LUA_GCINC, 160, 200, 12);
+    tune(vm);
     lua_pushcfunction(vm->L, open_protected);
     if (lua_pcall(vm->L, 0, 0, 0) != LUA_OK) {
         lua_close(vm->L);
+        free_chunks(vm);
         vm->L = NULL;
         return TG_E_NOMEM;
     }
@@ -87,6 +187,7 @@ void tg_vm_close(tg_vm *vm)
         return;
     assert(vm->magic == VM_MAGIC);
     lua_close(vm->L);
+    free_chunks(vm);
     vm->L = NULL;
     vm->magic = 0;
     tg_metric_add(gauge(), -1);
@@ -118,6 +219,8 @@ int tg_vm_run(tg_vm *vm, lua_State *co, const char *what, uint32_t budget_us, in
     bool killed = tg_guard_leave(vm->guard);
     vm->in_script = false;
     vm->top = NULL;
+    if ((++vm->runs & 1023) == 0 || vm->used > vm->tune_above)
+        tune(vm);
     if (killed) {
         tg_guard_note(co); // it may have ended in C, with no hook between
         lua_sethook(co, NULL, 0, 0);

@@ -20,6 +20,9 @@
 #define TG_BUDGET_DECODE_US 20000u
 #define TG_BUDGET_HANDLER_US 100000u
 
+#define TG_VM_SMALL 256u ///< blocks up to here come from the state's own lists
+#define TG_VM_CLASSES (TG_VM_SMALL / 16u)
+
 typedef struct tg_vm {
     uint32_t magic;
     bool in_script; ///< the memory limit holds: an error can be caught
@@ -33,10 +36,19 @@ typedef struct tg_vm {
     unsigned nowait; ///< C frames in between that cannot be left and come back to
     void (*log)(void *owner, tg_level level, tg_slice text);
     void *owner; ///< the script that it belongs to, or NULL
+    const void *conn_type; ///< the metatable of connections
+    uint32_t runs;
+    size_t tune_above; ///< memory at which the collector's pace is set anew
+    void *free[TG_VM_CLASSES]; ///< free blocks by size, 16 bytes apart
+    char *room; ///< what is left of the newest chunk
+    size_t room_left;
+    void *chunks; ///< all of them, linked
 } tg_vm;
 
 /// @return TG_E_NOMEM. `guard` may be set later, before the first run.
 int tg_vm_open(tg_vm *vm, tg_guard *guard, size_t limit);
+/// A bounded piece of collection, for idle time. @return a round is complete.
+bool tg_vm_collect(tg_vm *vm);
 /// Any thread, when no other uses it any more. Counted by the gauge tidegate_lua_states.
 void tg_vm_close(tg_vm *vm);
 

@@ -258,7 +258,7 @@ static void what_a_hog_took_is_given_back(void **state)
     assert_true(rig_run(r, "local t = {} for i = 1, 1e9 do t[i] = { i } end", 500000) < 0);
     assert_true(r->vm.peak <= TG_VM_MEMORY + (1u << 20));
     for (int i = 0; i < 400; i++)
-        lua_gc(r->vm.L, LUA_GCSTEP, 100);
+        tg_vm_collect(&r->vm);
     assert_true(r->vm.used < (1u << 20));
 }
 
