@@ -204,7 +204,14 @@ int tg_plugins_reload(tg_runtime *rt, const char *id, tg_error *e)
                             "plugin '%s' has %u versions alive: wait until the "
                             "connections of an old one have ended",
                             id, alive(p));
-    return bring_up(p, e);
+    tg_error unread;
+    if (e == NULL)
+        e = &unread;
+    int rc = bring_up(p, e);
+    tg_field fields[] = {TG_F("plugin", id), TG_F("reason", e->message)};
+    if (rc < 0)
+        tg_log_with(PLUGIN, WARN, fields, 2, "not reloaded: the running version goes on");
+    return rc;
 }
 
 static const char *const state_names[] = {

@@ -54,6 +54,19 @@ tg_seat *tg_seat_get(tg_runtime *rt, tg_offer_kind kind, tg_slice id)
     return s;
 }
 
+tg_offer *tg_seat_hold(tg_runtime *rt, tg_offer_kind kind, tg_slice id)
+{
+    char text[72];
+    tg_slice key = seat_key(text, kind, id);
+    pthread_mutex_lock(&rt->lock);
+    const tg_seat *s = tg_map_find(&rt->seats, key);
+    tg_offer *o = s != NULL ? s->control : NULL;
+    if (o != NULL)
+        tg_version_hold(o->self);
+    pthread_mutex_unlock(&rt->lock);
+    return o;
+}
+
 tg_seat *tg_seat_find(tg_local *here, tg_offer_kind kind, tg_slice id)
 {
     char text[72];

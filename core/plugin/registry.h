@@ -46,6 +46,8 @@ struct tg_seat {
 
 /// The seat for an id, made when it is missing. Any thread. NULL: out of memory.
 tg_seat *tg_seat_get(tg_runtime *rt, tg_offer_kind kind, tg_slice id);
+/// Any thread: the one who sits there now, held; NULL none.
+tg_offer *tg_seat_hold(tg_runtime *rt, tg_offer_kind kind, tg_slice id);
 /// On a worker: NULL when nothing was ever offered under that id.
 tg_seat *tg_seat_find(tg_local *here, tg_offer_kind kind, tg_slice id);
 void tg_seats_free(tg_runtime *rt);

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -144,13 +145,27 @@ void tg_crash_open(tg_runtime *rt)
     atomic_store(&crash_runtime, rt);
 #ifndef TG_SANITIZED // a sanitizer's own report says more
     struct sigaction act = {.sa_handler = on_crash,
-                            .sa_flags = (int)SA_RESETHAND | SA_NODEFER};
+                            .sa_flags = (int)SA_RESETHAND | SA_NODEFER | SA_ONSTACK};
     sigemptyset(&act.sa_mask);
     for (size_t i = 0; i < sizeof(crash_signals) / sizeof(crash_signals[0]); i++)
         sigaction(crash_signals[i], &act, NULL);
 #else
     (void)on_crash;
     (void)crash_signals;
+#endif
+}
+
+#define ALT_STACK (64u << 10)
+
+void tg_crash_stack(tg_local *here)
+{
+#ifndef TG_SANITIZED // a sanitizer has one of its own
+    here->alt_stack = malloc(ALT_STACK);
+    stack_t alt = {.ss_sp = here->alt_stack, .ss_size = ALT_STACK};
+    if (here->alt_stack != NULL)
+        sigaltstack(&alt, NULL);
+#else
+    (void)here;
 #endif
 }
 

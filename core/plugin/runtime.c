@@ -80,6 +80,7 @@ static void init_plain(tg_runtime *rt, const tg_runtime_config *c)
     rt->magic = TG_RUNTIME_MAGIC;
     rt->nworkers = n < TG_WORKERS_MAX ? n : TG_WORKERS_MAX;
     rt->kv_bytes = c->kv_bytes;
+    rt->waits_ms = TG_WAITS_MS;
     rt->slow_ms = c->slow_callback_ms;
     rt->host = tg_host_table;
     rt->host.workers = rt->nworkers;
@@ -163,6 +164,7 @@ static int open_here(tg_worker *w, void *ctx)
     if (here == NULL)
         return TG_E_NOMEM;
     rt->locals[here->index] = here;
+    tg_crash_stack(here);
     int rc = tg_ops_open(here);
     if (rc == 0)
         rc = tg_shard_open(rt->hub, here->index, here->wheel, &here->shard);
@@ -325,6 +327,7 @@ static void local_free(tg_local *here)
     tg_slots_free(&here->timers);
     tg_slots_free(&here->polls);
     tg_map_free(&here->seats);
+    free(here->alt_stack);
     free(here->owners);
     free(here->scratch);
     here->magic = 0;
@@ -346,7 +349,8 @@ void tg_runtime_free(tg_runtime *rt)
 {
     if (rt == NULL)
         return;
-    assert(!check(rt)->running);
+    if (check(rt)->running) // its start failed half-way
+        tg_runtime_stop(rt, 0);
     atomic_store(&rt->stopping, true);
     tg_workers_free(rt->workers); // mails that were left run now, the control thread's too
     drop_unstarted(rt);
@@ -390,12 +394,7 @@ int tg_runtime_annotate(tg_runtime *rt, const char *adapter, tg_slice bytes,
                         void (*emit)(void *ctx, const tg_field_note *note), void *ctx,
                         tg_error *e)
 {
-    tg_seat *seat = tg_seat_get(check(rt), TG_OFFER_ADAPTER, tg_str(adapter));
-    pthread_mutex_lock(&rt->lock);
-    tg_offer *o = seat != NULL ? seat->control : NULL;
-    if (o != NULL)
-        tg_version_hold(o->self);
-    pthread_mutex_unlock(&rt->lock);
+    tg_offer *o = tg_seat_hold(check(rt), TG_OFFER_ADAPTER, tg_str(adapter));
     if (o == NULL)
         return tg_error_set(e, TG_E_NOTFOUND, "no adapter '%s' is loaded", adapter);
     int rc = TG_E_UNSUPPORTED;

@@ -58,6 +58,7 @@ typedef struct tg_local {
     tg_map seats; ///< of the drivers asked for here: key → tg_seat
     tg_owner *owners; ///< of sessions, by the index in their handle
     uint32_t nowners;
+    void *alt_stack; ///< of the crash note
     char *scratch; ///< unescaped frames, one at a time
     size_t scratch_size;
     tg_list held; ///< lines that wait for congestion to pass
@@ -92,6 +93,7 @@ struct tg_runtime {
     char *plugin_path, *state_dir;
     uint64_t kv_bytes;
     uint32_t slow_ms;
+    uint32_t waits_ms; ///< how long a version without connections waits for answers
     int pauses; ///< metric: reads paused for congestion
     tg_list plugs; ///< tg_plug, in the order of loading
     tg_list engines; ///< tg_engine_ref
@@ -123,6 +125,8 @@ void tg_call_end(void);
 /// Crash notes: one line a worker, naming plugin and callback, when the process dies of a signal.
 void tg_crash_open(tg_runtime *rt);
 void tg_crash_close(tg_runtime *rt);
+/// On the worker: the note is written even when its stack ran out.
+void tg_crash_stack(tg_local *here);
 
 /// As tg_log, with fields.
 #define tg_log_with(module, level, fields, n, ...)                                         \

@@ -120,7 +120,10 @@ static int explain(tg_version *v, int code, const char *step, tg_error *e)
 int tg_version_configure(tg_version *v, tg_error *e)
 {
     const tg_plug *p = v->plug;
-    if (v->schema == NULL && p->config != NULL && p->config->map.count > 0)
+    bool empty = p->config == NULL || p->config->kind == TG_NIL ||
+                 (p->config->kind == TG_MAP && p->config->map.count == 0) ||
+                 (p->config->kind == TG_LIST && p->config->list.count == 0);
+    if (v->schema == NULL && !empty)
         return tg_error_set(e, TG_E_INVAL, "%s: plugin '%s' has no options", p->where,
                             p->id);
     if (v->schema == NULL)
@@ -298,6 +301,7 @@ void tg_version_stop_here(tg_version *v, tg_local *here)
     int stage = atomic_load(&p->stage);
     if (stage == TG_STAGE_NONE || stage == TG_STAGE_STOPPED)
         return;
+    tg_wheel_del(here->wheel, &p->grace);
     tg_code_stop(v, here->index);
     atomic_store(&p->stage, TG_STAGE_STOPPED);
     end_handles(v, here);
@@ -307,13 +311,30 @@ void tg_version_stop_here(tg_version *v, tg_local *here)
         tg_version_drop(v);
 }
 
+static void on_grace(tg_alarm *a)
+{
+    tg_version *v = TG_OWNER(a, tg_part, grace)->self;
+    tg_log(PLUGIN, WARN, "plugin %s %s (version %u): what it still waited for is given up",
+           v->plug->id, v->version, v->number);
+    tg_version_stop_here(v, tg_here());
+}
+
+static void end_part(tg_part *p, tg_local *here)
+{
+    if (atomic_load(&p->stage) != TG_STAGE_DRAINING ||
+        atomic_load_explicit(&p->conns, memory_order_relaxed) > 0)
+        return;
+    if (p->waits == 0)
+        tg_version_stop_here(p->self, here);
+    else if (!tg_alarm_armed(&p->grace))
+        tg_wheel_add(here->wheel, &p->grace, here->rt->waits_ms, on_grace);
+}
+
 void tg_versions_end_turn(tg_local *here)
 {
     while (!tg_list_empty(&here->ending)) {
         tg_part *p = TG_OWNER(here->ending.next, tg_part, ending);
         tg_list_del(&p->ending);
-        if (atomic_load(&p->stage) == TG_STAGE_DRAINING && p->waits == 0 &&
-            atomic_load_explicit(&p->conns, memory_order_relaxed) == 0)
-            tg_version_stop_here(p->self, here);
+        end_part(p, here);
     }
 }

@@ -8,6 +8,7 @@
 #include "plugin/state.h"
 
 #define TG_VERSIONS_MAX 4
+#define TG_WAITS_MS 30000 ///< runtime.waits_ms as it begins
 
 /// A plugin: an id and where its content comes from. Its versions come and go.
 typedef struct tg_plug {
@@ -39,6 +40,7 @@ typedef struct tg_part {
     uint32_t waits; ///< ops, calls and works under way: the version waits for them
     tg_list timers, polls, works, calls, ops, provides;
     tg_list ending; ///< node in local.ending
+    tg_alarm grace; ///< its waits are given up then
     tg_version *self;
 } tg_part;
 

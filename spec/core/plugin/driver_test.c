@@ -152,6 +152,22 @@ static void a_reload_waits_for_calls_under_way(void **state)
     assert_int_equal(never.answers, 0); // and never will: the asker ends with the host
 }
 
+static void waits_are_given_up_at_their_deadline(void **state)
+{
+    (void)state;
+    tg_error e = {0};
+    asked never = {.driver = "probe", .method = "never", .text = ""};
+    h.rt->waits_ms = 100;
+    tg_log_set_level("plugin", TG_LOG_ERROR);
+    begin(&never, 0);
+    assert_string_equal(ask("probe", "echo", "x").value, "x");
+    assert_int_equal(tg_plugins_reload(h.rt, "probe", &e), 0);
+    assert_int_equal(look(&h).versions, 3);
+    finish(&never);
+    assert_int_equal(never.code, TG_E_RELOADED);
+    UNTIL(&h, look(&h).versions == 2);
+}
+
 static void the_sample_asks_and_reads(void **state)
 {
     (void)state;
@@ -265,9 +281,13 @@ static void any_thread_gets_in_by_post(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(an_answer_comes_once_and_after_the_call), T(what_cannot_start_is_not_answered),
-        T(a_reload_waits_for_calls_under_way),      T(the_sample_asks_and_reads),
-        T(of_two_completions_one_counts),           T(any_thread_gets_in_by_post),
+        T(an_answer_comes_once_and_after_the_call),
+        T(what_cannot_start_is_not_answered),
+        T(a_reload_waits_for_calls_under_way),
+        T(waits_are_given_up_at_their_deadline),
+        T(the_sample_asks_and_reads),
+        T(of_two_completions_one_counts),
+        T(any_thread_gets_in_by_post),
     };
     return RUN(tests);
 }
