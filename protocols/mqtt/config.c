@@ -48,8 +48,8 @@ void mqtt_config_default(mqtt_config *c)
     c->alias_out = 16;
     c->client_id_max = 256;
     c->max_qos = 2;
-    c->retain = c->wildcards = c->shared = c->sub_ids = true;
-    c->assign_client_id = c->reason_strings = true;
+    c->retain = c->wildcards = c->shared = c->sub_ids = 1;
+    c->assign_client_id = c->reason_strings = 1;
 }
 
 // "90s", "64KiB": a number and a unit of `units` (name, factor, …). @return -1 for neither.
@@ -120,7 +120,7 @@ static bool set(mqtt_config *c, const option *o, const tg_value *v, bool plain)
     if (o->kind == TEXT)
         return set_text(to, sizeof(c->response_info), v);
     if (o->kind == FLAG) {
-        memcpy(to, &v->boolean, sizeof(bool));
+        *to = (char)(v->kind == TG_BOOL && v->boolean);
         return v->kind == TG_BOOL;
     }
     int64_t n = number(o, v, plain);

@@ -7,7 +7,7 @@
 
 #define MQTT_EXPIRY_NEVER UINT32_MAX
 
-/// Compared as bytes: always cleared before it is filled.
+/// Compared as bytes: without gaps.
 typedef struct mqtt_config {
     uint32_t max_packet; ///< bytes of a packet from a client
     uint32_t max_connect; ///< the same for CONNECT, from somebody unknown
@@ -18,14 +18,15 @@ typedef struct mqtt_config {
     uint32_t alias_out; ///< topic aliases used towards a client that allows them
     uint32_t client_id_max; ///< bytes
     uint32_t max_qos;
-    bool retain;
-    bool wildcards;
-    bool shared;
-    bool sub_ids;
-    bool assign_client_id; ///< for clients that come without
-    bool reason_strings;
-    char response_info[128]; ///< given to clients that ask; empty: none
+    uint8_t retain; ///< 0 or 1, as those that follow
+    uint8_t wildcards;
+    uint8_t shared;
+    uint8_t sub_ids;
+    uint8_t assign_client_id; ///< for clients that come without
+    uint8_t reason_strings;
+    char response_info[126]; ///< given to clients that ask; empty: none
 } mqtt_config;
+_Static_assert(sizeof(mqtt_config) == 9 * 4 + 6 + 126, "no gaps");
 
 void mqtt_config_default(mqtt_config *c);
 

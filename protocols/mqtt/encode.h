@@ -37,13 +37,13 @@ typedef struct mqtt_connack {
     tg_slice text; ///< reason string; empty: not sent
 } mqtt_connack;
 
-void mqtt_encode_connack(uint8_t version, const mqtt_connack *c, mqtt_small *out);
+void mqtt_encode_connack(uint8_t version, const mqtt_connack *c, mqtt_small *to);
 /// PUBACK, PUBREC, PUBREL, PUBCOMP. Without a reason string: a client that asked for no
 /// problem information must not get one (§3.1.2.11.7), and it would say what the code says.
 void mqtt_encode_ack(uint8_t version, uint8_t type, uint16_t packet_id, uint8_t reason,
-                     mqtt_small *out);
+                     mqtt_small *to);
 /// MQTT 5 only.
-void mqtt_encode_disconnect(uint8_t reason, tg_slice text, mqtt_small *out);
+void mqtt_encode_disconnect(uint8_t reason, tg_slice text, mqtt_small *to);
 
 /// @return bytes of a SUBACK or UNSUBACK with `n` codes.
 size_t mqtt_codes_size(uint8_t version, uint8_t type, size_t n);

@@ -46,8 +46,12 @@ static void give(void *ctx)
 static void stop(uint32_t worker)
 {
     (void)worker; // its timers are gone with the version
-    while (due != NULL)
-        forget(due);
+    for (answer *a = due; a != NULL;) {
+        answer *next = a->next;
+        free(a);
+        a = next;
+    }
+    due = NULL;
 }
 
 static int commit(const tg_store *self, const tg_write *writes, size_t n, tg_op op)
