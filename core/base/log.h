@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Structured logs: a line is a level, a module, a message and fields. Text on a terminal, JSON
-/// otherwise. A level per module, which may change while the host runs. Any thread.
+/// otherwise. A level per module, which may change while the host runs. Any thread. Never waits
+/// for a reader: a full pipe loses lines, and the next one says how many (`lost_lines`).
 #ifndef TG_BASE_LOG_H
 #define TG_BASE_LOG_H
 

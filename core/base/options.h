@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Tables of options: one description gives the check, the default, the right name for a wrong
 /// one, and the struct. The config, listeners, plugins' schemas and the Lua API all read their
-/// options through this.
+/// options through this. nil counts as missing, and a table without members as map or list.
 #ifndef TG_BASE_OPTIONS_H
 #define TG_BASE_OPTIONS_H
 
