@@ -224,7 +224,8 @@ function M.decode(frame, ctx)
   local start, _, _, kind, long_kind = byte(frame, 1, 5)
   local long = start == 0x79
   local length = #frame - (long and 6 or 5)
-  local entry = long and (LONG[long_kind] or types.unknown_long) or SHORT[kind] or types.unknown_short
+  local entry = long and (LONG[long_kind] or types.unknown_long) or SHORT[kind]
+    or types.unknown_short
   if entry.fast and entry.fast[length] then
     local msg = fast(frame, ctx, entry, kind, length)
     if msg then return msg end

@@ -65,4 +65,9 @@ M.encode = require("encode").encode
 require("session").add(M)
 require("commands").add(M)
 
+require("topin").declare {
+  topic = { type = "topic", default = "gt06/${device}/${type}" },
+  idle = { type = "duration", default = "15m" },
+}
+
 return M

@@ -5,7 +5,7 @@ local cjson = require "cjson"
 
 local M = { program = (os.getenv "TG_BUILD" or "build/release") .. "/spec/core/lua/door_test" }
 
---- @param path string folder of the plugin
+--- @param path string folder of the plugin, and behind a blank the adapter if not the first
 --- @param commands string[]
 --- @return table[] for each command the list of its events
 function M.run(path, commands)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The offline runner, and a door to it for specs in Lua. Alone it tests itself; with a plugin's
-// path it takes commands as lines on stdin and tells what the plugin did as lines of JSON on
+// path (and an adapter) it takes commands as lines on stdin and tells what the plugin did as lines of JSON on
 // stdout, with a line "." behind each command:
 //   open [CONFIG JSON] | clock MS | connect PEER | feed CONN HEX | advance MS | hangup CONN
 //   deliver DEVICE TOPIC QOS PAYLOAD
@@ -16,7 +16,7 @@
 
 typedef struct door {
     tg_offline *o;
-    const char *path;
+    const char *path, *adapter; ///< adapter: NULL the plugin's first
     tg_arena arena;
     uint64_t clock;
 } door;
@@ -41,8 +41,11 @@ static int open_plugin(door *d, const char *config)
         printf("{\"event\":\"error\",\"text\":\"config: %s\"}\n", e.message);
         return -1;
     }
-    tg_offline_spec spec = {
-        .path = d->path, .config = &v, .clock = d->clock, .emit = print_line};
+    tg_offline_spec spec = {.path = d->path,
+                            .adapter = d->adapter,
+                            .config = &v,
+                            .clock = d->clock,
+                            .emit = print_line};
     int rc = tg_offline_open(&spec, &d->o, &e);
     if (rc < 0)
         printf("{\"event\":\"error\"}\n"), fprintf(stderr, "%s\n", e.message);
@@ -93,9 +96,9 @@ static void command(door *d, char *line)
     fflush(stdout);
 }
 
-static int serve(const char *path)
+static int serve(const char *path, const char *adapter)
 {
-    door d = {.path = path, .clock = UINT64_C(1767323045000)};
+    door d = {.path = path, .adapter = adapter, .clock = UINT64_C(1767323045000)};
     char *line = NULL;
     size_t cap = 0;
     while (getline(&line, &cap, stdin) > 0) {
@@ -141,7 +144,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_tracker_logs_in_without_a_host)};
     tg_hash_seed();
     tg_metrics_open(1);
-    int rc = argc > 1 ? serve(argv[1]) : RUN(tests);
+    int rc = argc > 1 ? serve(argv[1], argc > 2 ? argv[2] : NULL) : RUN(tests);
     tg_metrics_close();
     return rc;
 }
