@@ -11,6 +11,7 @@
 
 #ifndef PROBE_VERSION
 #define PROBE_VERSION "1.0.0"
+#define PROBE_MORE 8
 #endif
 
 static uint32_t loads, starts, drains, stops, unloads, destroys;
@@ -21,6 +22,7 @@ typedef struct line {
     tg_conn other; // of a relay
     int fd;
     uint32_t delivered, take; // on_deliver takes that many, then is full
+    char more[PROBE_MORE]; // a newer version may need more than a listener has room for
 } line;
 
 typedef struct wish { // what an answer that comes later needs
