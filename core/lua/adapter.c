@@ -43,8 +43,7 @@ static tg_lconn *new_conn(tg_script *s, tg_app *app, tg_conn handle)
     c->open = true;
     c->lane.conn = c;
     tg_list_init(&c->lane.ready);
-    tg_list_init(&c->lanes);
-    tg_list_init(&c->requests);
+    c->extra = (tg_conn_extra *)(uintptr_t)&tg_conn_no_extra;
     luaL_setmetatable(L, TG_CONN_TYPE);
     c->ref = luaL_ref(L, LUA_REGISTRYINDEX);
     s->nconns++;

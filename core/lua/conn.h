@@ -34,6 +34,13 @@ typedef struct tg_device_lane {
     char device[];
 } tg_device_lane;
 
+/// What few connections have: kept apart, since idle ones are many.
+typedef struct tg_conn_extra {
+    tg_list lanes; ///< tg_device_lane
+    tg_list requests; ///< tg_request: answers that are waited for
+    tg_map more; ///< all sessions, once there are two
+} tg_conn_extra;
+
 struct tg_lconn {
     uint32_t magic;
     int ref; ///< anchors this object
@@ -41,14 +48,12 @@ struct tg_lconn {
     tg_script *script;
     tg_app *app;
     tg_lane lane; ///< of the connection
-    tg_list lanes; ///< tg_device_lane
-    tg_list requests; ///< tg_request: answers that are waited for
-    tg_bound *first; ///< the only session, or one of those in `more`
-    tg_map more; ///< all sessions, once there are two
-    tg_job job; ///< pumps the lanes when nothing runs
+    tg_bound *first; ///< the only session, or one of those in extra->more
+    tg_conn_extra *extra;
+    tg_lconn *next; ///< in the bench's queue of those to be pumped when nothing runs
     uint32_t ntasks, queued;
     int16_t reason;
-    bool open : 1, paused : 1, held : 1, outgoing : 1, closing : 1, job_queued : 1;
+    bool open : 1, paused : 1, held : 1, outgoing : 1, closing : 1, queued_pump : 1;
 };
 
 // adapter.c: the host's side
@@ -58,6 +63,11 @@ bool tg_conn_task_takes(tg_task *t); ///< its lane is free again: it has it now
 const char *tg_conn_label(const tg_lconn *c, const tg_conn_info *info);
 /// Hands messages of a decode over to the lanes of their devices.
 void tg_conn_pump(tg_lconn *c);
+/// The connection's own, to be changed; NULL when out of memory.
+tg_conn_extra *tg_conn_own_extra(tg_lconn *c);
+void tg_conn_drop_extra(tg_lconn *c);
+extern const tg_conn_extra tg_conn_no_extra; ///< empty; what connections begin with
+void tg_conn_pump_now(tg_lconn *c); ///< the bench's turn
 
 // conn_api.c: the script's side
 

@@ -40,7 +40,7 @@ static void handle(lua_State *L, tg_lconn *c, lua_KContext done)
     const tg_lua_engine *engine = c->script->unit->engine;
     if (engine->observe != NULL)
         engine->observe(engine->observe_ctx, L, -1);
-    if (!tg_list_empty(&c->requests) && tg_conn_match(c, L, -1)) {
+    if (!tg_list_empty(&c->extra->requests) && tg_conn_match(c, L, -1)) {
         lua_pop(L, 1);
         return;
     }

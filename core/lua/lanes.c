@@ -11,6 +11,35 @@
 
 #define QUEUED_MAX 64u ///< messages of one connection that wait for their device's lane
 
+const tg_conn_extra tg_conn_no_extra = {
+    .lanes = {(tg_list *)(uintptr_t)&tg_conn_no_extra.lanes,
+              (tg_list *)(uintptr_t)&tg_conn_no_extra.lanes},
+    .requests = {(tg_list *)(uintptr_t)&tg_conn_no_extra.requests,
+                 (tg_list *)(uintptr_t)&tg_conn_no_extra.requests},
+};
+
+tg_conn_extra *tg_conn_own_extra(tg_lconn *c)
+{
+    if (c->extra != &tg_conn_no_extra)
+        return c->extra;
+    tg_conn_extra *own = calloc(1, sizeof(*own));
+    if (own == NULL)
+        return NULL;
+    tg_list_init(&own->lanes);
+    tg_list_init(&own->requests);
+    c->extra = own;
+    return own;
+}
+
+void tg_conn_drop_extra(tg_lconn *c)
+{
+    if (c->extra == &tg_conn_no_extra)
+        return;
+    tg_map_free(&c->extra->more);
+    free(c->extra);
+    c->extra = (tg_conn_extra *)(uintptr_t)&tg_conn_no_extra;
+}
+
 // ---- taking and giving back ---------------------------------------------------------------
 
 static bool is_main(const tg_lane *lane)
@@ -52,18 +81,18 @@ static void resume_sessions(tg_lconn *c)
     if (!c->held || c->lane.busy != NULL)
         return;
     c->held = false;
-    if (c->more.count == 0) {
+    if (c->extra->more.count == 0) {
         if (c->first != NULL)
             resume_session(c, c->first);
         return;
     }
     // A resumed session may deliver at once and so change the map: take the list first.
-    uint32_t at = 0, n = 0, count = c->more.count;
+    uint32_t at = 0, n = 0, count = c->extra->more.count;
     tg_bound *b;
     tg_session *all = malloc(count * sizeof(*all));
     if (all == NULL)
         return;
-    while ((b = tg_map_next(&c->more, &at)) != NULL && n < count)
+    while ((b = tg_map_next(&c->extra->more, &at)) != NULL && n < count)
         all[n++] = b->session;
     for (uint32_t i = 0; i < n && c->open; i++)
         env_of(c)->session->resume(all[i]);
@@ -85,8 +114,8 @@ static void pump_lane(tg_lane *lane)
 
 static void pump_devices(tg_lconn *c)
 {
-    tg_list *n = c->lanes.next;
-    while (n != &c->lanes) {
+    tg_list *n = c->extra->lanes.next;
+    while (n != &c->extra->lanes) {
         tg_device_lane *d = TG_OWNER(n, tg_device_lane, node);
         n = n->next;
         pump_lane(&d->lane);
@@ -122,8 +151,9 @@ static void finish_close(tg_lconn *c)
     release(c);
 }
 
-static void pump_now(tg_lconn *c)
+void tg_conn_pump_now(tg_lconn *c)
 {
+    c->queued_pump = false;
     pump_lane(&c->lane);
     pump_devices(c);
     resume_reading(c);
@@ -132,27 +162,19 @@ static void pump_now(tg_lconn *c)
         finish_close(c);
 }
 
-static void run_pump(tg_job *j)
-{
-    tg_lconn *c = TG_OWNER(j, tg_lconn, job);
-    c->job_queued = false;
-    pump_now(c);
-}
-
-static void drop_pump(tg_job *j)
-{
-    TG_OWNER(j, tg_lconn, job)->job_queued = false;
-}
-
 /// Always through the bench's queue: handlers then never start inside of one another.
 void tg_conn_pump(tg_lconn *c)
 {
-    if (c->job_queued || c->ref == LUA_NOREF)
+    if (c->queued_pump || c->ref == LUA_NOREF)
         return;
-    c->job_queued = true;
-    c->job = (tg_job){.script = c->script, .run = run_pump, .drop = drop_pump};
-    tg_list_init(&c->job.node);
-    tg_bench_queue(c->script->bench, &c->job);
+    c->queued_pump = true;
+    tg_bench *b = c->script->bench;
+    c->next = NULL;
+    if (b->pump_last != NULL)
+        b->pump_last->next = c;
+    else
+        b->pump_first = c;
+    b->pump_last = c;
 }
 
 void tg_conn_task_waits(tg_task *t)
@@ -225,12 +247,13 @@ tg_lane *tg_lane_of_device(tg_lconn *c, tg_slice device)
 {
     if (c->app->decl->order == TG_ORDER_CONNECTION)
         return &c->lane;
-    for (tg_list *n = c->lanes.next; n != &c->lanes; n = n->next) {
+    for (tg_list *n = c->extra->lanes.next; n != &c->extra->lanes; n = n->next) {
         tg_device_lane *d = TG_OWNER(n, tg_device_lane, node);
         if (tg_slice_eq((tg_slice){d->device, d->len}, device))
             return &d->lane;
     }
-    tg_device_lane *d = calloc(1, sizeof(*d) + device.len + 1);
+    tg_conn_extra *own = tg_conn_own_extra(c);
+    tg_device_lane *d = own != NULL ? calloc(1, sizeof(*d) + device.len + 1) : NULL;
     if (d == NULL)
         return NULL;
     d->lane.conn = c;
@@ -238,7 +261,7 @@ tg_lane *tg_lane_of_device(tg_lconn *c, tg_slice device)
     d->len = (uint32_t)device.len;
     if (device.len > 0)
         memcpy(d->device, device.at, device.len);
-    tg_list_add(&c->lanes, &d->node);
+    tg_list_add(&own->lanes, &d->node);
     return &d->lane;
 }
 

@@ -145,7 +145,7 @@ static tg_session session_of(lua_State *L, const tg_lconn *c)
 {
     tg_slice device;
     tg_session none = {0};
-    if (c->more.count > 0 && string_of(L, K_DEVICE, &device)) {
+    if (c->extra->more.count > 0 && string_of(L, K_DEVICE, &device)) {
         tg_bound *b = tg_conn_find_session(c, device);
         return b != NULL ? b->session : none;
     }

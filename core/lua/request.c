@@ -85,7 +85,7 @@ bool tg_conn_match(tg_lconn *c, lua_State *L, int index)
     index = lua_absindex(L, index);
     if (!lua_istable(L, index) || !lua_checkstack(L, 8))
         return false;
-    for (tg_list *n = c->requests.next; n != &c->requests; n = n->next) {
+    for (tg_list *n = c->extra->requests.next; n != &c->extra->requests; n = n->next) {
         tg_request *r = TG_OWNER(n, tg_request, node);
         if (r->match == LUA_NOREF || !fits(L, index, r->match))
             continue;
@@ -98,8 +98,8 @@ bool tg_conn_match(tg_lconn *c, lua_State *L, int index)
 
 void tg_conn_fail_requests(tg_lconn *c, int code)
 {
-    while (!tg_list_empty(&c->requests))
-        finish(TG_OWNER(c->requests.next, tg_request, node), code);
+    while (!tg_list_empty(&c->extra->requests))
+        finish(TG_OWNER(c->extra->requests.next, tg_request, node), code);
 }
 
 /// Reads the options at 3; leaves the key at 4 and the match at 5. @return ms.
@@ -142,7 +142,8 @@ int tg_conn_api_request(lua_State *L) // (-0 +1..2): self, message, options
     if (rc != 0)
         return tg_lua_result(L, rc);
     int key = make_ref(L, 4), match = make_ref(L, 5);
-    tg_request *r = calloc(1, sizeof(*r));
+    tg_conn_extra *own = tg_conn_own_extra(c);
+    tg_request *r = own != NULL ? calloc(1, sizeof(*r)) : NULL;
     tg_wait *w = r != NULL ? tg_lua_wait_new(t) : NULL;
     if (w == NULL) {
         free(r);
@@ -154,7 +155,7 @@ int tg_conn_api_request(lua_State *L) // (-0 +1..2): self, message, options
     w->extra = r;
     w->push = push_answer;
     w->releases_lane = t->lane != NULL && t->conn == c;
-    tg_list_add(&c->requests, &r->node);
+    tg_list_add(&own->requests, &r->node);
     c->script->unit->env.timer->start((uint32_t)ms, 0, on_timeout, r, &w->timer);
     return tg_wait_yield(L, w);
 }
@@ -165,7 +166,7 @@ int tg_conn_api_answer(lua_State *L) // (-0 +1): self, key, value
     tg_lua_check_effects(L, "conn:answer");
     luaL_checkany(L, 2);
     lua_settop(L, 3);
-    for (tg_list *n = c->requests.next; n != &c->requests; n = n->next) {
+    for (tg_list *n = c->extra->requests.next; n != &c->extra->requests; n = n->next) {
         tg_request *r = TG_OWNER(n, tg_request, node);
         if (r->key == LUA_NOREF)
             continue;

@@ -282,6 +282,15 @@ static void purge_jobs(tg_script *s)
         tg_list_del(&j->node);
         j->drop(j);
     }
+    tg_lconn *c = s->bench->pump_first;
+    s->bench->pump_first = s->bench->pump_last = NULL;
+    while (c != NULL) {
+        tg_lconn *next = c->next;
+        c->queued_pump = false;
+        if (c->script != s)
+            tg_conn_pump(c);
+        c = next;
+    }
 }
 
 static void end_task(tg_task *t)

@@ -27,6 +27,7 @@ typedef struct tg_bench {
     uint32_t index;
     tg_script *running; ///< NULL: nothing runs
     tg_list jobs; ///< what came while something ran
+    tg_lconn *pump_first, *pump_last; ///< connections whose lanes are to be pumped
 } tg_bench;
 
 typedef struct tg_lua_engine {

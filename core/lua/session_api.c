@@ -15,8 +15,8 @@
 
 tg_bound *tg_conn_find_session(const tg_lconn *c, tg_slice device)
 {
-    if (c->more.count > 0)
-        return tg_map_find(&c->more, device);
+    if (c->extra->more.count > 0)
+        return tg_map_find(&c->extra->more, device);
     if (c->first != NULL && tg_slice_eq((tg_slice){c->first->id, c->first->len}, device))
         return c->first;
     return NULL;
@@ -29,12 +29,12 @@ tg_bound *tg_conn_bound_of(const tg_lconn *c, tg_session s)
     uint32_t at = 0;
     tg_slice id;
     tg_bound *b;
-    if (c->more.count == 0)
+    if (c->extra->more.count == 0)
         return NULL;
     if (c->script->unit->env.session->client_id(s, &id) == 0 &&
-        (b = tg_map_find(&c->more, id)) != NULL && b->session.id == s.id)
+        (b = tg_map_find(&c->extra->more, id)) != NULL && b->session.id == s.id)
         return b;
-    while ((b = tg_map_next(&c->more, &at)) !=
+    while ((b = tg_map_next(&c->extra->more, &at)) !=
            NULL) // it has ended: its name cannot be asked
         if (b->session.id == s.id)
             return b;
@@ -48,21 +48,24 @@ static int remember(tg_lconn *c, tg_bound *b)
         c->first = b;
         return 0;
     }
-    if (c->more.count == 0) {
-        int rc = tg_map_add(&c->more, (tg_slice){c->first->id, c->first->len}, c->first);
+    if (tg_conn_own_extra(c) == NULL)
+        return TG_E_NOMEM;
+    if (c->extra->more.count == 0) {
+        int rc =
+            tg_map_add(&c->extra->more, (tg_slice){c->first->id, c->first->len}, c->first);
         if (rc != 0)
             return rc;
     }
-    return tg_map_add(&c->more, id, b);
+    return tg_map_add(&c->extra->more, id, b);
 }
 
 void tg_conn_forget(tg_lconn *c, tg_bound *b)
 {
-    if (c->more.count > 0)
-        tg_map_del(&c->more, (tg_slice){b->id, b->len});
+    if (c->extra->more.count > 0)
+        tg_map_del(&c->extra->more, (tg_slice){b->id, b->len});
     if (c->first == b) {
         uint32_t at = 0;
-        c->first = c->more.count > 0 ? tg_map_next(&c->more, &at) : NULL;
+        c->first = c->extra->more.count > 0 ? tg_map_next(&c->extra->more, &at) : NULL;
     }
     free(b);
 }
@@ -71,7 +74,7 @@ void tg_conn_forget_all(tg_lconn *c)
 {
     while (c->first != NULL)
         tg_conn_forget(c, c->first);
-    tg_map_free(&c->more);
+    tg_conn_drop_extra(c);
 }
 
 // ---- bind ---------------------------------------------------------------------------------
@@ -285,12 +288,12 @@ int tg_conn_api_devices(lua_State *L) // (-0 +1): self
     tg_lconn *c = tg_lua_check_conn(L, 1);
     uint32_t at = 0;
     lua_Integer n = 0;
-    tg_bound *b = c->more.count == 0 ? c->first : tg_map_next(&c->more, &at);
+    tg_bound *b = c->extra->more.count == 0 ? c->first : tg_map_next(&c->extra->more, &at);
     lua_newtable(L);
     while (b != NULL) {
         lua_pushlstring(L, b->id, b->len);
         lua_rawseti(L, -2, ++n);
-        b = c->more.count == 0 ? NULL : tg_map_next(&c->more, &at);
+        b = c->extra->more.count == 0 ? NULL : tg_map_next(&c->extra->more, &at);
     }
     return 1;
 }

@@ -140,25 +140,48 @@ static void settle_later(void *ctx)
     tg_bench_settle(ctx);
 }
 
+/// Whose turn it is; NULL: nothing waits.
+static const tg_script *next_script(const tg_bench *b)
+{
+    if (!tg_list_empty(&b->jobs))
+        return TG_OWNER(b->jobs.next, tg_job, node)->script;
+    return b->pump_first != NULL ? b->pump_first->script : NULL;
+}
+
+static bool run_next(tg_bench *b)
+{
+    const tg_script *s = next_script(b);
+    if (s == NULL)
+        return false;
+    const tg_unit_lua *u = s->unit;
+    u->engine->api->enter(u->env.self, "queued");
+    if (!tg_list_empty(&b->jobs)) {
+        tg_job *j = TG_OWNER(b->jobs.next, tg_job, node);
+        tg_list_del(&j->node);
+        j->run(j);
+    } else {
+        tg_lconn *c = b->pump_first;
+        b->pump_first = c->next;
+        if (c->next == NULL)
+            b->pump_last = NULL;
+        tg_conn_pump_now(c);
+    }
+    u->engine->api->leave(u->env.self);
+    return true;
+}
+
 void tg_bench_settle(tg_bench *b)
 {
     if (b->running != NULL || b->draining)
         return;
     b->draining = true;
-    for (unsigned n = 0; n < JOBS_AT_ONCE && !tg_list_empty(&b->jobs); n++) {
-        tg_job *j = TG_OWNER(b->jobs.next, tg_job, node);
-        tg_list_del(&j->node);
-        tg_unit_lua *u = j->script->unit;
-        u->engine->api->enter(u->env.self, "queued");
-        j->run(j);
-        u->engine->api->leave(u->env.self);
-    }
+    for (unsigned n = 0; n < JOBS_AT_ONCE && run_next(b); n++)
+        continue;
     b->draining = false;
-    if (tg_list_empty(&b->jobs))
-        return;
+    const tg_script *left = next_script(b);
     // Scripts that keep each other busy must not keep the loop: go on in its next turn.
-    tg_unit_lua *u = TG_OWNER(b->jobs.next, tg_job, node)->script->unit;
-    u->env.host->post(u->engine->env.self, b->index, settle_later, b);
+    if (left != NULL)
+        left->unit->env.host->post(left->unit->engine->env.self, b->index, settle_later, b);
 }
 
 // ---- waiting ------------------------------------------------------------------------------
