@@ -65,11 +65,24 @@ static void take_id(void *ctx, const tg_version_info *i)
     snprintf(o->id, sizeof(o->id), "%s", i->plugin);
 }
 
+/// `listed` in a config is `plugin`: the same words, or the name of its folder.
+static bool same_plugin(const char *listed, const char *plugin)
+{
+    size_t end = strlen(plugin);
+    while (end > 1 && plugin[end - 1] == '/')
+        end--;
+    const char *slash = memrchr(plugin, '/', end);
+    const char *name = slash != NULL ? slash + 1 : plugin;
+    size_t len = end - (size_t)(name - plugin);
+    return strcmp(listed, plugin) == 0 ||
+           (strlen(listed) == len && memcmp(listed, name, len) == 0);
+}
+
 static int load(tg_solo *o, const char *plugin, tg_error *e)
 {
     tg_config_plugin p, found = {.where = "options"};
     for (size_t i = 0; tg_config_plugin_at(&o->config, i, &p); i++)
-        if (strcmp(p.name, plugin) == 0)
+        if (same_plugin(p.name, plugin))
             found = p;
     int rc = tg_plugins_load(o->rt, plugin, found.options, o->config.file, found.where, e);
     if (rc == 0)

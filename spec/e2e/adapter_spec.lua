@@ -50,6 +50,17 @@ describe("a new adapter", function()
     assert.matches("2 passed, 2 failed", out)
   end)
 
+  it("takes its options from a config", function()
+    local folder = new_adapter "my-meter"
+    local config = Host.write(folder .. "/host.lua", Host.config_text {
+      plugins = { ["my-meter"] = { interval_max = "soon" } } })
+    local code, _, err = Host.run(Host.binary, { "test", folder .. "/", "--config", config })
+    assert.equal(1, code)
+    assert.matches("plugins%.my%-meter%.interval_max", err)
+    Host.write(config, Host.config_text { plugins = { ["my-meter"] = { interval_max = "5m" } } })
+    assert.equal(0, (Host.run(Host.binary, { "test", folder, "--config", config })))
+  end)
+
   it("is not tested when it does not load, and says where", function()
     local folder = new_adapter "torn"
     edit(folder, "local M = tg.adapter {", "local M = tg.adaptr {")
