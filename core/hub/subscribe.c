@@ -42,9 +42,11 @@ int tg_session_subscribe(tg_shard *sh, tg_session h, tg_slice filter, const tg_s
         return TG_E_CLOSED;
     if (!tg_filter_valid(filter) || sub->qos > 2)
         return TG_E_MALFORMED;
+    tg_slice group, text = filter;
+    tg_topic_shared(filter, &group, &text);
     tg_route *old = tg_subs_lookup(sh->hub, s, filter);
     bool many = old == NULL && s->nsubs >= limits->subscriptions;
-    if (many || tg_topic_levels(filter) > limits->topic_levels)
+    if (many || tg_topic_levels(text) > limits->topic_levels)
         return TG_E_LIMIT;
     tg_wait *w = tg_wait_new(sh, s, TG_WAIT_SUB, ctx);
     int rc = w != NULL ? add(sh, s, filter, sub, old) : TG_E_NOMEM;
