@@ -6,11 +6,12 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
-CC = gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 SAN ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
-VERSION := 0.1.0
 
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
@@ -74,6 +75,9 @@ all: $(B)/tidegate $(PLUGIN_SOS) $(LUA_PLUGINS) ## build the host and the plugin
 
 $(B)/%.o: %.c
 	$(call say,CC,$<)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c $< -o $@
+
+# Files that are built in, with the sources that take them.
+$(B)/core/host/scaffold.o: $(wildcard etc/templates/adapter/*)
 
 define room_rule
 $(B)/core/$(1).a: $(call objects,$(SRC_$(1)))
@@ -234,6 +238,8 @@ install: all ## install below PREFIX (/usr/local), honouring DESTDIR
 	for p in $(notdir $(LUA_PLUGINS)); do cp -rL protocols/$$p $(LIB)/plugins/; done
 	install -m 644 core/include/tidegate.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 core/include/tidegate/*.h $(DESTDIR)$(PREFIX)/include/tidegate/
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system etc/tidegate.service
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/tidegate README.md LICENSE docs/*.md
 	test -e $(DESTDIR)/etc/tidegate/tidegate.lua || install -m 644 etc/tidegate.lua $(DESTDIR)/etc/tidegate/
 
 clean: ## remove what was built
