@@ -125,4 +125,41 @@ describe("MQTT floods", function()
     c:disconnect()
     sub:disconnect()
   end)
+
+  it("of wills are all published, once each", function()
+    local sub = client { id = "sub" }
+    sub:subscribe("wills/#", 1)
+    local dying = {}
+    for i = 1, 300 do
+      dying[i] = client { id = "dying" .. i,
+        will = { topic = "wills/" .. i, payload = tostring(i), qos = 1 } }
+    end
+    for _, c in ipairs(dying) do c.tcp:reset() end
+    local seen = {}
+    for _ = 1, 300 do
+      local m = sub:receive()
+      assert.is_nil(seen[m.payload])
+      seen[m.payload] = true
+    end
+    assert.same({}, sub:settle())
+    sub:disconnect()
+  end)
+
+  it("of takeovers leave one owner, and its timers", function()
+    local sub = client { id = "watch" }
+    sub:subscribe("owner", 0)
+    local c
+    for _ = 1, 300 do
+      local old = c
+      c = client { id = "owner", keepalive = 1, will = { topic = "owner", payload = "gone" } }
+      if old then old:dismissed(0x8E) end
+    end
+    -- MQTT 5.0 §3.1.2.5: a connection that was taken over without its session's end being
+    -- put off has a will to publish.
+    for _ = 1, 299 do assert.equal("gone", sub:receive().payload) end
+    c:dismissed(0x8D) -- its keep alive still works
+    assert.equal("gone", sub:receive().payload)
+    assert.same({}, sub:settle())
+    sub:disconnect()
+  end)
 end)
