@@ -84,29 +84,42 @@ int tg_hub_kick(tg_hub *h, tg_slice client_id, bool forget)
     return 0;
 }
 
+static void show(const tg_shard *sh, const tg_sess *s,
+                 void (*each)(void *ctx, const tg_session_info *i), void *ctx)
+{
+    const tg_queue *q = s->queue;
+    tg_session_info info = {
+        .client_id = tg_sess_id(s),
+        .user = {s->user, s->user_len},
+        .worker = sh->index,
+        .connected = s->link != NULL,
+        .subscriptions = s->nsubs,
+        .inflight = q != NULL ? q->inflight : 0,
+        .queued = q != NULL ? q->waiting : 0,
+        .queued_bytes = q != NULL ? q->bytes : 0,
+        .dropped = s->dropped,
+        .since = s->since,
+        .expiry_s = s->expiry_s,
+    };
+    each(ctx, &info);
+}
+
 void tg_shard_each_session(tg_shard *sh, void (*each)(void *ctx, const tg_session_info *i),
                            void *ctx)
 {
     for (uint32_t i = 0; i < sh->seats.count; i++) {
         const tg_sess *s = (sh->seats.gen[i] & 1) != 0 ? sh->seats.at[i] : NULL;
-        if (s == NULL || s->magic != TG_SESS_MAGIC || (s->flags & TG_SESS_MOVING) != 0)
-            continue;
-        const tg_queue *q = s->queue;
-        tg_session_info info = {
-            .client_id = tg_sess_id(s),
-            .user = {s->user, s->user_len},
-            .worker = sh->index,
-            .connected = s->link != NULL,
-            .subscriptions = s->nsubs,
-            .inflight = q != NULL ? q->inflight : 0,
-            .queued = q != NULL ? q->waiting : 0,
-            .queued_bytes = q != NULL ? q->bytes : 0,
-            .dropped = s->dropped,
-            .since = s->since,
-            .expiry_s = s->expiry_s,
-        };
-        each(ctx, &info);
+        if (s != NULL && s->magic == TG_SESS_MAGIC && (s->flags & TG_SESS_MOVING) == 0)
+            show(sh, s, each, ctx);
     }
+}
+
+void tg_shard_find_session(tg_shard *sh, tg_slice client_id,
+                           void (*each)(void *ctx, const tg_session_info *i), void *ctx)
+{
+    const tg_sess *s = find_here(sh, client_id);
+    if (s != NULL && (s->flags & TG_SESS_MOVING) == 0)
+        show(sh, s, each, ctx);
 }
 
 static void count_route(void *ctx, const tg_route *r)

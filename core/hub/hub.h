@@ -118,6 +118,9 @@ typedef struct tg_session_info {
 /// On the shard's thread: its sessions.
 void tg_shard_each_session(tg_shard *sh, void (*each)(void *ctx, const tg_session_info *i),
                            void *ctx);
+/// On the shard's thread: the session of `client_id`, if it is here.
+void tg_shard_find_session(tg_shard *sh, tg_slice client_id,
+                           void (*each)(void *ctx, const tg_session_info *i), void *ctx);
 /// On a shard's thread: filters with their number of subscribers, in the order of the trie,
 /// after `cursor` (empty: from the start), until `each` returns false.
 void tg_shard_each_filter(tg_shard *sh, tg_slice cursor,
