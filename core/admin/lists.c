@@ -123,24 +123,11 @@ void tg_handle_clients(tg_request *r)
     tg_request_on_all(r, clients_part, answer_clients);
 }
 
-// One client. Its part is a page with at most one row.
-
-typedef struct wanted {
-    tg_slice id;
-    tg_page *page;
-} wanted;
-
-static void add_if_wanted(void *ctx, const tg_session_info *i)
-{
-    wanted *w = ctx;
-    if (tg_slice_eq(i->client_id, w->id))
-        add_session(w->page, i);
-}
+// One client. Each worker makes a page with at most one row.
 
 static void client_part(tg_request *r, uint32_t worker)
 {
-    wanted w = {r->params[0], page_of(r, worker)};
-    tg_shard_each_session(shard_here(r), add_if_wanted, &w);
+    tg_shard_find_session(shard_here(r), r->params[0], add_session, page_of(r, worker));
 }
 
 static void reply_no_client(tg_request *r)
