@@ -83,12 +83,6 @@ static void check_connect_props(mqtt_in *in, const mqtt_packet *p)
         mqtt_bad(in, MQTT_PROTOCOL, "authentication data without a method");
 }
 
-static void check_publish_topic(mqtt_in *in, tg_slice topic)
-{
-    if (in->reason == 0 && mqtt_has_wildcard(topic))
-        mqtt_bad(in, MQTT_BAD_TOPIC, "topic name has wildcards");
-}
-
 static void check_response_topic(mqtt_in *in, const mqtt_props *props)
 {
     if (in->reason != 0 || !mqtt_has(props, MQTT_P_RESPONSE_TOPIC))
@@ -106,11 +100,10 @@ static void get_will(mqtt_in *in, mqtt_packet *p)
         return;
     if (p->version >= MQTT_V5)
         mqtt_props_get(in, MQTT_IN_WILL, &c->will_props);
-    c->will_topic = mqtt_get_text(in);
+    c->will_topic = mqtt_get_topic(in);
     c->will_payload = mqtt_get_binary(in);
     if (in->reason == 0 && c->will_topic.len == 0)
         mqtt_bad(in, MQTT_BAD_TOPIC, "will topic is empty");
-    check_publish_topic(in, c->will_topic);
     check_response_topic(in, &c->will_props);
 }
 
@@ -166,8 +159,7 @@ static void parse_publish(mqtt_in *in, const mqtt_head *head, mqtt_packet *p)
         mqtt_bad(in, MQTT_MALFORMED, "QoS is 3");
     if (p->qos == 0 && p->dup && p->version != MQTT_V31)
         mqtt_bad(in, MQTT_MALFORMED, "DUP is set with QoS 0");
-    p->topic = mqtt_get_text(in);
-    check_publish_topic(in, p->topic);
+    p->topic = mqtt_get_topic(in);
     if (p->qos > 0)
         get_packet_id(in, p);
     get_props(in, p);

@@ -12,28 +12,6 @@ void mqtt_bad(mqtt_in *in, uint8_t reason, const char *why)
     in->at = in->end;
 }
 
-static bool has(mqtt_in *in, size_t len)
-{
-    if (mqtt_left(in) >= len)
-        return true;
-    mqtt_bad(in, MQTT_MALFORMED, "packet ends inside a field");
-    return false;
-}
-
-uint8_t mqtt_get_u8(mqtt_in *in)
-{
-    return has(in, 1) ? *in->at++ : 0;
-}
-
-uint16_t mqtt_get_u16(mqtt_in *in)
-{
-    if (!has(in, 2))
-        return 0;
-    uint16_t n = (uint16_t)(in->at[0] << 8 | in->at[1]);
-    in->at += 2;
-    return n;
-}
-
 uint32_t mqtt_get_u32(mqtt_in *in)
 {
     uint32_t high = mqtt_get_u16(in);
@@ -54,21 +32,6 @@ uint32_t mqtt_get_varint(mqtt_in *in)
     }
     mqtt_bad(in, MQTT_MALFORMED, "variable byte integer has more than four bytes");
     return 0;
-}
-
-tg_slice mqtt_get_bytes(mqtt_in *in, size_t len)
-{
-    if (!has(in, len))
-        return (tg_slice){0};
-    tg_slice s = {(const char *)in->at, len};
-    in->at += len;
-    return s;
-}
-
-tg_slice mqtt_get_binary(mqtt_in *in)
-{
-    uint16_t len = mqtt_get_u16(in);
-    return mqtt_get_bytes(in, len);
 }
 
 tg_slice mqtt_get_text(mqtt_in *in)
@@ -157,4 +120,39 @@ bool mqtt_has_wildcard(tg_slice topic)
         if (*at == '+' || *at == '#')
             return true;
     return false;
+}
+
+// A high bit where a byte is not plain: no ASCII, NUL, or a wildcard.
+static uint64_t strange(uint64_t word)
+{
+    return (word & HIGHS) | zeros(word) | zeros(word ^ ('+' * ONES)) |
+           zeros(word ^ ('#' * ONES));
+}
+
+static bool is_plain(tg_slice s)
+{
+    const uint8_t *at = (const uint8_t *)s.at;
+    size_t left = s.len;
+    if (left >= 8) {
+        uint64_t found = strange(load64(at + left - 8)); // what is over a multiple of eight
+        for (; left >= 8; at += 8, left -= 8)
+            found |= strange(load64(at));
+        return found == 0;
+    }
+    for (; left > 0; at++, left--)
+        if (*at == 0 || *at >= 0x80 || *at == '+' || *at == '#')
+            return false;
+    return true;
+}
+
+tg_slice mqtt_get_topic(mqtt_in *in)
+{
+    tg_slice s = mqtt_get_binary(in);
+    if (is_plain(s))
+        return s;
+    if (!mqtt_utf8_valid(s))
+        mqtt_bad(in, MQTT_MALFORMED, "string is not valid UTF-8");
+    else if (mqtt_has_wildcard(s))
+        mqtt_bad(in, MQTT_BAD_TOPIC, "topic name has wildcards");
+    return s;
 }

@@ -32,13 +32,47 @@ static inline size_t mqtt_left(const mqtt_in *in)
 /// Remembers the first mistake and ends the reading.
 void mqtt_bad(mqtt_in *in, uint8_t reason, const char *why);
 
-uint8_t mqtt_get_u8(mqtt_in *in);
-uint16_t mqtt_get_u16(mqtt_in *in);
+static inline bool mqtt_get_room(mqtt_in *in, size_t len)
+{
+    if (mqtt_left(in) >= len)
+        return true;
+    mqtt_bad(in, MQTT_MALFORMED, "packet ends inside a field");
+    return false;
+}
+
+static inline uint8_t mqtt_get_u8(mqtt_in *in)
+{
+    return mqtt_get_room(in, 1) ? *in->at++ : 0;
+}
+
+static inline uint16_t mqtt_get_u16(mqtt_in *in)
+{
+    if (!mqtt_get_room(in, 2))
+        return 0;
+    uint16_t n = (uint16_t)(in->at[0] << 8 | in->at[1]);
+    in->at += 2;
+    return n;
+}
+
+static inline tg_slice mqtt_get_bytes(mqtt_in *in, size_t len)
+{
+    if (!mqtt_get_room(in, len))
+        return (tg_slice){0};
+    tg_slice s = {(const char *)in->at, len};
+    in->at += len;
+    return s;
+}
+
+static inline tg_slice mqtt_get_binary(mqtt_in *in) ///< §1.5.6
+{
+    uint16_t len = mqtt_get_u16(in);
+    return mqtt_get_bytes(in, len);
+}
+
 uint32_t mqtt_get_u32(mqtt_in *in);
 uint32_t mqtt_get_varint(mqtt_in *in); ///< §1.5.5, shortest form only
-tg_slice mqtt_get_bytes(mqtt_in *in, size_t len);
-tg_slice mqtt_get_binary(mqtt_in *in); ///< §1.5.6
 tg_slice mqtt_get_text(mqtt_in *in); ///< §1.5.4: well-formed UTF-8 without U+0000
+tg_slice mqtt_get_topic(mqtt_in *in); ///< §4.7: text without wildcards; may be empty
 
 /// §1.5.4: no ill-formed sequence, no surrogate, no U+0000.
 bool mqtt_utf8_valid(tg_slice s);

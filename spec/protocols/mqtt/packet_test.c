@@ -420,6 +420,15 @@ static void text_is_utf8_or_refused(void **state)
     }
 }
 
+static uint8_t topic_reason(const char *topic, size_t len)
+{
+    uint8_t bytes[32] = {0, (uint8_t)len};
+    memcpy(bytes + 2, topic, len);
+    mqtt_in in = mqtt_in_of((tg_slice){(const char *)bytes, len + 2});
+    mqtt_get_topic(&in);
+    return in.reason;
+}
+
 static void a_wildcard_is_found_at_every_place(void **state)
 {
     (void)state;
@@ -427,9 +436,15 @@ static void a_wildcard_is_found_at_every_place(void **state)
         char topic[20];
         memset(topic, 'a', sizeof(topic));
         assert_false(mqtt_has_wildcard((tg_slice){topic, len}));
+        assert_int_equal(topic_reason(topic, len), 0);
         for (size_t at = 0; at < len; at++) {
             topic[at] = at % 2 ? '+' : '#';
             assert_true(mqtt_has_wildcard((tg_slice){topic, len}));
+            assert_int_equal(topic_reason(topic, len), MQTT_BAD_TOPIC);
+            topic[at] = 0;
+            assert_int_equal(topic_reason(topic, len), MQTT_MALFORMED);
+            topic[at] = (char)0xff;
+            assert_int_equal(topic_reason(topic, len), MQTT_MALFORMED);
             topic[at] = 'a';
         }
     }
