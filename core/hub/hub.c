@@ -78,8 +78,7 @@ int tg_hub_new(const tg_hub_config *config, tg_hub **out, tg_error *e)
     define_metrics(&h->metrics);
     pthread_mutex_init(&h->lock, NULL);
     tg_list_init(&h->abandoned);
-    // One reader a worker, and one for the control thread.
-    h->epoch = tg_epoch_new(config->workers + 1);
+    h->epoch = tg_epoch_new(config->workers);
     h->clients = tg_clients_new();
     h->shards = calloc(config->workers, sizeof(tg_shard *));
     h->restored = calloc(config->workers, sizeof(tg_buf));

@@ -114,7 +114,8 @@ struct tg_hub {
     tg_retained_set *retained;
     tg_hub_metrics metrics;
     const tg_store *store; ///< NULL: memory
-    bool stored, durable;
+    _Atomic bool stored,
+        durable; ///< set while shards that have nothing to do yet look at it
     tg_hub_op_fn *op_new;
     void *op_ctx;
     tg_shard **shards;
