@@ -45,7 +45,16 @@ static void note(noter *o, const tg_item *it, uint32_t depth)
                        .value = readable(o, it)};
     if (o->l->op[it->field].op == OP_SKIP)
         f.name = TG_LIT("(skipped)");
+    else if (tg_slice_eq(f.name, TG_LIT("_")))
+        f.name = TG_LIT("(unused)");
     o->emit(o->ctx, &f);
+}
+
+/// A word without a name is told by its bits.
+static bool is_only_its_bits(const tg_layout *l, const tg_item *it)
+{
+    return l->op[it->field].op == OP_WORD &&
+           tg_slice_eq(l->field[it->field].name, TG_LIT("_"));
 }
 
 int tg_tape_notes(const tg_layout *l, const tg_tape *t, tg_slice bytes, uint32_t base,
@@ -59,7 +68,8 @@ int tg_tape_notes(const tg_layout *l, const tg_tape *t, tg_slice bytes, uint32_t
             depth--;
             continue;
         }
-        note(&o, it, depth);
+        if (!is_only_its_bits(l, it))
+            note(&o, it, depth);
         depth += it->kind == TG_ITEM_MAP || it->kind == TG_ITEM_LIST;
     }
     bool failed = o.value.failed;

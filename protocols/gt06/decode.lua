@@ -200,8 +200,9 @@ local function slow(frame, ctx, entry, msg, length)
 end
 
 --- The common case, a live position with a fix: from bytes to JSON in C. Anything odd takes the
---- way above. `payload` has no braces yet, as the session has members to add; `clock` is the six
---- bytes of the time as one number. Eight fields: a ninth would double the table.
+--- way above. `members` is the JSON without its braces, as the session has members to add;
+--- `clock` is the six bytes of the time as one number. Not more than eight fields, with the
+--- payload to come: a ninth would double the table.
 local function fast(frame, ctx, entry, kind, length)
   local way = entry.fast[length]
   local clock, course, serial = unpack(way.look, frame, 5)
@@ -211,8 +212,8 @@ local function fast(frame, ctx, entry, kind, length)
   local members, _, flaws = way.layout:members(frame, 1, how)
   if not members or flaws then return nil end
   return {
-    type = "location", proto = kind, serial = serial, answer = "optional", payload = members,
-    clock = clock, zone = zone, course = course,
+    type = "location", proto = kind, serial = serial, answer = "optional", members = members,
+    clock = clock, zone = zone ~= 0 and zone or nil, acc_known = course & 0x4000 ~= 0 or nil,
   }
 end
 

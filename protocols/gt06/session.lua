@@ -96,7 +96,7 @@ function M.add(adapter)
   end
 
   local function in_future(msg, limit)
-    if msg.zone == 0 then return msg.clock > limit end
+    if not msg.zone then return msg.clock > limit end
     local ms = tg.time.from_bytes(string.pack(">I6", msg.clock), msg.zone)
     return ms ~= nil and ms > clock.at + FUTURE_MS
   end
@@ -104,11 +104,11 @@ function M.add(adapter)
   --- What C wrote, and behind it what only the session knows.
   local function publish_fast(conn, msg, state)
     local time, acc, flaws = look_at_clock(), "", "}"
-    if state.acc and msg.proto == 0x12 and msg.course & 0x4000 == 0 then
+    if state.acc and msg.proto == 0x12 and not msg.acc_known then
       acc = ',"acc":' .. state.acc
     end
     if in_future(msg, time.limit) then flaws = ',"flaws":["time_in_future"]}' end
-    msg.payload = "{" .. msg.payload .. ',"received":"' .. time.text .. '"' .. acc .. flaws
+    msg.payload = "{" .. msg.members .. ',"received":"' .. time.text .. '"' .. acc .. flaws
     conn:publish(msg)
   end
 
@@ -156,7 +156,7 @@ function M.add(adapter)
     local state = conn.state
     if not state.device then return before_login(conn, msg, state) end
     if wanted[msg.answer] and msg.type ~= "time_request" then answer(conn, msg) end
-    if msg.clock then return publish_fast(conn, msg, state) end
+    if msg.members then return publish_fast(conn, msg, state) end
     local own = handle[msg.type] or publish
     own(conn, msg)
   end
