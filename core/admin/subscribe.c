@@ -338,13 +338,25 @@ static enum MHD_Result take_filter(void *ctx, enum MHD_ValueKind kind, const cha
     stream *s = ctx;
     if (strcmp(key, "filter") != 0 || value == NULL)
         return MHD_YES;
-    if (s->nfilters == FILTERS)
-        return MHD_NO;
     tg_slice filter = tg_request_decode(s->request, value);
     if (filter.at == NULL)
-        return MHD_NO;
-    s->filters[s->nfilters++] = filter;
-    return MHD_YES;
+        tg_error_set(&s->error, TG_E_NOMEM, "out of memory");
+    else if (s->nfilters == FILTERS)
+        tg_error_set(&s->error, TG_E_INVAL, "filter: at most %d of them", FILTERS);
+    else
+        s->filters[s->nfilters++] = filter;
+    return s->error.code == 0 ? MHD_YES : MHD_NO;
+}
+
+/// @return false: nothing to subscribe to, or too much; answered.
+static bool take_filters(stream *s)
+{
+    MHD_get_connection_values(s->conn, MHD_GET_ARGUMENT_KIND, take_filter, s);
+    if (s->nfilters == 0 && s->error.code == 0)
+        tg_error_set(&s->error, TG_E_INVAL, "filter: at least one topic filter is needed");
+    if (s->error.code != 0)
+        tg_reply_error(s->request, &s->error);
+    return s->error.code == 0;
 }
 
 static bool wants_events(tg_request *r)
@@ -404,10 +416,7 @@ void tg_handle_subscribe(tg_request *r)
         tg_reply_error(r, &(tg_error){.code = TG_E_NOMEM});
         return;
     }
-    MHD_get_connection_values(r->conn, MHD_GET_ARGUMENT_KIND, take_filter, s);
-    if (s->nfilters == 0) {
-        tg_reply_problem(r, MHD_HTTP_BAD_REQUEST, "invalid",
-                         "filter: at least one topic filter, at most %d", FILTERS);
+    if (!take_filters(s)) {
         unref(s, 1);
         return;
     }

@@ -119,6 +119,20 @@ describe("the admin API", function()
     conn:close()
   end)
 
+  it("refuses a subscription to nothing, to too much, and to what is no filter", function()
+    assert.equal(400, (host:api("GET", "/api/v1/subscribe")))
+    local many = ("filter=a&"):rep(65)
+    local status, body = host:api("GET", "/api/v1/subscribe?" .. many)
+    assert.equal(400, status)
+    assert.matches("at most 64", body.detail)
+    status, body = host:api("GET", "/api/v1/subscribe?filter=a&filter=b%2B")
+    assert.equal(400, status)
+    assert.matches("'b%+'", body.detail)
+    Host.eventually(function() -- an earlier reader may still be there
+      return #select(2, host:api("GET", "/api/v1/clients")).items == 0
+    end, "no session to be left")
+  end)
+
   it("pages through clients, each once and in order", function()
     local conns, want = {}, {}
     for i = 1, 23 do
