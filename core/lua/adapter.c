@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The host's callbacks of a Lua adapter. A connection is a set of lanes: one of its own, and
-// with order = "device" one for each device that has something going on. A lane runs one
-// handler at a time; while the connection's own is taken, its socket is not read and its
-// sessions keep their messages, so nothing here needs a queue of frames.
+// The host's callbacks of a Lua adapter. A connection is a set of lanes: one of its own,
+// and with order = "device" one for each device that has something going on. A lane runs
+// one handler at a time; while the connection's own is taken, its socket is not read and
+// its sessions keep their messages, so nothing here needs a queue of frames.
 #include "lua/conn.h"
 
 #include <assert.h>
@@ -29,7 +29,7 @@ const char *tg_conn_label(const tg_lconn *c, const tg_conn_info *info)
     return info->peer.len > 0 ? info->peer.at : "?";
 }
 
-// ---- opening and closing ------------------------------------------------------------------
+// ---- opening and closing --------------------------------------------------------------
 
 static tg_lconn *new_conn(tg_script *s, tg_app *app, tg_conn handle)
 {
@@ -86,7 +86,7 @@ static void on_close(tg_conn handle, void *state, int reason)
     tg_bench_settle(b);
 }
 
-// ---- frames -------------------------------------------------------------------------------
+// ---- frames ---------------------------------------------------------------------------
 
 static int on_frame(tg_conn handle, void *state, tg_slice frame)
 {
@@ -126,7 +126,7 @@ static void on_idle(tg_conn handle, void *state)
     tg_bench_settle(b);
 }
 
-// ---- messages down ------------------------------------------------------------------------
+// ---- messages down --------------------------------------------------------------------
 
 static int on_deliver(tg_conn handle, void *state, tg_session s, const tg_delivery *d)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The module table and `require`. A plugin sees the host's modules and the files of its own
-// folder, nothing else; what require() has loaded stays loaded, and nothing new is loaded once
-// the main chunk has ended.
+// folder, nothing else; what require() has loaded stays loaded, and nothing new is loaded
+// once the main chunk has ended.
 #include "lua/api.h"
 
 #include <lauxlib.h>
@@ -15,7 +15,7 @@
 
 #define MODULE "tidegate"
 
-// ---- helpers of the bindings --------------------------------------------------------------
+// ---- helpers of the bindings ----------------------------------------------------------
 
 void tg_lua_check_effects(lua_State *L, const char *what)
 {
@@ -53,7 +53,7 @@ bool tg_lua_string_field(lua_State *L, int index, const char *key, tg_slice *out
     return found;
 }
 
-// ---- declarations -------------------------------------------------------------------------
+// ---- declarations ---------------------------------------------------------------------
 
 static const tg_value *config_now(tg_script *s, const tg_value *schema, tg_value *defaults)
 {
@@ -104,7 +104,7 @@ int tg_lua_api_adapter(lua_State *L) // (-0 +1): options
     return 1;
 }
 
-// ---- small functions ----------------------------------------------------------------------
+// ---- small functions ------------------------------------------------------------------
 
 static void on_wake(void *ctx)
 {
@@ -148,7 +148,7 @@ static int api_ticks(lua_State *L)
     return 1;
 }
 
-// ---- require ------------------------------------------------------------------------------
+// ---- require --------------------------------------------------------------------------
 
 /// Runs the plugin's own file `name`; its result is on the top.
 static void load_own(lua_State *L, tg_script *s, const char *name)
@@ -189,7 +189,7 @@ static int api_require(lua_State *L) // (-0 +1): name
     return 1;
 }
 
-// ---- the module ---------------------------------------------------------------------------
+// ---- the module -----------------------------------------------------------------------
 
 static const struct {
     const char *name;

@@ -11,7 +11,7 @@
 #include "lua/names.h"
 #include "lua/value.h"
 
-// ---- asking -------------------------------------------------------------------------------
+// ---- asking ---------------------------------------------------------------------------
 
 static int push_verdict(tg_wait *w, lua_State *co)
 {
@@ -91,7 +91,7 @@ static int auth_check(lua_State *L) // (-0 +1..2): request
     return tg_lua_result(L, rc);
 }
 
-// ---- answering ----------------------------------------------------------------------------
+// ---- answering ------------------------------------------------------------------------
 
 static void set_slice(lua_State *L, const char *key, tg_slice value)
 {
@@ -207,7 +207,8 @@ int tg_auth_check(const tg_auth_backend *self, const tg_auth_request *request, t
     check_job *k = s != NULL ? calloc(1, sizeof(*k)) : NULL;
     if (k == NULL)
         return s == NULL ? TG_E_SHUTDOWN : TG_E_NOMEM;
-    // It may be this very script that asks: the memory limit is off, so nothing raises here.
+    // It may be this very script that asks: the memory limit is off, so nothing raises
+    // here.
     bool in_script = s->vm.in_script;
     s->vm.in_script = false;
     push_request(s->vm.L, request);

@@ -91,7 +91,7 @@ void tg_lua_open_driver(lua_State *L)
     lua_pushcfunction(L, api_driver);
 }
 
-// ---- dial ---------------------------------------------------------------------------------
+// ---- dial -----------------------------------------------------------------------------
 
 typedef struct dial_options {
     tg_slice host, ca_file, cert_file, key_file, adapter;

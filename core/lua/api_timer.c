@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// tg.timer: each run is a handler of its own that may wait. A timer of a script ends with it.
+// tg.timer: each run is a handler of its own that may wait. A timer of a script ends with
+// it.
 #include <assert.h>
 #include <lauxlib.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The config may compute, so it runs; but it runs as any other script does, with a budget and
-// without a door to the system. A state and a monitor live for the call alone.
+// The config may compute, so it runs; but it runs as any other script does, with a budget
+// and without a door to the system. A state and a monitor live for the call alone.
 #include "lua/config.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/// A connection as a script sees it. The object is a userdata of the script's state; the host
-/// carries a pointer to it. It stays anchored until the connection has closed and its last
-/// handler has ended.
+/// A connection as a script sees it. The object is a userdata of the script's state; the
+/// host carries a pointer to it. It stays anchored until the connection has closed and its
+/// last handler has ended.
 #ifndef TG_LUA_CONN_H
 #define TG_LUA_CONN_H
 

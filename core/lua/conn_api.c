@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The methods and fields of a connection. One C function finds both: a field of the methods'
-// table is a function, or the number of a property.
+// The methods and fields of a connection. One C function finds both: a field of the
+// methods' table is a function, or the number of a property.
 #include "lua/conn.h"
 
 #include <lauxlib.h>
@@ -24,7 +24,8 @@ typedef enum property {
     P_CERT,
 } property;
 
-/// As luaL_checkudata, but the metatable is compared by its address and not looked up by name.
+/// As luaL_checkudata, but the metatable is compared by its address and not looked up by
+/// name.
 tg_lconn *tg_lua_check_conn(lua_State *L, int index)
 {
     tg_lconn *c = lua_touserdata(L, index);

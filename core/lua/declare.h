@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What a script declares: adapters with their frames, and auth backends. Read once from the
-/// tables given to tg.adapter{} and tg.auth{}; shared by the states of all workers.
+/// What a script declares: adapters with their frames, and auth backends. Read once from
+/// the tables given to tg.adapter{} and tg.auth{}; shared by the states of all workers.
 #ifndef TG_LUA_DECLARE_H
 #define TG_LUA_DECLARE_H
 

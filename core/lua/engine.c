@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine: paths to units, units to states. open() runs the declaration on the control
-// thread in a state of its own; start() makes the state of a worker, on it; stop() ends what
-// it does there and hands the state itself to the pool, because closing a big one takes time.
+// thread in a state of its own; start() makes the state of a worker, on it; stop() ends
+// what it does there and hands the state itself to the pool, because closing a big one
+// takes time.
 #include "lua/engine.h"
 
 #include <assert.h>
@@ -32,7 +33,7 @@ static tg_unit_lua *unit_of(tg_unit *pub)
     return u;
 }
 
-// ---- opening ------------------------------------------------------------------------------
+// ---- opening --------------------------------------------------------------------------
 
 static bool claims(const tg_engine *self, const char *path)
 {
@@ -178,7 +179,7 @@ static void engine_free(tg_unit *pub)
     tg_unit_free(unit_of(pub));
 }
 
-// ---- the life of a version ----------------------------------------------------------------
+// ---- the life of a version ------------------------------------------------------------
 
 static int register_offers(tg_unit_lua *u)
 {
@@ -314,7 +315,7 @@ static void engine_unload(tg_unit *pub)
     u->scripts = NULL;
 }
 
-// ---- the plugin ---------------------------------------------------------------------------
+// ---- the plugin -----------------------------------------------------------------------
 
 tg_lua_engine *tg_lua_engine_new(const tg_host *host, tg_self *self)
 {

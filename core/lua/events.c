@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Handlers that are no frames: the connection's life, and messages on their way down. A
-// message of QoS 1 or 2 is acknowledged once its handler has ended without an error, so what
-// the device never got is sent again.
+// message of QoS 1 or 2 is acknowledged once its handler has ended without an error, so
+// what the device never got is sent again.
 #include "lua/lanes.h"
 
 #include <lauxlib.h>
@@ -31,7 +31,7 @@ void tg_lane_event(tg_lane *lane, tg_handler h, const tg_value *options)
     tg_task_start(t, nargs);
 }
 
-// ---- messages down ------------------------------------------------------------------------
+// ---- messages down --------------------------------------------------------------------
 
 static int downlink_json(lua_State *L) // (-0 +1..2): message
 {
@@ -115,8 +115,8 @@ static void downlink_done(tg_task *t, int code, int nres)
     acknowledge(t, good);
 }
 
-/// Without an on_downlink, {"command": name, "args": {…}} runs one of the adapter's commands.
-/// Stack: connection, message, commands.
+/// Without an on_downlink, {"command": name, "args": {…}} runs one of the adapter's
+/// commands. Stack: connection, message, commands.
 static int run_command(lua_State *L)
 {
     luaL_checkstack(L, 8, NULL);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The byte path of an adapter: one coroutine run decodes the frame and handles its messages.
-// decode runs as the first callback, under its own budget and not allowed to wait; the
-// handler as the next one.
+// The byte path of an adapter: one coroutine run decodes the frame and handles its
+// messages. decode runs as the first callback, under its own budget and not allowed to
+// wait; the handler as the next one.
 #include "lua/lanes.h"
 
 #include <lauxlib.h>
@@ -178,7 +178,7 @@ void tg_lane_keep_frame(tg_lconn *c, tg_slice frame)
     tg_conn_pump(c);
 }
 
-// ---- raw bytes ----------------------------------------------------------------------------
+// ---- raw bytes ------------------------------------------------------------------------
 
 typedef struct data_result {
     int64_t used;

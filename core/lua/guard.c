@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A count hook that is always set slows tight loops down by more than half, so no hook is
-// set until a callback is over its budget. The monitor only reads clocks and sends a signal;
-// all that touches Lua happens on the script's own thread: the handler compares the epoch
-// that was judged with the one that runs, and arms a hook on the coroutine that runs now
-// (lua_sethook may be called from a signal handler). The hook yields where it can, because an
-// error can be caught by the script, and raises where it cannot; it stays armed.
+// set until a callback is over its budget. The monitor only reads clocks and sends a
+// signal; all that touches Lua happens on the script's own thread: the handler compares the
+// epoch that was judged with the one that runs, and arms a hook on the coroutine that runs
+// now (lua_sethook may be called from a signal handler). The hook yields where it can,
+// because an error can be caught by the script, and raises where it cannot; it stays armed.
 #include "lua/guard.h"
 
 #include <assert.h>

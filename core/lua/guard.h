@@ -11,8 +11,9 @@
 
 #include "base/list.h"
 
-// ThreadSanitizer holds asynchronous signals back until the next call that it knows, which a
-// loop inside the interpreter never makes. Under it, and only there, a standing hook looks.
+// ThreadSanitizer holds asynchronous signals back until the next call that it knows, which
+// a loop inside the interpreter never makes. Under it, and only there, a standing hook
+// looks.
 #if defined(__SANITIZE_THREAD__)
 #define TG_GUARD_POLLS 1
 #elif defined(__has_feature)

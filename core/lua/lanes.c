@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A lane is taken by the task that runs or waits on it, and given back when the task ends or
-// waits for the device itself: whoever waits for an answer must let the answer in.
+// A lane is taken by the task that runs or waits on it, and given back when the task ends
+// or waits for the device itself: whoever waits for an answer must let the answer in.
 #include "lua/lanes.h"
 
 #include <assert.h>
@@ -40,7 +40,7 @@ void tg_conn_drop_extra(tg_lconn *c)
     c->extra = (tg_conn_extra *)(uintptr_t)&tg_conn_no_extra;
 }
 
-// ---- taking and giving back ---------------------------------------------------------------
+// ---- taking and giving back -----------------------------------------------------------
 
 static bool is_main(const tg_lane *lane)
 {
@@ -241,7 +241,7 @@ tg_task *tg_lane_task(tg_lane *lane, const char *what, uint32_t budget_us)
     return t;
 }
 
-// ---- lanes of devices ---------------------------------------------------------------------
+// ---- lanes of devices -----------------------------------------------------------------
 
 tg_lane *tg_lane_of_device(tg_lconn *c, tg_slice device)
 {

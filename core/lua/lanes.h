@@ -5,8 +5,8 @@
 
 #include "lua/conn.h"
 
-/// Runs handler `h` with the connection (and `options` for on_open), now: the lane is free and
-/// nothing runs.
+/// Runs handler `h` with the connection (and `options` for on_open), now: the lane is free
+/// and nothing runs.
 void tg_lane_event(tg_lane *lane, tg_handler h, const tg_value *options);
 void tg_lane_frame(tg_lconn *c, tg_slice frame);
 /// The lane is taken, though it was paused: copies the frame for later.
@@ -16,8 +16,8 @@ void tg_lane_downlink(tg_lane *lane, tg_session s, const tg_delivery *d);
 tg_lane *tg_lane_of_session(tg_lconn *c, tg_session s);
 /// The lane of `device`, made when there is none. NULL when out of memory.
 tg_lane *tg_lane_of_device(tg_lconn *c, tg_slice device);
-/// A task of this lane, which is taken by it; conn and lane are set, the connection is pushed
-/// behind the handler's function. NULL when out of memory.
+/// A task of this lane, which is taken by it; conn and lane are set, the connection is
+/// pushed behind the handler's function. NULL when out of memory.
 tg_task *tg_lane_task(tg_lane *lane, const char *what, uint32_t budget_us);
 /// Gives one message on the top of `L` (popped) to the lane of its device.
 void tg_lane_message(tg_lconn *c, lua_State *L);

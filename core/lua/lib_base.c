@@ -98,8 +98,8 @@ static int base_pcall(lua_State *L)
     return finish_pcall(L, status, 0);
 }
 
-/// The message handler of xpcall. A script's own would run with hooks off when the error came
-/// from the hook, so it is not called then.
+/// The message handler of xpcall. A script's own would run with hooks off when the error
+/// came from the hook, so it is not called then.
 static int handle_error(lua_State *L) // upvalue: the script's handler
 {
     if (tg_guard_killed(tg_guard_here()))

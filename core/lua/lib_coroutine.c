@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Coroutines that the host can follow: it must know which one runs, to end it, and a wait in
-// one of a script's own has to travel up to the host and its result back down.
+// Coroutines that the host can follow: it must know which one runs, to end it, and a wait
+// in one of a script's own has to travel up to the host and its result back down.
 #include "lua/lib.h"
 
 #include <lauxlib.h>

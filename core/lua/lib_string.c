@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of `string` whose cost a script can drive up: patterns, rep. The rest is the
-// system's. Results are bounded by the state's memory before they are made.
+// The functions of `string` whose cost a script can drive up: patterns, rep. The rest is
+// the system's. Results are bounded by the state's memory before they are made.
 #include "lua/lib.h"
 
 #include <lauxlib.h>
@@ -18,7 +18,8 @@ static tg_slice check_slice(lua_State *L, int index)
     return s;
 }
 
-/// A position as the library has it: from 1, negative from the end. @return an offset from 0.
+/// A position as the library has it: from 1, negative from the end. @return an offset from
+/// 0.
 static size_t start_of(lua_State *L, int index, size_t len)
 {
     lua_Integer at = luaL_optinteger(L, index, 1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The functions of `table` whose loops run in C for as long as a script says: each looks at
-// the guard as it goes. Sorting is a heap sort: its cost has a bound whatever the comparator
-// answers.
+// the guard as it goes. Sorting is a heap sort: its cost has a bound whatever the
+// comparator answers.
 #include "lua/lib.h"
 
 #include <lauxlib.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A scan of the tokens beside the tree that the run has made: for each field of a constructor
-// its member of the tree gets the line. What is computed is skipped up to the next comma on
-// the same level. Guessing wrong costs a line number in a message, never more.
+// A scan of the tokens beside the tree that the run has made: for each field of a
+// constructor its member of the tree gets the line. What is computed is skipped up to the
+// next comma on the same level. Guessing wrong costs a line number in a message, never
+// more.
 #include "lua/lines.h"
 
 #include <ctype.h>

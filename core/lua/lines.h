@@ -5,8 +5,8 @@
 
 #include "base/value.h"
 
-/// Finds `return { … }` in `text` and sets the lines of `v`, the value that it made, as far as
-/// they can be told without running it.
+/// Finds `return { … }` in `text` and sets the lines of `v`, the value that it made, as far
+/// as they can be told without running it.
 void tg_lines_set(tg_slice text, tg_value *v);
 
 #endif

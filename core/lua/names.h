@@ -12,8 +12,8 @@ int tg_lua_return_two(lua_State *L, int status, lua_KContext ctx);
 void tg_lua_check_effects(lua_State *L, const char *what);
 /// Reads a duration argument: "5s", or a number of seconds. Raises. @return ms.
 int64_t tg_lua_check_duration(lua_State *L, int index);
-/// Reads the string field `key` of the table at `index` into the scratch of C: borrowed while
-/// the table stays. @return false when it is missing or of another type.
+/// Reads the string field `key` of the table at `index` into the scratch of C: borrowed
+/// while the table stays. @return false when it is missing or of another type.
 bool tg_lua_string_field(lua_State *L, int index, const char *key, tg_slice *out);
 
 #endif

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// Who drives a plugin without a host: the same engine and the same callbacks as in one, with a
+// loop that turns only when it is told to. So what a test sees is what a device would.
 #include "lua/offline_host.h"
 
 #include <assert.h>
@@ -17,7 +19,7 @@ static const tg_self *self_of(tg_offline *o)
     return (const tg_self *)(const void *)o;
 }
 
-// ---- what is told -------------------------------------------------------------------------
+// ---- what is told ---------------------------------------------------------------------
 
 static void put_member(tg_buf *b, const char *key, tg_slice value)
 {
@@ -69,7 +71,7 @@ static void observe(void *ctx, lua_State *L, int index)
     tg_buf_free(&b);
 }
 
-// ---- the loop that there is not -----------------------------------------------------------
+// ---- the loop that there is not -------------------------------------------------------
 
 void tg_offline_later(tg_offline *o, offline_call call)
 {
@@ -164,7 +166,7 @@ void tg_offline_advance(tg_offline *o, uint32_t ms)
     tg_offline_turn(o);
 }
 
-// ---- connections --------------------------------------------------------------------------
+// ---- connections ----------------------------------------------------------------------
 
 static offline_conn *conn_at(tg_offline *o, int conn)
 {
@@ -295,7 +297,7 @@ int tg_offline_hangup(tg_offline *o, int conn)
     return 0;
 }
 
-// ---- sessions -----------------------------------------------------------------------------
+// ---- sessions -------------------------------------------------------------------------
 
 offline_session *tg_offline_session(tg_offline *o, uint64_t id)
 {
@@ -371,7 +373,7 @@ int tg_offline_deliver(tg_offline *o, const char *device, tg_slice topic, tg_sli
     return s == NULL || tg_list_empty(&s->waiting) ? 0 : TG_E_FULL;
 }
 
-// ---- opening and closing ------------------------------------------------------------------
+// ---- opening and closing --------------------------------------------------------------
 
 static int configure(tg_offline *o, tg_error *e)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/// A plugin without a host around it: no sockets, no other clients, a clock that stands still
-/// until it is moved. What the script does is told as lines of JSON, one object each, with an
-/// "event": "message", "send", "publish", "bind", "subscribe", "close", "ack", "complain",
-/// "junk", "log", "driver", "auth". For `tidegate test`, `tidegate decode` and specs.
-/// One at a time on a thread.
+/// A plugin without a host around it: no sockets, no other clients, a clock that stands
+/// still until it is moved. What the script does is told as lines of JSON, one object each,
+/// with an "event": "message", "send", "publish", "bind", "subscribe", "close", "ack",
+/// "complain", "junk", "log", "driver", "auth". For `tidegate test`, `tidegate decode` and
+/// specs. One at a time on a thread.
 #ifndef TG_LUA_OFFLINE_H
 #define TG_LUA_OFFLINE_H
 
@@ -22,8 +22,8 @@ typedef struct tg_offline_spec {
     uint64_t clock; ///< ms since the epoch at the start
     tg_offline_emit *emit;
     void *ctx;
-    /// Answers driver calls. NULL: every call is TG_E_NOTFOUND. @return TG_E_* or 0 and `out`,
-    /// which is read before the next call.
+    /// Answers driver calls. NULL: every call is TG_E_NOTFOUND. @return TG_E_* or 0 and
+    /// `out`, which is read before the next call.
     int (*driver)(void *ctx, tg_slice id, tg_slice method, const tg_value *args,
                   tg_value *out);
 } tg_offline_spec;
@@ -35,8 +35,8 @@ void tg_offline_free(tg_offline *o);
 int tg_offline_connect(tg_offline *o, const char *peer);
 /// Bytes from the device, in any pieces.
 int tg_offline_feed(tg_offline *o, int conn, tg_slice bytes);
-/// A message for a device that is bound. @return TG_E_NOTFOUND: it is not; TG_E_FULL: kept, and
-/// delivered when its handler is free.
+/// A message for a device that is bound. @return TG_E_NOTFOUND: it is not; TG_E_FULL: kept,
+/// and delivered when its handler is free.
 int tg_offline_deliver(tg_offline *o, const char *device, tg_slice topic, tg_slice payload,
                        int qos);
 /// Moves the clock; timers fire on the way.

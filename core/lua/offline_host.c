@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The host's tables, for one plugin on one thread: each call is told as a line, and what the
-// real host would answer from a later turn of its loop comes from the next tg_offline_turn().
+// The host's tables, for one plugin on one thread: each call is told as a line, and what
+// the real host would answer from a later turn of its loop comes from the next
+// tg_offline_turn().
 #include "lua/offline_host.h"
 
 #include <stdlib.h>
@@ -21,7 +22,7 @@ void tg_offline_enter(tg_offline *o)
     here = o;
 }
 
-// ---- connections --------------------------------------------------------------------------
+// ---- connections ----------------------------------------------------------------------
 
 static offline_conn *conn_at(tg_conn c)
 {
@@ -131,8 +132,8 @@ static void conn_complain(tg_conn c, int reason, tg_slice what)
                    "text", what, NULL);
 }
 
-static const tg_conn_api conn_table = {
-    .size = sizeof(conn_table),
+const tg_conn_api tg_offline_conn = {
+    .size = sizeof(tg_conn_api),
     .send = conn_send,
     .send_msg = conn_send_msg,
     .close = conn_close,
@@ -147,7 +148,7 @@ static const tg_conn_api conn_table = {
     .complain = conn_complain,
 };
 
-// ---- messages and sessions ----------------------------------------------------------------
+// ---- messages and sessions ------------------------------------------------------------
 
 typedef struct offline_message {
     tg_message pub;
@@ -208,12 +209,12 @@ static tg_slice msg_set_encoded(tg_msg m, const void *owner, unsigned variant,
     return msg_encoded(m, owner, variant);
 }
 
-static const tg_msg_api msg_table = {.size = sizeof(msg_table),
-                                     .new = msg_new,
-                                     .ref = msg_ref,
-                                     .unref = msg_unref,
-                                     .encoded = msg_encoded,
-                                     .set_encoded = msg_set_encoded};
+const tg_msg_api tg_offline_msg = {.size = sizeof(tg_msg_api),
+                                   .new = msg_new,
+                                   .ref = msg_ref,
+                                   .unref = msg_unref,
+                                   .encoded = msg_encoded,
+                                   .set_encoded = msg_set_encoded};
 
 static void take_over(tg_slice client_id)
 {
@@ -349,8 +350,8 @@ static const tg_value *session_attributes(tg_session h)
     return s != NULL ? s->attributes : NULL;
 }
 
-static const tg_session_api session_table = {
-    .size = sizeof(session_table),
+const tg_session_api tg_offline_session_table = {
+    .size = sizeof(tg_session_api),
     .open = session_open,
     .close = session_close,
     .set_expiry = session_set_expiry,
@@ -365,7 +366,7 @@ static const tg_session_api session_table = {
     .attributes = session_attributes,
 };
 
-// ---- auth ---------------------------------------------------------------------------------
+// ---- auth -----------------------------------------------------------------------------
 
 static tg_op new_op(tg_done_fn *done, void *ctx)
 {
@@ -413,397 +414,7 @@ static bool auth_may(const tg_value *attributes, tg_slice client_id, tg_slice us
     return true;
 }
 
-static const tg_auth_api auth_table = {.size = sizeof(auth_table),
-                                       .check = auth_check,
-                                       .may_publish = auth_may,
-                                       .may_subscribe = auth_may};
-
-// ---- time, work ---------------------------------------------------------------------------
-
-static int timer_start(uint32_t ms, uint32_t repeat, void (*fn)(void *ctx), void *ctx,
-                       tg_timer *out)
-{
-    offline_timer *t = calloc(1, sizeof(*t));
-    if (t == NULL)
-        return TG_E_NOMEM;
-    *t = (offline_timer){.id = ++here->next_id,
-                         .due = here->now + ms,
-                         .repeat = repeat,
-                         .fn = fn,
-                         .ctx = ctx};
-    tg_list_add(&here->timers, &t->node);
-    *out = (tg_timer){t->id};
-    return 0;
-}
-
-static int timer_stop(tg_timer h)
-{
-    for (tg_list *n = here->timers.next; n != &here->timers; n = n->next) {
-        offline_timer *t = TG_OWNER(n, offline_timer, node);
-        if (t->id != h.id)
-            continue;
-        tg_list_del(&t->node);
-        free(t);
-        return 0;
-    }
-    return TG_E_CLOSED;
-}
-
-static uint64_t timer_now(void)
-{
-    return here->now;
-}
-
-static uint64_t timer_clock(void)
-{
-    return here->spec.clock + here->now;
-}
-
-static const tg_timer_api timer_table = {.size = sizeof(timer_table),
-                                         .start = timer_start,
-                                         .stop = timer_stop,
-                                         .now = timer_now,
-                                         .clock = timer_clock};
-
-static int poll_open(int fd, int events, void (*fn)(void *ctx, int events), void *ctx,
-                     tg_poll *out)
-{
-    (void)fd;
-    (void)events;
-    (void)fn;
-    (void)ctx;
-    (void)out;
-    return TG_E_UNSUPPORTED;
-}
-
-static int poll_set(tg_poll p, int events)
-{
-    (void)p;
-    (void)events;
-    return TG_E_CLOSED;
-}
-
-static int poll_close(tg_poll p)
-{
-    (void)p;
-    return TG_E_CLOSED;
-}
-
-static const tg_poll_api poll_table = {
-    .size = sizeof(poll_table), .open = poll_open, .set = poll_set, .close = poll_close};
-
-static int work_submit(void (*run)(void *ctx), void (*after)(void *ctx, int code),
-                       void *ctx)
-{
-    run(ctx);
-    after(ctx, 0);
-    return 0;
-}
-
-static const tg_work_api work_table = {.size = sizeof(work_table), .submit = work_submit};
-
-// ---- keys and counters --------------------------------------------------------------------
-
-typedef struct offline_key {
-    uint64_t expires; ///< 0 never
-    size_t klen, vlen;
-    char bytes[];
-} offline_key;
-
-static offline_key *find_key(tg_slice key)
-{
-    offline_key *k = tg_map_find(&here->kv, key);
-    return k != NULL && (k->expires == 0 || k->expires > here->now) ? k : NULL;
-}
-
-static int kv_set(tg_slice key, tg_slice value, uint32_t ttl_ms)
-{
-    offline_key *k = malloc(sizeof(*k) + key.len + value.len);
-    if (k == NULL)
-        return TG_E_NOMEM;
-    *k = (offline_key){.klen = key.len, .vlen = value.len};
-    k->expires = ttl_ms > 0 ? here->now + ttl_ms : 0;
-    char *to = k->bytes;
-    tg_slice own = keep(&to, key);
-    keep(&to, value);
-    free(tg_map_del(&here->kv, key));
-    return tg_map_set(&here->kv, own, k);
-}
-
-static int kv_get(tg_slice key, void (*put)(void *ctx, tg_slice value), void *ctx)
-{
-    offline_key *k = find_key(key);
-    if (k == NULL)
-        return TG_E_NOTFOUND;
-    put(ctx, (tg_slice){k->bytes + k->klen, k->vlen});
-    return 0;
-}
-
-static int kv_del(tg_slice key)
-{
-    offline_key *k = tg_map_del(&here->kv, key);
-    free(k);
-    return k != NULL ? 0 : TG_E_NOTFOUND;
-}
-
-static int kv_incr(tg_slice key, int64_t by, uint32_t ttl_ms, int64_t *out)
-{
-    char text[32] = "0";
-    offline_key *k = find_key(key);
-    if (k != NULL)
-        snprintf(text, sizeof(text), "%.*s", (int)k->vlen, k->bytes + k->klen);
-    char *end;
-    *out = strtoll(text, &end, 10) + by;
-    if (*end != '\0')
-        return TG_E_INVAL;
-    snprintf(text, sizeof(text), "%lld", (long long)*out);
-    return kv_set(key, tg_str(text), ttl_ms);
-}
-
-static int kv_add(tg_slice key, tg_slice value, uint32_t ttl_ms)
-{
-    return find_key(key) != NULL ? TG_E_EXISTS : kv_set(key, value, ttl_ms);
-}
-
-static const tg_kv_api kv_table = {.size = sizeof(kv_table),
-                                   .set = kv_set,
-                                   .get = kv_get,
-                                   .del = kv_del,
-                                   .incr = kv_incr,
-                                   .add = kv_add};
-
-static int metric_new(tg_slice name, tg_slice help, uint32_t *out)
-{
-    (void)name;
-    (void)help;
-    *out = 0;
-    return 0;
-}
-
-static void metric_add(uint32_t id, int64_t by)
-{
-    (void)id;
-    (void)by;
-}
-
-static const tg_metric_api metric_table = {.size = sizeof(metric_table),
-                                           .counter = metric_new,
-                                           .gauge = metric_new,
-                                           .add = metric_add};
-
-// ---- frames, listeners, registration ------------------------------------------------------
-
-static int listen_open(const tg_value *spec, tg_done_fn *done, void *ctx)
-{
-    (void)spec;
-    (void)done;
-    (void)ctx;
-    return TG_E_UNSUPPORTED;
-}
-
-static int listen_close(tg_slice name)
-{
-    (void)name;
-    return TG_E_NOTFOUND;
-}
-
-static const tg_listen_api listen_table = {
-    .size = sizeof(listen_table), .open = listen_open, .close = listen_close};
-
-static int frame_next(const tg_frame *frames, uint32_t n, tg_slice stream, char *scratch,
-                      size_t *used, tg_slice *out)
-{
-    (void)frames;
-    (void)n;
-    (void)stream;
-    (void)scratch;
-    (void)used;
-    (void)out;
-    return TG_E_UNSUPPORTED;
-}
-
-static const tg_frame_api frame_table = {
-    .size = sizeof(frame_table), .checksum = tg_checksum, .next = frame_next};
-
-static int add_adapter(tg_self *self, const tg_adapter *a, void (*destroy)(void *arg),
-                       void *arg)
-{
-    (void)self;
-    (void)destroy;
-    (void)arg;
-    here->adapters[here->nadapters++] = a;
-    return 0;
-}
-
-static int add_auth(tg_self *self, const tg_auth_backend *b, void (*destroy)(void *arg),
-                    void *arg)
-{
-    (void)self;
-    (void)destroy;
-    (void)arg;
-    here->auth = b;
-    return 0;
-}
-
-static int add_store(tg_self *self, const tg_store *s, void (*destroy)(void *arg),
-                     void *arg)
-{
-    (void)self;
-    (void)s;
-    (void)destroy;
-    (void)arg;
-    return TG_E_UNSUPPORTED;
-}
-
-static int add_driver(tg_self *self, const tg_driver *d, void (*destroy)(void *arg),
-                      void *arg)
-{
-    (void)self;
-    (void)d;
-    (void)destroy;
-    (void)arg;
-    return TG_E_UNSUPPORTED;
-}
-
-static const tg_register_api register_table = {.size = sizeof(register_table),
-                                               .adapter = add_adapter,
-                                               .auth = add_auth,
-                                               .store = add_store,
-                                               .driver = add_driver};
-
-static int engine_add(tg_self *self, const tg_engine *engine)
-{
-    (void)self;
-    (void)engine;
-    return 0;
-}
-
-static int engine_call(tg_self *self, tg_slice id, tg_slice method, const tg_value *args,
-                       tg_done_fn *done, void *ctx)
-{
-    (void)self;
-    tg_value answer = {.kind = TG_NIL};
-    tg_buf text = {0};
-    tg_json_value(&text, args);
-    tg_offline_say(here, "driver", 0, "id", id, "method", method, "args",
-                   tg_buf_slice(&text), NULL);
-    tg_buf_free(&text);
-    int code = here->spec.driver != NULL
-                   ? here->spec.driver(here->spec.ctx, id, method, args, &answer)
-                   : TG_E_NOTFOUND;
-    tg_offline_later(
-        here, (offline_call){
-                  .done = done, .ctx = ctx, .code = code, .value = tg_value_copy(&answer)});
-    return 0;
-}
-
-static void engine_enter(tg_self *self, const char *callback)
-{
-    (void)self;
-    (void)callback;
-}
-
-static void engine_leave(tg_self *self)
-{
-    (void)self;
-}
-
-static const tg_engine_api engine_table = {.size = sizeof(engine_table),
-                                           .add = engine_add,
-                                           .call = engine_call,
-                                           .enter = engine_enter,
-                                           .leave = engine_leave};
-
-// ---- the host -----------------------------------------------------------------------------
-
-static void *host_alloc(void *at, size_t size)
-{
-    if (size > 0)
-        return realloc(at, size);
-    free(at);
-    return NULL;
-}
-
-static void host_log(tg_self *self, tg_level level, tg_slice text)
-{
-    static const char *const words[] = {"error", "warn", "info", "debug"};
-    (void)self;
-    if (here != NULL)
-        tg_offline_say(here, "log", 0, "level", tg_str(words[level]), "text", text, NULL);
-}
-
-static void host_set_error(tg_self *self, tg_slice text)
-{
-    (void)self;
-    snprintf(here->error, sizeof(here->error), "%.*s", (int)text.len, text.at);
-}
-
-static const void *host_query(const char *name, uint16_t major, uint16_t minor)
-{
-    static const struct {
-        const char *name;
-        const void *table;
-    } tables[] = {
-        {"msg", &msg_table},       {"conn", &conn_table},   {"session", &session_table},
-        {"auth", &auth_table},     {"timer", &timer_table}, {"poll", &poll_table},
-        {"work", &work_table},     {"kv", &kv_table},       {"metric", &metric_table},
-        {"listen", &listen_table}, {"frame", &frame_table}, {"register", &register_table},
-        {"engine", &engine_table}};
-    (void)minor;
-    for (size_t i = 0; major == 1 && i < sizeof(tables) / sizeof(*tables); i++)
-        if (strcmp(tables[i].name, name) == 0)
-            return tables[i].table;
-    return NULL;
-}
-
-static int host_post(tg_self *self, uint32_t worker, void (*fn)(void *ctx), void *ctx)
-{
-    (void)self;
-    (void)worker;
-    tg_offline_later(here, (offline_call){.fn = fn, .ctx = ctx});
-    return 0;
-}
-
-static int host_complete(tg_op h, int code, const tg_value *value)
-{
-    for (tg_list *n = here->ops.next; n != &here->ops; n = n->next) {
-        offline_op *op = TG_OWNER(n, offline_op, node);
-        if (op->id != h.id)
-            continue;
-        tg_list_del(&op->node);
-        tg_offline_later(
-            here, (offline_call){.done = op->done,
-                                 .ctx = op->ctx,
-                                 .code = code,
-                                 .value = value != NULL ? tg_value_copy(value) : NULL});
-        free(op);
-        return 0;
-    }
-    return TG_E_CLOSED;
-}
-
-static uint32_t host_worker(void)
-{
-    return 0;
-}
-
-static const tg_value *host_config(tg_self *self)
-{
-    (void)self;
-    return &here->config;
-}
-
-const tg_host tg_offline_host = {
-    .size = sizeof(tg_offline_host),
-    .abi_major = TG_ABI_MAJOR,
-    .abi_minor = TG_ABI_MINOR,
-    .workers = 1,
-    .alloc = host_alloc,
-    .log = host_log,
-    .set_error = host_set_error,
-    .query = host_query,
-    .post = host_post,
-    .complete = host_complete,
-    .worker = host_worker,
-    .config = host_config,
-};
+const tg_auth_api tg_offline_auth = {.size = sizeof(tg_auth_api),
+                                     .check = auth_check,
+                                     .may_publish = auth_may,
+                                     .may_subscribe = auth_may};

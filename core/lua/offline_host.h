@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Inside of the offline runner: its state, shared by the tables (offline_host.c) and by who
-/// drives them (offline.c).
+/// Inside of the offline runner: its state, shared by the tables (offline_host.c) and by
+/// who drives them (offline.c).
 #ifndef TG_LUA_OFFLINE_HOST_H
 #define TG_LUA_OFFLINE_HOST_H
 
@@ -91,13 +91,18 @@ struct tg_offline {
     tg_buf line;
 };
 
-extern const tg_host tg_offline_host;
+extern const tg_host tg_offline_host; ///< offline_tables.c
+extern const tg_conn_api tg_offline_conn;
+extern const tg_msg_api tg_offline_msg;
+extern const tg_session_api tg_offline_session_table;
+extern const tg_auth_api tg_offline_auth;
 
 tg_offline *tg_offline_here(void);
 void tg_offline_enter(
     tg_offline *o); ///< the tables act for `o` on this thread; NULL nobody
 
-/// A line: event, then pairs of key and slice (NULL key ends); numbers as text without quotes.
+/// A line: event, then pairs of key and slice (NULL key ends); numbers as text without
+/// quotes.
 void tg_offline_say(tg_offline *o, const char *event, int conn, ...);
 void tg_offline_later(tg_offline *o, offline_call call);
 void tg_offline_turn(tg_offline *o); ///< runs what waits for the next turn

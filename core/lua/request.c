@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests to a device: send, and wait for its answer. The handler lets go of its lane while
-// it waits, for the answer is a frame like any other. It comes by conn:answer(key, value),
-// or as a decoded message whose fields are those of `match`.
+// Requests to a device: send, and wait for its answer. The handler lets go of its lane
+// while it waits, for the answer is a frame like any other. It comes by conn:answer(key,
+// value), or as a decoded message whose fields are those of `match`.
 #include "lua/conn.h"
 
 #include <lauxlib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A state per worker. The main chunk runs in each of them from the text that was hashed; what
-// it declares must be what the first run declared. Then the globals are closed, the handlers
-// are looked up once, and nothing of the module's table is asked again.
+// A state per worker. The main chunk runs in each of them from the text that was hashed;
+// what it declares must be what the first run declared. Then the globals are closed, the
+// handlers are looked up once, and nothing of the module's table is asked again.
 #include "lua/script.h"
 
 #include <assert.h>
@@ -34,7 +34,7 @@ static void log_line(void *owner, tg_level level, tg_slice text)
     s->unit->env.host->log(s->unit->env.self, level, text);
 }
 
-// ---- loading ------------------------------------------------------------------------------
+// ---- loading --------------------------------------------------------------------------
 
 static int open_modules(lua_State *L)
 {
@@ -146,7 +146,7 @@ static int run_main(tg_script *s, tg_error *e)
     return rc;
 }
 
-// ---- config -------------------------------------------------------------------------------
+// ---- config ---------------------------------------------------------------------------
 
 static int set_topic(tg_script *s, const tg_value *config, const char *key,
                      tg_template *out, tg_error *e)
@@ -192,7 +192,7 @@ int tg_script_configure(tg_script *s, const tg_value *config, tg_error *e)
     return 0;
 }
 
-// ---- opening and closing ------------------------------------------------------------------
+// ---- opening and closing --------------------------------------------------------------
 
 /// The adapters of a script are those of its unit, with their framers.
 static int adopt(tg_script *s, tg_error *e)

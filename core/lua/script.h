@@ -19,7 +19,8 @@ typedef struct tg_script tg_script;
 typedef struct tg_task tg_task;
 typedef struct tg_lconn tg_lconn;
 
-/// What the engine keeps for each worker: no two scripts of one worker run within each other.
+/// What the engine keeps for each worker: no two scripts of one worker run within each
+/// other.
 typedef struct tg_bench {
     tg_guard guard;
     bool attached;
@@ -103,6 +104,12 @@ typedef struct tg_app {
 
 #define TG_GATES 16
 
+/// One place that errors come from.
+typedef struct tg_error_gate {
+    uint64_t place; ///< hash of the error's first line
+    tg_log_gate gate;
+} tg_error_gate;
+
 struct tg_script {
     uint32_t magic;
     uint32_t worker;
@@ -124,7 +131,7 @@ struct tg_script {
     uint32_t nidle;
     uint32_t nconns;
     tg_buf text, topic; ///< scratch for one binding call at a time
-    tg_log_gate gates[TG_GATES];
+    tg_error_gate gates[TG_GATES];
     struct tg_timer gc_timer;
     bool gc_armed, gc_touched;
 };
@@ -196,7 +203,8 @@ void tg_bench_queue(tg_bench *b, tg_job *j);
 /// Logs an error of a task: in full once a minute, then counted.
 void tg_script_report(tg_script *s, tg_task *t, int code);
 
-/// In a binding: raises unless the running handler may wait. @param what names the function.
+/// In a binding: raises unless the running handler may wait. @param what names the
+/// function.
 tg_task *tg_wait_check(lua_State *L, const char *what);
 /// After the operation was started with the wait as its context: `return tg_wait_yield(…)`.
 tg_wait *tg_lua_wait_new(tg_task *t);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sending: bytes as they are, or a message that encode turns into bytes. Those of an escaped
-// protocol are escaped here, as they were unescaped on their way in.
+// Sending: bytes as they are, or a message that encode turns into bytes. Those of an
+// escaped protocol are escaped here, as they were unescaped on their way in.
 #include "lua/conn.h"
 
 #include <lauxlib.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sessions of a connection. bind() opens the session and subscribes its down topic, and the
-// handler goes on when both are in force: a command published right after the login arrives.
+// handler goes on when both are in force: a command published right after the login
+// arrives.
 #include "lua/conn.h"
 
 #include <assert.h>
@@ -11,7 +12,7 @@
 #include "lua/names.h"
 #include "lua/value.h"
 
-// ---- the connection's sessions ------------------------------------------------------------
+// ---- the connection's sessions --------------------------------------------------------
 
 tg_bound *tg_conn_find_session(const tg_lconn *c, tg_slice device)
 {
@@ -77,7 +78,7 @@ void tg_conn_forget_all(tg_lconn *c)
     tg_conn_drop_extra(c);
 }
 
-// ---- bind ---------------------------------------------------------------------------------
+// ---- bind -----------------------------------------------------------------------------
 
 typedef struct bind_op {
     tg_wait *wait;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Handlers run on coroutines that are used again, one after the other on a worker: whatever
-// the host calls while one runs (a message that a publish delivers to the same worker, say) is
-// queued and done when it has ended or waits. So a script is never entered twice, and the
-// guard has one callback to judge.
+// the host calls while one runs (a message that a publish delivers to the same worker, say)
+// is queued and done when it has ended or waits. So a script is never entered twice, and
+// the guard has one callback to judge.
 #include "lua/script.h"
 
 #include <assert.h>
@@ -128,7 +128,7 @@ void tg_task_start(tg_task *t, int nargs)
     run(t, nargs);
 }
 
-// ---- what came while something ran --------------------------------------------------------
+// ---- what came while something ran ----------------------------------------------------
 
 void tg_bench_queue(tg_bench *b, tg_job *j)
 {
@@ -184,7 +184,7 @@ void tg_bench_settle(tg_bench *b)
         left->unit->env.host->post(left->unit->engine->env.self, b->index, settle_later, b);
 }
 
-// ---- waiting ------------------------------------------------------------------------------
+// ---- waiting --------------------------------------------------------------------------
 
 tg_task *tg_wait_check(lua_State *L, const char *what)
 {
@@ -288,7 +288,7 @@ void tg_wait_done(void *wait, int code, const tg_value *value)
     tg_bench_settle(s->bench);
 }
 
-// ---- errors -------------------------------------------------------------------------------
+// ---- errors ---------------------------------------------------------------------------
 
 static void put_hex(tg_buf *b, tg_slice bytes)
 {
@@ -326,6 +326,21 @@ static void judge_health(tg_script *s)
            u->pub.id, u->pub.version, n);
 }
 
+/// The gate of this place; a new one takes that which was quiet for longest.
+static tg_error_gate *gate_of(tg_script *s, tg_slice line)
+{
+    uint64_t place = tg_hash(line);
+    tg_error_gate *oldest = &s->gates[0];
+    for (int i = 0; i < TG_GATES; i++) {
+        if (s->gates[i].place == place)
+            return &s->gates[i];
+        if (s->gates[i].gate.window < oldest->gate.window)
+            oldest = &s->gates[i];
+    }
+    *oldest = (tg_error_gate){.place = place};
+    return oldest;
+}
+
 void tg_script_report(tg_script *s, tg_task *t, int code)
 {
     char text[2048];
@@ -337,10 +352,8 @@ void tg_script_report(tg_script *s, tg_task *t, int code)
         u->env.metric->add((uint32_t)u->budget_metric, 1);
         judge_health(s);
     }
-    // One gate for each place that errors come from, as far as there are gates.
-    tg_slice first = {text, strcspn(text, "\n")};
-    tg_log_gate *gate = &s->gates[tg_hash(first) % TG_GATES];
-    if (!tg_log_gate_pass(gate, u->env.timer->now(), 1, &held))
+    tg_error_gate *g = gate_of(s, (tg_slice){text, strcspn(text, "\n")});
+    if (!tg_log_gate_pass(&g->gate, u->env.timer->now(), 1, &held))
         return;
     tg_buf b = {0};
     tg_buf_printf(&b, "%s %s: %s: %s", u->pub.id, u->pub.version, t->what, text);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// A template is a list of parts, so that filling one in is a walk without a search.
 #include "lua/template.h"
 
 static int add(tg_template *t, tg_slice text, bool name, tg_arena *arena, tg_error *e)

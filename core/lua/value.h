@@ -18,8 +18,8 @@ void tg_lua_push_value(lua_State *L, const tg_value *v);
 /// @return TG_E_INVAL for what has no form (functions, cycles), with its place in `e`.
 int tg_lua_to_value(lua_State *L, int index, tg_arena *arena, tg_value *out, tg_error *e);
 
-/// Pushes what a completed operation gives a script: the value (true when there is none), or
-/// nil and {code, message, retry}. @return how many.
+/// Pushes what a completed operation gives a script: the value (true when there is none),
+/// or nil and {code, message, retry}. @return how many.
 int tg_lua_push_result(lua_State *L, int code, const tg_value *value);
 /// The same for a call that has a plain status: true, or nil and the error.
 int tg_lua_result(lua_State *L, int code);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory is counted in the allocator. The limit holds while a script runs, when the error can
-// be caught; what the host pushes between runs is small and bounded by other limits, and is
-// always given, so that no error can arise where nobody would catch it. Collection is
-// incremental and paid for by allocation; only the limit itself forces a whole cycle, in a
-// callback that is about to fail.
+// Memory is counted in the allocator. The limit holds while a script runs, when the error
+// can be caught; what the host pushes between runs is small and bounded by other limits,
+// and is always given, so that no error can arise where nobody would catch it. Collection
+// is incremental and paid for by allocation; only the limit itself forces a whole cycle, in
+// a callback that is about to fail.
 #include "lua/vm.h"
 
 #include <assert.h>
@@ -117,8 +117,9 @@ static void free_chunks(tg_vm *vm)
     }
 }
 
-/// How far the heap may grow before the next collection begins: a small one far, since a round
-/// over it costs the same whatever there is to collect; a big one must stay below its limit.
+/// How far the heap may grow before the next collection begins: a small one far, since a
+/// round over it costs the same whatever there is to collect; a big one must stay below its
+/// limit.
 static void tune(tg_vm *vm)
 {
     size_t small = vm->limit / 16, middle = vm->limit / 5;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// One Lua state with its sandbox, its memory budget and the guard of its thread. Everything
-/// but tg_vm_close() stays on the thread that made it.
+/// One Lua state with its sandbox, its memory budget and the guard of its thread.
+/// Everything but tg_vm_close() stays on the thread that made it.
 #ifndef TG_LUA_VM_H
 #define TG_LUA_VM_H
 
@@ -80,15 +80,16 @@ int tg_vm_resume(tg_vm *vm, lua_State *from, lua_State *co, int nargs, int *nres
 
 /// The host runs `co` (function and arguments are on it, or it was suspended by a wait) as
 /// one callback under `budget_us`. @param what names it in errors.
-/// @return LUA_OK or LUA_YIELD with *nres results on `co`; TG_E_BUDGET: it was ended and `co`
-/// must be dropped; TG_E_SCRIPT: the error value is on the top of `co`, its stack is intact.
+/// @return LUA_OK or LUA_YIELD with *nres results on `co`; TG_E_BUDGET: it was ended and
+/// `co` must be dropped; TG_E_SCRIPT: the error value is on the top of `co`, its stack is
+/// intact.
 int tg_vm_run(tg_vm *vm, lua_State *co, const char *what, uint32_t budget_us, int nargs,
               int *nres);
 /// Between two functions of one callback: a new budget and name from here on.
 void tg_vm_phase(tg_vm *vm, lua_State *L, const char *what, uint32_t budget_us);
 
-/// Runs the function on the top of vm->L, with no arguments, under the load budget, and leaves
-/// its one result there. @return TG_E_BUDGET, TG_E_SCRIPT with file:line in `e`.
+/// Runs the function on the top of vm->L, with no arguments, under the load budget, and
+/// leaves its one result there. @return TG_E_BUDGET, TG_E_SCRIPT with file:line in `e`.
 int tg_vm_load(tg_vm *vm, tg_error *e);
 /// Writes what ended a run into `text`, with the traceback of `co` when `trace`.
 void tg_vm_explain(tg_vm *vm, lua_State *co, int code, const char *what, uint32_t budget_us,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adapters run offline: declarations and their mistakes, frames to messages and back, waits,
-// the order of handlers, requests, messages down, timers, auth, errors.
+// Adapters run offline: declarations and their mistakes, frames to messages and back,
+// waits, the order of handlers, requests, messages down, timers, auth, errors.
 #include "rig.h"
 
 #define LINES                                                                              \
@@ -25,7 +25,7 @@ static void feed(stage *s, int conn, const char *text)
     assert_int_equal(tg_offline_feed(s->offline, conn, tg_str(text)), 0);
 }
 
-// ---- declarations -------------------------------------------------------------------------
+// ---- declarations ---------------------------------------------------------------------
 
 static void refused(const char *main, const char *why)
 {
@@ -123,7 +123,7 @@ static void options_of_the_config_reach_the_script(void **state)
     stage_end(&s);
 }
 
-// ---- frames and messages ------------------------------------------------------------------
+// ---- frames and messages --------------------------------------------------------------
 
 static void messages_are_decoded_published_and_answered(void **state)
 {
@@ -220,7 +220,7 @@ static void waits_work_in_coroutines_of_the_script_and_not_inside_of_c(void **st
     stage_end(&s);
 }
 
-// ---- sessions, requests, messages down ----------------------------------------------------
+// ---- sessions, requests, messages down ------------------------------------------------
 
 #define GATE                                                                               \
     LINES "function M.on_message(conn, m)\n"                                               \
@@ -359,7 +359,7 @@ static void devices_of_one_link_do_not_wait_for_each_other(void **state)
     stage_end(&s);
 }
 
-// ---- the rest of the API ------------------------------------------------------------------
+// ---- the rest of the API --------------------------------------------------------------
 
 static void timers_keys_drivers_and_the_end_of_a_connection(void **state)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// What the tests of this room share: a bare state with its guard, and a plugin written to a
-/// folder of its own and run offline.
+/// What the tests of this room share: a bare state with its guard, and a plugin written to
+/// a folder of its own and run offline.
 #ifndef TG_SPEC_LUA_RIG_H
 #define TG_SPEC_LUA_RIG_H
 
@@ -18,7 +18,7 @@
 
 #include "../../support/check.h"
 
-// ---- a bare state -------------------------------------------------------------------------
+// ---- a bare state ---------------------------------------------------------------------
 
 typedef struct rig {
     tg_monitor *monitor;
@@ -74,7 +74,7 @@ static inline int rig_run(rig *r, const char *text, uint32_t budget_us)
     return rc;
 }
 
-// ---- a plugin offline ---------------------------------------------------------------------
+// ---- a plugin offline -----------------------------------------------------------------
 
 typedef struct stage {
     char folder[64];

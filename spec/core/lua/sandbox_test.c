@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a script may reach, and that our string and table functions answer as the system's do.
+// What a script may reach, and that our string and table functions answer as the system's
+// do.
 #include "rig.h"
 
 #include <lualib.h>
@@ -104,7 +105,7 @@ static void protected_calls_and_coroutines_behave(void **state)
         "assert(top)");
 }
 
-// ---- ours against the system's ------------------------------------------------------------
+// ---- ours against the system's --------------------------------------------------------
 
 static const char corpus[] =
     "local S = { '', 'a', 'hello world', 'key = value', '  trim me  ', 'aaa', 'a.b.c', "

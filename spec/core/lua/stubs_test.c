@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every name that a script finds is in docs/stubs, and every name there is one. Run from the
-// root of the tree.
+// Every name that a script finds is in docs/stubs, and every name there is one. Run from
+// the root of the tree.
 #include "rig.h"
 
 #include "lua/conn.h"
@@ -40,8 +40,8 @@ static char *read_all(const char *path)
     return text;
 }
 
-/// Every word of the stubs, as a list for the script: what is registered but in no stub at all
-/// cannot be asked for by name, so the tables of the module are also walked.
+/// Every word of the stubs, as a list for the script: what is registered but in no stub at
+/// all cannot be asked for by name, so the tables of the module are also walked.
 static void put_words(FILE *f, const char *text)
 {
     fputs("local ALL = [==[", f);
