@@ -148,6 +148,31 @@ describe("the greeting", function()
   end)
 end)
 
+describe("the service manager", function()
+  after_each(Host.cleanup)
+
+  it("is told when the host is ready, reads its config again, and ends", function()
+    local path = Host.folder() .. "/notify"
+    local manager = Host.spawn("python3", { "-u", "-c", [[
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+print("bound")
+while True: print(s.recv(1024).decode())]], path })
+    manager:line "bound"
+    local host = Host.start { env = { NOTIFY_SOCKET = path }, config = {
+      admin = { bind = "127.0.0.1:0" }, plugins = {}, listeners = {} } }
+    manager:line "READY=1"
+    host:signal "sighup"
+    manager:line "RELOADING=1"
+    manager:line "READY=1"
+    host:stop()
+    manager:line "STOPPING=1"
+    manager:kill()
+    manager:wait()
+  end)
+end)
+
 describe("a host without descriptors", function()
   after_each(Host.cleanup)
 
