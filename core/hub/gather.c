@@ -57,7 +57,7 @@ static void add_filter(void *ctx, tg_leaf *l)
 {
     tg_gather *g = ctx;
     tg_filter *f = (tg_filter *)(void *)l;
-    void *at = room(g, g->filters, g->nfilters, &g->filters_cap, sizeof(*g->filters));
+    void *at = room(g, g->filters, g->nfilters, &g->filters_cap, sizeof(void *));
     if (at == NULL)
         return;
     g->filters = at;
@@ -69,7 +69,7 @@ static void add_filter(void *ctx, tg_leaf *l)
 static void add_route(void *ctx, const tg_route *r)
 {
     tg_gather *g = ctx;
-    void *at = room(g, g->routes, g->nroutes, &g->routes_cap, sizeof(*g->routes));
+    void *at = room(g, g->routes, g->nroutes, &g->routes_cap, sizeof(void *));
     if (at == NULL)
         return;
     g->routes = at;

@@ -13,7 +13,8 @@
 #include "tidegate/store.h"
 
 typedef struct tg_hub tg_hub;
-typedef struct tg_shard tg_shard; ///< the hub's part on one worker; used on its thread alone
+typedef struct tg_shard
+    tg_shard; ///< the hub's part on one worker; used on its thread alone
 
 typedef enum tg_share_strategy {
     TG_SHARE_ROUND_ROBIN,
@@ -25,18 +26,18 @@ typedef enum tg_share_strategy {
 
 /// 0 takes the default in parentheses.
 typedef struct tg_hub_limits {
-    uint32_t inflight;        ///< QoS above 0 on the way to one peer, at most (32)
-    uint32_t queue_messages;  ///< waiting for one session (1,000)
-    uint32_t queue_bytes;     ///< topics, properties and payloads of them (8 MiB)
-    uint32_t queue_age_s;     ///< older ones are dropped; 0 no limit
-    uint32_t rx_inflight;     ///< QoS 2 from one peer (100)
-    uint32_t subscriptions;   ///< of one session (no limit)
-    uint32_t retained_count;  ///< in all; 0 no limit
-    uint64_t retained_bytes;  ///< in all; 0 no limit
-    uint32_t expiry_max_s;    ///< longest session expiry (no limit)
-    uint32_t topic_levels;    ///< (128), at most 511
-    bool queue_qos0;          ///< keep QoS 0 for offline sessions
-    uint8_t share;            ///< tg_share_strategy
+    uint32_t inflight; ///< QoS above 0 on the way to one peer, at most (32)
+    uint32_t queue_messages; ///< waiting for one session (1,000)
+    uint32_t queue_bytes; ///< topics, properties and payloads of them (8 MiB)
+    uint32_t queue_age_s; ///< older ones are dropped; 0 no limit
+    uint32_t rx_inflight; ///< QoS 2 from one peer (100)
+    uint32_t subscriptions; ///< of one session (no limit)
+    uint32_t retained_count; ///< in all; 0 no limit
+    uint64_t retained_bytes; ///< in all; 0 no limit
+    uint32_t expiry_max_s; ///< longest session expiry (no limit)
+    uint32_t topic_levels; ///< (128), at most 511
+    bool queue_qos0; ///< keep QoS 0 for offline sessions
+    uint8_t share; ///< tg_share_strategy
 } tg_hub_limits;
 
 typedef struct tg_hub_config {
@@ -78,23 +79,24 @@ typedef struct tg_link {
 /// TG_E_CANCELLED before close returns or ended() is called, and nothing is called after it.
 /// Completions that wait for no store are called from tg_shard_turn(), but those of publish,
 /// which come before it returns. An open that a later one overtakes fails with TG_E_TAKENOVER.
-int tg_session_open(tg_shard *sh, const tg_link *ops, void *link, const tg_session_spec *spec,
-                    tg_opened_fn *done, void *ctx);
-int tg_session_close(tg_shard *sh, tg_session s, unsigned flags);
+int tg_session_open(tg_shard *sh, const tg_link *ops, void *link,
+                    const tg_session_spec *spec, tg_opened_fn *done, void *ctx);
+int tg_session_close(tg_shard *sh, tg_session h, unsigned flags);
 /// Cancels opens that are still under way for `link`: their done() is not called.
 void tg_session_cancel(tg_shard *sh, void *link);
-int tg_session_set_expiry(tg_shard *sh, tg_session s, uint32_t seconds);
-int tg_session_subscribe(tg_shard *sh, tg_session s, tg_slice filter, const tg_sub *sub,
+int tg_session_set_expiry(tg_shard *sh, tg_session h, uint32_t seconds);
+int tg_session_subscribe(tg_shard *sh, tg_session h, tg_slice filter, const tg_sub *sub,
                          tg_done_fn *done, void *ctx);
-int tg_session_unsubscribe(tg_shard *sh, tg_session s, tg_slice filter, tg_done_fn *done,
+int tg_session_unsubscribe(tg_shard *sh, tg_session h, tg_slice filter, tg_done_fn *done,
                            void *ctx);
-int tg_session_publish(tg_shard *sh, tg_session s, tg_msg m, tg_published_fn *done, void *ctx);
-int tg_session_ack(tg_shard *sh, tg_session s, uint16_t packet_id, tg_ack how);
-int tg_session_rx_add(tg_shard *sh, tg_session s, uint16_t packet_id);
-int tg_session_rx_del(tg_shard *sh, tg_session s, uint16_t packet_id);
-int tg_session_resume(tg_shard *sh, tg_session s);
-int tg_session_client_id(tg_shard *sh, tg_session s, tg_slice *out);
-const tg_value *tg_session_attributes(tg_shard *sh, tg_session s);
+int tg_session_publish(tg_shard *sh, tg_session h, tg_msg m, tg_published_fn *done,
+                       void *ctx);
+int tg_session_ack(tg_shard *sh, tg_session h, uint16_t packet_id, tg_ack how);
+int tg_session_rx_add(tg_shard *sh, tg_session h, uint16_t packet_id);
+int tg_session_rx_del(tg_shard *sh, tg_session h, uint16_t packet_id);
+int tg_session_resume(tg_shard *sh, tg_session h);
+int tg_session_client_id(tg_shard *sh, tg_session h, tg_slice *out);
+const tg_value *tg_session_attributes(tg_shard *sh, tg_session h);
 /// @return true: some worker's data lane is over its limit; the publisher's read should pause
 /// until the function given to tg_shard_on_clear() is called.
 bool tg_shard_congested(const tg_shard *sh);
@@ -132,7 +134,7 @@ int tg_shard_each_retained(tg_shard *sh, tg_slice filter, tg_slice after,
                            bool (*each)(void *ctx, tg_msg m), void *ctx);
 
 // Topics (hub/topic.c).
-bool tg_topic_valid(tg_slice topic);   ///< MQTT 5.0 §4.7: no wildcards, UTF-8, 1..65535 bytes
+bool tg_topic_valid(tg_slice topic); ///< MQTT 5.0 §4.7: no wildcards, UTF-8, 1..65535 bytes
 bool tg_filter_valid(tg_slice filter); ///< also "$share/<name>/<filter>"
 bool tg_topic_matches(tg_slice filter, tg_slice topic);
 

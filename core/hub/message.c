@@ -8,7 +8,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "hub/hub.h"
 
@@ -58,14 +57,8 @@ static tg_slice put(char **at, tg_slice from)
     return to;
 }
 
-static uint64_t real_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-static tg_msg block_new(const tg_msg_spec *s, tg_slice publisher, uint64_t now)
+// Times are those of its publishing: until then it has none.
+static tg_msg block_new(const tg_msg_spec *s, tg_slice publisher)
 {
     size_t size =
         sizeof(tg_block) + s->topic.len + s->payload.len + s->props.len + publisher.len;
@@ -88,15 +81,13 @@ static tg_msg block_new(const tg_msg_spec *s, tg_slice publisher, uint64_t now)
         .payload = put(&at, s->payload),
         .props = put(&at, s->props),
         .publisher = put(&at, publisher),
-        .created = now,
-        .expires = s->expiry_s == 0 ? 0 : now + (uint64_t)s->expiry_s * 1000,
     };
     return &b->first.pub;
 }
 
 tg_msg tg_msg_new(const tg_msg_spec *spec)
 {
-    return block_new(spec, spec->publisher, real_ms());
+    return block_new(spec, spec->publisher);
 }
 
 tg_msg tg_msg_ref(tg_msg m)
@@ -180,7 +171,7 @@ void tg_block_set_retained_seq(tg_block *b, uint64_t seq)
     b->retained_seq = seq;
 }
 
-static tg_msg copy(const envelope *e, uint64_t now)
+static tg_msg copy(const envelope *e)
 {
     const tg_message *m = &e->pub;
     tg_msg_spec s = {.size = sizeof(s),
@@ -191,14 +182,14 @@ static tg_msg copy(const envelope *e, uint64_t now)
                      .payload = m->payload,
                      .props = m->props,
                      .expiry_s = e->block->expiry_s};
-    return block_new(&s, m->publisher, now);
+    return block_new(&s, m->publisher);
 }
 
 tg_msg tg_msg_publish(tg_msg m, uint64_t now, uint64_t origin)
 {
     envelope *e = check(m);
     if (e->block->published) {
-        tg_msg fresh = copy(e, now);
+        tg_msg fresh = copy(e);
         if (fresh == NULL)
             return NULL;
         e = check(fresh);
@@ -215,11 +206,12 @@ tg_msg tg_msg_publish(tg_msg m, uint64_t now, uint64_t origin)
 
 tg_msg tg_msg_restore(const tg_msg_spec *spec, uint64_t created, uint64_t expires)
 {
-    tg_msg m = block_new(spec, spec->publisher, created);
+    tg_msg m = block_new(spec, spec->publisher);
     if (m == NULL)
         return NULL;
     envelope *e = check(m);
     e->block->published = true;
+    e->pub.created = created;
     e->pub.expires = expires;
     return m;
 }

@@ -34,6 +34,15 @@ static void topics_are_text_without_wildcards(void **state)
     assert_false(topic("\xff"));
     assert_false(topic("\xed\xa0\x80"));
     assert_false(tg_topic_valid((tg_slice){"a\0b", 3}));
+    char text[24];
+    for (unsigned i = 0; i < sizeof(text); i++) { // at each place of an eight, and behind
+        memset(text, 'x', sizeof(text));
+        assert_true(tg_topic_valid((tg_slice){text, sizeof(text)}));
+        for (unsigned bad = 0; bad < 3; bad++) {
+            text[i] = (char[]){0, '\x80', '#'}[bad];
+            assert_false(tg_topic_valid((tg_slice){text, sizeof(text)}));
+        }
+    }
     static char longest[65536];
     memset(longest, 'x', sizeof(longest));
     assert_true(tg_topic_valid((tg_slice){longest, 65535}));
