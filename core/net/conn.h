@@ -12,7 +12,8 @@ typedef struct tg_tls tg_tls; ///< a TLS context: one per listener or dialer
 
 /// What the room above does with a connection. All on the connection's worker.
 typedef struct tg_net_events {
-    uint32_t user_size; ///< bytes carried for the room above, zeroed, in the same allocation
+    uint32_t
+        user_size; ///< bytes carried for the room above, zeroed, in the same allocation
 
     /// Up: TLS is through. @return 0 or TG_E_* to close.
     int (*on_open)(tg_net_conn *c, void *user);
@@ -27,23 +28,23 @@ typedef struct tg_net_events {
 
 /// Limits of a listener or a dialer; 0 means none where not said otherwise.
 typedef struct tg_net_limits {
-    uint32_t connections;      ///< in all
-    uint32_t per_address;      ///< an IPv6 /64 counts as one
-    uint32_t accept_rate;      ///< a second; more wait in the backlog
-    uint32_t bytes_rate;       ///< a second and connection: the read pauses
-    uint32_t messages_rate;    ///< a second and connection, counted by tg_net_count_message()
-    uint32_t first_frame_ms;   ///< until tg_net_ready()
-    uint32_t handshake_ms;     ///< TLS; 0: 10,000
-    uint32_t unread_max;       ///< bytes kept unused in front of the next; 0: 1 MiB
-    uint32_t write_max;        ///< bytes waiting to leave; 0: 1 MiB
-    uint32_t write_stall_ms;   ///< a peer that takes nothing for so long is closed; 0: 60,000
+    uint32_t connections; ///< in all
+    uint32_t per_address; ///< an IPv6 /64 counts as one
+    uint32_t accept_rate; ///< a second; more wait in the backlog
+    uint32_t bytes_rate; ///< a second and connection: the read pauses
+    uint32_t messages_rate; ///< a second and connection, counted by tg_net_count_message()
+    uint32_t first_frame_ms; ///< until tg_net_ready()
+    uint32_t handshake_ms; ///< TLS; 0: 10,000
+    uint32_t unread_max; ///< bytes kept unused in front of the next; 0: 1 MiB
+    uint32_t write_max; ///< bytes waiting to leave; 0: 1 MiB
+    uint32_t write_stall_ms; ///< a peer that takes nothing for so long is closed; 0: 60,000
 } tg_net_limits;
 
 /// @owner copies. @return TG_E_CLOSED, TG_E_FULL (nothing was queued).
 int tg_net_send(tg_net_conn *c, tg_slice bytes);
 /// `tail` is sent by reference; `release(owner)` is called once it has left or was dropped.
-int tg_net_send_ref(tg_net_conn *c, tg_slice head, tg_slice tail, void (*release)(void *owner),
-                    void *owner);
+int tg_net_send_ref(tg_net_conn *c, tg_slice head, tg_slice tail,
+                    void (*release)(void *owner), void *owner);
 /// Flush, FIN, read away, close; on_close comes from a later turn with `reason`.
 void tg_net_close(tg_net_conn *c, int reason);
 void tg_net_pause(tg_net_conn *c);
@@ -66,8 +67,9 @@ void tg_net_info(const tg_net_conn *c, tg_conn_info *out);
 /// Opens an outgoing connection on the calling worker. `user_init` sets up the user bytes
 /// before any event. @return 0 and the connection: on_open or on_close follows, never before
 /// the call has returned.
-int tg_net_dial(const tg_dial *where, const tg_net_events *events, const tg_net_limits *limits,
-                void (*user_init)(void *user, void *arg), void *arg, tg_net_conn **out);
+int tg_net_dial(const tg_dial *where, const tg_net_events *events,
+                const tg_net_limits *limits, void (*user_init)(void *user, void *arg),
+                void *arg, tg_net_conn **out);
 
 /// Connections of this worker, for shutdown, kicking and lists.
 void tg_net_each(tg_worker *w, void (*each)(void *ctx, tg_net_conn *c), void *ctx);
@@ -75,8 +77,8 @@ void tg_net_each(tg_worker *w, void (*each)(void *ctx, tg_net_conn *c), void *ct
 /// TLS settings. Files are PEM.
 typedef struct tg_tls_spec {
     bool server;
-    bool verify_peer;    ///< server: a client certificate is required; client: the server's
-    bool optional_peer;  ///< server: asked for, not required
+    bool verify_peer; ///< server: a client certificate is required; client: the server's
+    bool optional_peer; ///< server: asked for, not required
     uint8_t min_version; ///< 12 or 13
     tg_slice cert_file, key_file, ca_file, ciphers;
 } tg_tls_spec;

@@ -15,7 +15,12 @@
 #define TG_WORKERS_MAX 64
 
 /// Whose state hangs where.
-typedef enum tg_place { TG_PLACE_HUB, TG_PLACE_PLUGIN, TG_PLACE_LUA, TG_PLACE_COUNT } tg_place;
+typedef enum tg_place {
+    TG_PLACE_HUB,
+    TG_PLACE_PLUGIN,
+    TG_PLACE_LUA,
+    TG_PLACE_COUNT
+} tg_place;
 
 typedef struct tg_worker tg_worker;
 typedef struct tg_workers tg_workers; ///< all of a process

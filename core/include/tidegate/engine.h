@@ -14,9 +14,9 @@ typedef struct tg_unit {
     uint32_t reserved;
     const char *id;
     const char *version;
-    const char *hash;       ///< hex of the content: same hash, same code
+    const char *hash; ///< hex of the content: same hash, same code
     const tg_value *schema; ///< options: name → {type, default, help, …}; NULL none
-    void *impl;             ///< the engine's own
+    void *impl; ///< the engine's own
 } tg_unit;
 
 typedef struct tg_engine tg_engine;
@@ -28,7 +28,8 @@ struct tg_engine {
     bool (*claims)(const tg_engine *self, const char *path);
     /// Control thread. Reads, hashes and compiles, runs nothing of the script but its
     /// declaration, under the load budget. On failure writes what and where to `error`.
-    int (*open)(const tg_engine *self, const char *path, tg_unit **out, char *error, size_t len);
+    int (*open)(const tg_engine *self, const char *path, tg_unit **out, char *error,
+                size_t len);
     /// The version's life, as tg_lifecycle, with the unit in front.
     int (*load)(tg_unit *unit, const tg_host *host, tg_self *self);
     int (*start)(tg_unit *unit, uint32_t worker);
