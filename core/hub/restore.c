@@ -42,7 +42,7 @@ static int on_session(void *ctx, tg_slice key, tg_slice value)
         return 0;
     }
     s->flags = TG_SESS_STORED;
-    tg_buf_put(&r->hub->restored[hash % r->hub->config.workers], &s, sizeof(s));
+    tg_sess_push(&r->hub->restored[hash % r->hub->config.workers], s);
     tg_metric_add(r->hub->metrics.sessions, 1);
     r->sessions++;
     return 0;
@@ -199,10 +199,7 @@ void tg_restore_adopt(tg_shard *sh)
     tg_buf list = h->restored[sh->index];
     h->restored[sh->index] = (tg_buf){0};
     pthread_mutex_unlock(&h->lock);
-    for (size_t i = 0; i < list.len; i += sizeof(tg_sess *)) {
-        tg_sess *s;
-        memcpy(&s, list.at + i, sizeof(s));
-        adopt(sh, s);
-    }
+    for (size_t i = 0; i < tg_sess_count(&list); i++)
+        adopt(sh, tg_sess_item(&list, i));
     tg_buf_free(&list);
 }

@@ -319,7 +319,7 @@ void tg_sess_end(tg_shard *sh, tg_sess *s)
         return;
     tg_slots_del(&sh->seats, atomic_load(&s->where));
     tg_metric_add(sh->hub->metrics.sessions, -1);
-    tg_buf_put(&sh->dead, &s, sizeof(s));
+    tg_sess_push(&sh->dead, s);
 }
 
 void tg_sess_end_link(tg_shard *sh, tg_sess *s, int reason, bool forget)

@@ -5,6 +5,7 @@
 #ifndef TG_HUB_SESSION_H
 #define TG_HUB_SESSION_H
 
+#include "base/buf.h"
 #include "base/list.h"
 #include "base/wheel.h"
 #include "hub/hub.h"
@@ -125,6 +126,23 @@ static inline bool tg_sess_online(const tg_sess *s)
 static inline tg_slice tg_sess_id(const tg_sess *s)
 {
     return (tg_slice){s->id, s->id_len};
+}
+
+// Lists of sessions.
+static inline void tg_sess_push(tg_buf *list, tg_sess *s)
+{
+    const void *p = s;
+    tg_buf_put(list, &p, sizeof(p));
+}
+static inline size_t tg_sess_count(const tg_buf *list)
+{
+    return list->len / sizeof(void *);
+}
+static inline tg_sess *tg_sess_item(const tg_buf *list, size_t i)
+{
+    void *p;
+    memcpy(&p, list->at + i * sizeof(p), sizeof(p));
+    return p;
 }
 
 /// The spec of an open, kept until the session is here.

@@ -149,11 +149,8 @@ static void bury(tg_shard *sh)
         return;
     tg_router *r = &sh->hub->router;
     pthread_mutex_lock(&r->lock);
-    for (size_t i = 0; i < sh->dead.len; i += sizeof(tg_sess *)) {
-        tg_sess *s;
-        memcpy(&s, sh->dead.at + i, sizeof(s));
-        tg_limbo_add(&r->limbo, r->epoch, s, free_dead);
-    }
+    for (size_t i = 0; i < tg_sess_count(&sh->dead); i++)
+        tg_limbo_add(&r->limbo, r->epoch, tg_sess_item(&sh->dead, i), free_dead);
     pthread_mutex_unlock(&r->lock);
     tg_buf_free(&sh->dead);
 }
