@@ -79,9 +79,6 @@ $(B)/%.o: %.c
 # Files that are built in, with the sources that take them.
 $(B)/core/host/scaffold.o: $(wildcard etc/templates/adapter/*)
 
-# The templates that the program carries: the assembler reads them, the compiler's .d does not.
-$(B)/core/host/scaffold.o: $(wildcard etc/templates/*/*)
-
 define room_rule
 $(B)/core/$(1).a: $(call objects,$(SRC_$(1)))
 	$$(call say,AR,$$@)mkdir -p $$(@D) && rm -f $$@ && ar rcs $$@ $$^
