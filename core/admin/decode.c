@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// A frame that breaks off is explained as far as it goes: that is when people ask.
 #include "admin/decode.h"
 
 #include "admin/write.h"

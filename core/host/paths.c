@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// Folders are made for their owner alone, and files that others read while we write are moved
+// into place: a reader sees the old one or the new one, never half of it.
 #include "host/paths.h"
 
 #include <errno.h>
