@@ -29,7 +29,7 @@ static int to_json(const tg_layout *l, tg_tape *t, tg_slice s, tg_buf *json)
 {
     size_t next = 0, sum = 0;
     tg_error e;
-    const tg_decode_how how = {-270};
+    const tg_decode_how how = {-270, true};
     int rc = tg_layout_decode(l, s, 0, &how, t, &next, &e);
     assert(next <= s.len);
     assert(tg_tape_json(l, t, s, json) == 0 &&
@@ -44,7 +44,7 @@ static void and_back(const tg_layout *l, tg_tape *t, tg_slice json)
     tg_arena a = {0};
     tg_value v;
     tg_buf bytes = {0}, again = {0};
-    const tg_decode_how how = {-270};
+    const tg_decode_how how = {-270, true};
     assert(tg_json_read(json, &a, &v, NULL) == 0);
     if (tg_layout_encode_value(l, &v, &how, &bytes, NULL) == 0) {
         PLANTED(bytes.len > 12 && bytes.at[bytes.len / 2] == 'P');

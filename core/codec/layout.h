@@ -97,6 +97,7 @@ uint32_t tg_tape_flaws(const tg_tape *t); ///< items that are BAD
 
 typedef struct tg_decode_how {
     int16_t zone; ///< minutes east of UTC of clocks that name no zone themselves
+    bool hidden; ///< hidden fields are on the tape, too: for notes
 } tg_decode_how;
 
 /// Decodes what begins at `pos`. @param how NULL: UTC. @return 0 and where it ended in `next`;

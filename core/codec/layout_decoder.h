@@ -13,6 +13,8 @@ typedef struct tg_decoder {
     const uint8_t *base, *at, *end;
     tg_error *e;
     int16_t zone;
+    bool quiet; ///< what only notes show is left out
+    tg_item scrap; ///< what is left out is written here
     int64_t reg[LAYOUT_REGS];
     uint32_t slot[LAYOUT_REGS]; ///< items to negate, plus one
 } tg_decoder;
@@ -53,6 +55,8 @@ static inline tg_item *tg_push(tg_decoder *d, uint32_t i, tg_item_kind kind, siz
                                int *rc)
 {
     tg_tape *t = d->t;
+    if ((d->op[i].flags & F_SILENT) && d->quiet)
+        return &d->scrap;
     if ((t->n == t->cap || t->n >= TG_TAPE_MAX) && (*rc = tg_decode_no_room(d)) < 0)
         return NULL;
     tg_item *it = &t->items[t->n++];

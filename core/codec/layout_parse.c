@@ -175,6 +175,7 @@ static int parse_skip(tg_parser *p, const tg_token *name)
     if (i < 0)
         return i;
     p->l->op[i].op = OP_SKIP;
+    p->l->op[i].flags |= F_SILENT;
     p->l->op[i].type = TG_LIT("skip");
     p->l->field[i].raw_hex = 1;
     int rc = tg_syntax_size(p, &p->l->op[i].size);

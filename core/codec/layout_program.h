@@ -78,6 +78,7 @@ enum {
     F_UTC = 1 << 8,
     F_DERIVED = 1 << 9, ///< a count or length that the encoder finds out
     F_SIGNS = 1 << 10, ///< some number in it has a minus
+    F_SILENT = 1 << 11, ///< hidden, and nothing can be wrong with it: for notes alone
 };
 
 typedef struct tg_op_field {

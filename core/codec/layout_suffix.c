@@ -420,6 +420,11 @@ int tg_syntax_suffixes(tg_parser *p, uint32_t i)
     bool marked = f->nwords > 0 || (f->flags & (F_RANGE | F_CONST | F_MINUS)) != 0;
     if (is_integer(f) && !marked && f->scale == SCALE_NO)
         f->flags |= F_PLAIN;
+    bool sound = (f->flags & F_PLAIN) || f->op == OP_BOOL || f->op == OP_WORD ||
+                 f->op == OP_HEX || f->op == OP_BYTES || f->op == OP_BCD;
+    bool holds_others = f->op == OP_WORD && !(f->flags & F_FLAT);
+    if ((f->flags & F_HIDDEN) && sound && !holds_others)
+        f->flags |= F_SILENT;
     return 0;
 }
 

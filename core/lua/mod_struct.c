@@ -105,13 +105,15 @@ static void tell_notes(const call *c)
                   c->s->note, c->s->note_ctx);
 }
 
-/// Arguments: self, bytes, pos, options. @return as tg_layout_decode.
-static int decode_call(lua_State *L, const char *what, call *c, tg_error *e)
+/// Arguments: self, bytes, pos, options. `notes`: hidden fields are wanted, too.
+/// @return as tg_layout_decode; 1: a partial decode that ended early.
+static int decode_call(lua_State *L, const char *what, bool notes, call *c, tg_error *e)
 {
     *c = (call){.l = check(L, 1)->l, .bytes = tg_lua_check_slice(L, 2)};
     c->pos = tg_lua_check_pos(L, 3, c->bytes.len);
     read_options(L, 4, what, c);
     c->s = tg_lua_scratch_of(L);
+    c->how.hidden = notes || c->s->note != NULL;
     int rc = tg_layout_decode(c->l, c->bytes, c->pos, &c->how, c->s->tape, &c->next, e);
     if (c->s->note != NULL)
         tell_notes(c);
@@ -145,7 +147,7 @@ static int layout_decode(lua_State *L) // (-0 +2..3): self, bytes, pos, options
     call c;
     e.message[0] = '\0';
     e.retry = false;
-    int rc = decode_call(L, "decode", &c, &e);
+    int rc = decode_call(L, "decode", false, &c, &e);
     if (rc < 0)
         return tg_lua_fail(L, &e);
     lua_getiuservalue(L, 1, KEYS);
@@ -163,7 +165,7 @@ static int layout_text(lua_State *L, const char *what, tg_tape_writer *write)
     call c;
     e.message[0] = '\0';
     e.retry = false;
-    int rc = decode_call(L, what, &c, &e);
+    int rc = decode_call(L, what, false, &c, &e);
     if (rc < 0)
         return tg_lua_fail(L, &e);
     if (write(c.l, c.s->tape, c.bytes, &c.s->buf) < 0)
@@ -239,7 +241,7 @@ static int layout_annotate(lua_State *L) // (-0 +2..3): self, bytes, pos, option
 {
     tg_error e = {0};
     call c;
-    int rc = decode_call(L, "annotate", &c, &e);
+    int rc = decode_call(L, "annotate", true, &c, &e);
     if (rc < 0)
         return tg_lua_fail(L, &e);
     if (tg_tape_notes(c.l, c.s->tape, c.bytes, 0, 0, collect_note, &c.s->buf) < 0 ||

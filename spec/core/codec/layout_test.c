@@ -121,7 +121,8 @@ static void a_zone_may_be_known_only_when_decoding(void **state)
     tg_buf out = {0};
     size_t next;
     tg_slice s = {bytes, sizeof(bytes)};
-    assert_int_equal(tg_layout_decode(l, s, 0, &(tg_decode_how){480}, t, &next, NULL), 0);
+    assert_int_equal(
+        tg_layout_decode(l, s, 0, &(tg_decode_how){.zone = 480}, t, &next, NULL), 0);
     tg_tape_json(l, t, s, &out);
     tg_buf_putc(&out, 0);
     assert_string_equal(out.at,
