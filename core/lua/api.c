@@ -154,11 +154,13 @@ static int api_ticks(lua_State *L)
 static void load_own(lua_State *L, tg_script *s, const char *name)
 {
     const tg_source *src = tg_sources_find(&s->unit->sources, name);
-    if (src == NULL)
+    if (src == NULL) {
         luaL_error(L,
                    "module '%s' not found: a plugin can require \"tidegate\", its modules, "
                    "and the files of its own folder",
                    name);
+        return;
+    }
     if (!s->vm.loading)
         luaL_error(L, "module '%s' is not loaded: require it while the plugin loads", name);
     lua_pushboolean(L, 0); // seen again before it has ended: a circle

@@ -125,7 +125,7 @@ int tg_unit_open(tg_lua_engine *engine, const char *path, tg_unit_lua **out, tg_
 {
     tg_unit_lua *u = calloc(1, sizeof(*u));
     tg_scratch x;
-    tg_script *s;
+    tg_script *s = NULL;
     if (u == NULL)
         return tg_error_set(e, TG_E_NOMEM, "out of memory");
     u->magic = UNIT_MAGIC;
@@ -164,9 +164,9 @@ static int engine_open(const tg_engine *self, const char *path, tg_unit **out, c
                        size_t len)
 {
     tg_error e = {0};
-    tg_unit_lua *u;
+    tg_unit_lua *u = NULL;
     int rc = tg_unit_open(engine_of(self), path, &u, &e);
-    if (rc != 0) {
+    if (u == NULL) {
         snprintf(error, len, "%s", e.message);
         return rc;
     }
@@ -214,7 +214,7 @@ static int engine_load(tg_unit *pub, const tg_host *host, tg_self *self)
     u->env = u->engine->env;
     u->env.host = host;
     u->env.self = self;
-    u->scripts = calloc(u->engine->workers, sizeof(*u->scripts));
+    u->scripts = calloc(u->engine->workers, sizeof(tg_script *));
     if (u->scripts == NULL)
         return TG_E_NOMEM;
     u->errors_metric =

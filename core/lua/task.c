@@ -189,8 +189,10 @@ void tg_bench_settle(tg_bench *b)
 tg_task *tg_wait_check(lua_State *L, const char *what)
 {
     tg_script *s = tg_script_of(L);
-    if (s == NULL || s->vm.loading || s->task == NULL)
+    if (s == NULL || s->vm.loading || s->task == NULL) {
         luaL_error(L, "%s waits, and a script may not wait while it loads", what);
+        return NULL;
+    }
     if (s->vm.pure != NULL)
         luaL_error(L,
                    "%s waits, and %s may not wait: it must be a pure function of its "
