@@ -155,10 +155,14 @@ typedef struct tree {
     tg_arena *arena;
     level levels[TG_JSON_DEPTH + 1]; ///< [0] holds the whole
     unsigned depth;
+    uint32_t left; ///< values that it may still have
 } tree;
 
 static bool put(tree *t, tg_value v)
 {
+    if (t->left == 0)
+        return false;
+    t->left--;
     level *l = &t->levels[t->depth];
     tg_build(&l->of, "", v);
     if (t->arena->failed)
@@ -220,10 +224,13 @@ int tg_json_read(tg_slice text, tg_arena *arena, tg_value *out, tg_error *e)
     static const tg_json_events events = {tree_nil,    tree_boolean, tree_integer,
                                           tree_number, tree_string,  tree_key,
                                           tree_open,   tree_close};
-    tree t = {.arena = arena, .levels = {[0] = {.of = {.arena = arena}}}};
+    tree t = {
+        .arena = arena, .left = TG_JSON_VALUES, .levels = {[0] = {.of = {.arena = arena}}}};
     int rc = tg_json_parse(text, &events, &t, e);
     if (arena->failed)
         return tg_error_set(e, TG_E_NOMEM, "%s", tg_error_text(TG_E_NOMEM));
+    if (rc < 0 && t.left == 0)
+        return tg_error_set(e, TG_E_LIMIT, "more than %d values", TG_JSON_VALUES);
     if (rc < 0)
         return rc;
     *out = t.levels[0].of.pairs[0].value;

@@ -6,6 +6,7 @@
 #include "base/value.h"
 
 #define TG_JSON_DEPTH 64
+#define TG_JSON_VALUES 262144 ///< of a tree: each takes memory, whatever its text took
 
 /// Each may return false to stop. Strings are borrowed.
 typedef struct tg_json_events {
@@ -21,7 +22,7 @@ typedef struct tg_json_events {
 
 /// @return TG_E_MALFORMED with "byte 17: …" in `e`.
 int tg_json_parse(tg_slice text, const tg_json_events *events, void *ctx, tg_error *e);
-/// A tree in `arena`.
+/// A tree in `arena`, of at most TG_JSON_VALUES values (TG_E_LIMIT).
 int tg_json_read(tg_slice text, tg_arena *arena, tg_value *out, tg_error *e);
 
 #endif

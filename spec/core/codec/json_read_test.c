@@ -76,12 +76,32 @@ static void depth_is_bounded(void **state)
     free(many);
 }
 
+static void the_number_of_values_is_bounded(void **state)
+{
+    (void)state;
+    size_t n = 2 * ((size_t)TG_JSON_VALUES + 1) + 1; // [1,1,…,1]
+    char *many = malloc(n);
+    for (size_t i = 0; i < n; i++)
+        many[i] = i % 2 == 1 ? '1' : ',';
+    many[0] = '[';
+    many[n - 1] = ']';
+    refuses((tg_slice){many, n}, TG_E_LIMIT, "262144 values");
+    tg_arena a = {0};
+    tg_value v;
+    many[n - 5] = ']'; // the list itself counts, too
+    assert_int_equal(tg_json_read((tg_slice){many, n - 4}, &a, &v, NULL), 0);
+    assert_int_equal(v.list.count, TG_JSON_VALUES - 1);
+    tg_arena_free(&a);
+    free(many);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_keep_their_kind_and_order),
         cmocka_unit_test(wrong_texts_say_where),
         cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(the_number_of_values_is_bounded),
     };
     return RUN(tests);
 }
