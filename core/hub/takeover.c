@@ -45,12 +45,21 @@ void tg_takeover_local(tg_shard *sh, tg_sess *s, tg_open *o)
 
 static void arrived(tg_mail *mail, void *receiver);
 
+// Entries that came while the session was frozen are told of their commit by a seat that it
+// had left; all of them are committed by now.
+static void all_safe(tg_queue *q)
+{
+    for (uint64_t n = q != NULL ? q->head : 0; q != NULL && n < q->tail; n++)
+        tg_queue_at(q, n)->flags &= (uint8_t)~TG_ENTRY_UNSAFE;
+}
+
 static void hand_over(tg_shard *sh, void *ctx, int code)
 {
     if (code == TG_E_SHUTDOWN)
         return; // a failed commit, though, is not mended by keeping the session
     tg_claim *c = ctx;
     tg_sess *s = c->sess;
+    all_safe(s->queue);
     tg_queue_to_blocks(s->queue);
     s->flags |= TG_SESS_MOVING;
     tg_slots_del(&sh->seats, c->old_seat);
