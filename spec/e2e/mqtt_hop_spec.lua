@@ -7,8 +7,6 @@ local Host = require "support.host"
 local Mqtt = require "support.mqtt"
 local wire = Mqtt.wire
 
-local HOPS = 1000
-
 local host
 
 -- What the hopper has seen of each QoS; fails where the order or the count is wrong.
@@ -52,42 +50,53 @@ local function answer(pub, unanswered)
   end
 end
 
+local function hop_for(hops, config)
+  host = Host.start { config = config }
+  local options = { id = "hopper", clean = false, props = { session_expiry = 1000 } }
+  local pub = Mqtt.connect(host.ports.mqtt, { id = "pub" })
+  local c = Mqtt.connect(host.ports.mqtt, options)
+  c:subscribe("hop", 2)
+  local last, check = ledger()
+  local unanswered = 0
+  for hop = 1, hops do
+    publish(pub, hop)
+    unanswered = answer(pub, unanswered + 2)
+    for _ = 1, hop % 5 do uv.run "nowait" end
+    while #c.tcp.data > 0 and hop % 3 ~= 0 do
+      local there, m = pcall(c.receive, c, 1)
+      if not there then break end
+      check(m)
+    end
+    if hop % 50 == 0 then -- caught up
+      while last[1] < hop or last[2] < hop do check(c:receive()) end
+    end
+    local old = c
+    c = Mqtt.connect(host.ports.mqtt, options):resume(old)
+    assert.is_true(c.connack.present)
+    old:drop()
+  end
+  while last[1] < hops or last[2] < hops do check(c:receive()) end
+  Host.await(function()
+    uv.run "nowait"
+    unanswered = answer(pub, unanswered)
+    return unanswered == 0
+  end, "every acknowledgement")
+  c:disconnect(0, { session_expiry = 0 })
+  pub:disconnect()
+  host:stop()
+end
+
 describe("a client that hops between workers", function()
   after_each(Host.cleanup)
 
-  it("sees every message in order", function()
-    host = Host.start { config = { workers = 2 } }
-    local options = { id = "hopper", clean = false, props = { session_expiry = 1000 } }
-    local pub = Mqtt.connect(host.ports.mqtt, { id = "pub" })
-    local c = Mqtt.connect(host.ports.mqtt, options)
-    c:subscribe("hop", 2)
-    local last, check = ledger()
-    local unanswered = 0
-    for hop = 1, HOPS do
-      publish(pub, hop)
-      unanswered = answer(pub, unanswered + 2)
-      for _ = 1, hop % 5 do uv.run "nowait" end
-      while #c.tcp.data > 0 and hop % 3 ~= 0 do
-        local there, m = pcall(c.receive, c, 1)
-        if not there then break end
-        check(m)
-      end
-      if hop % 50 == 0 then -- caught up
-        while last[1] < hop or last[2] < hop do check(c:receive()) end
-      end
-      local old = c
-      c = Mqtt.connect(host.ports.mqtt, options):resume(old)
-      assert.is_true(c.connack.present)
-      old:drop()
-    end
-    while last[1] < HOPS or last[2] < HOPS do check(c:receive()) end
-    Host.await(function()
-      uv.run "nowait"
-      unanswered = answer(pub, unanswered)
-      return unanswered == 0
-    end, "every acknowledgement")
-    c:disconnect(0, { session_expiry = 0 })
-    pub:disconnect()
-    host:stop()
+  it("sees every message in order, 1,000 times", function()
+    hop_for(1000, { workers = 2 })
+  end)
+
+  it("sees every message in order when a slow store keeps them", function()
+    hop_for(200, { workers = 2, store = "slow", plugins = {
+      { name = Host.build .. "/spec/plugins/slow_store.so", options = { delay = "20ms" } },
+      { name = "mqtt" },
+    }, listeners = { { name = "mqtt", adapter = "mqtt", anonymous = true } } })
   end)
 end)
