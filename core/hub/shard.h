@@ -139,7 +139,7 @@ void tg_shard_drop(tg_shard *sh, tg_sess *s, tg_drop why, uint32_t n);
 void tg_shard_nudge(tg_shard *sh); ///< another turn is needed soon
 void tg_shard_data(tg_shard *sh, uint32_t to, tg_hub_mail *m);
 void tg_shard_control(tg_shard *sh, uint32_t to, tg_hub_mail *m);
-tg_sess *tg_shard_attached(tg_shard *sh, tg_session s); ///< NULL: stale
+tg_sess *tg_shard_attached(tg_shard *sh, tg_session h); ///< NULL: stale
 
 // outbox.c
 typedef struct tg_record tg_record;

@@ -9,7 +9,7 @@
 int tg_group_add(tg_router *r, tg_filter *f, tg_slice name, tg_route *route);
 void tg_group_del(tg_router *r, tg_filter *f, tg_route *route);
 uint32_t tg_groups_count(const tg_filter *f); ///< routes in all groups of it
-void tg_groups_free(tg_slab *slab, tg_group *first);
+void tg_groups_free(tg_slab *slab, tg_group *g);
 void tg_set_free(tg_slab *slab, tg_set *s); ///< and its routes
 
 /// @return `s`, or a grown copy of it, with `route` in it; NULL: out of memory, `s` unchanged.

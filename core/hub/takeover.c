@@ -283,6 +283,8 @@ void tg_claim_abandon(tg_shard *sh, tg_claim *c)
 
 void tg_claims_free(tg_hub *h)
 {
-    while (!tg_list_empty(&h->abandoned))
-        claim_free(TG_OWNER(h->abandoned.next, tg_claim, node));
+    for (tg_list *n = h->abandoned.next, *next; n != &h->abandoned; n = next) {
+        next = n->next;
+        claim_free(TG_OWNER(n, tg_claim, node));
+    }
 }

@@ -42,6 +42,7 @@ static void fire_open(tg_shard *sh, tg_wait *w)
         tg_sess_offline(sh, s);
         return;
     }
+    assert(s != NULL); // one without a session fails, or is never answered
     uint64_t handle = s->handle;
     w->opened(w->ctx, 0, (tg_session){handle}, w->present);
     if (s->handle == handle && s->state == TG_SESS_OPENING)
@@ -94,7 +95,7 @@ static tg_wait *first_publish(const tg_sess *s)
 {
     for (tg_list *n = s->pending.next; n != &s->pending; n = n->next) {
         tg_wait *w = TG_OWNER(n, tg_wait, node);
-        if (w->kind == TG_WAIT_PUB)
+        if (w->kind == TG_WAIT_PUB) // NOLINT: what was freed is off the list
             return w;
     }
     return NULL;
@@ -160,7 +161,7 @@ void tg_wait_cancel(tg_shard *sh, tg_sess *s, int code)
 {
     while (!tg_list_empty(&s->pending)) {
         tg_wait *w = TG_OWNER(s->pending.next, tg_wait, node);
-        w->sess = NULL;
+        w->sess = NULL; // NOLINT: what was freed is off the list
         w->code = code;
         fire(sh, w);
     }
