@@ -106,8 +106,7 @@ void tg_offline_turn(tg_offline *o)
 {
     do {
         while (!tg_list_empty(&o->calls)) {
-            offline_call *c = TG_OWNER(o->calls.next, offline_call, node);
-            tg_list_del(&c->node);
+            offline_call *c = TG_OWNER(tg_offline_pop(&o->calls), offline_call, node);
             run_call(c);
             tg_value_free(c->value);
             free(c);
@@ -321,8 +320,8 @@ void tg_offline_end_session(tg_offline *o, offline_session *s)
 {
     const tg_msg_api *msg = o->engine->env.msg;
     while (!tg_list_empty(&s->waiting)) {
-        offline_delivery *d = TG_OWNER(s->waiting.next, offline_delivery, node);
-        tg_list_del(&d->node);
+        tg_list *n = tg_offline_pop(&s->waiting);
+        offline_delivery *d = TG_OWNER(n, offline_delivery, node);
         msg->unref(d->msg);
         free(d);
     }
@@ -347,7 +346,7 @@ void tg_offline_hand_over(tg_offline *o, offline_session *s)
         if (tg_offline_session(o, id) == NULL)
             return; // the handler closed it
         s->next_packet++;
-        tg_list_del(&d->node);
+        tg_offline_pop(&s->waiting);
         msg->unref(d->msg);
         free(d);
     }
@@ -438,17 +437,17 @@ int tg_offline_open(const tg_offline_spec *spec, tg_offline **out, tg_error *e)
 
 static void free_lists(tg_offline *o)
 {
-    while (!tg_list_empty(&o->sessions))
-        tg_offline_end_session(o, TG_OWNER(o->sessions.next, offline_session, node));
-    while (!tg_list_empty(&o->timers)) {
-        offline_timer *t = TG_OWNER(o->timers.next, offline_timer, node);
-        tg_list_del(&t->node);
-        free(t);
+    for (tg_list *n = o->sessions.next, *next; n != &o->sessions; n = next) {
+        next = n->next;
+        tg_offline_end_session(o, TG_OWNER(n, offline_session, node));
     }
-    while (!tg_list_empty(&o->ops)) {
-        offline_op *op = TG_OWNER(o->ops.next, offline_op, node);
-        tg_list_del(&op->node);
-        free(op);
+    for (tg_list *n = o->timers.next, *next; n != &o->timers; n = next) {
+        next = n->next;
+        free(TG_OWNER(n, offline_timer, node));
+    }
+    for (tg_list *n = o->ops.next, *next; n != &o->ops; n = next) {
+        next = n->next;
+        free(TG_OWNER(n, offline_op, node));
     }
     uint32_t at = 0;
     void *key;
@@ -495,9 +494,9 @@ int tg_offline_annotate(const char *path, const char *adapter, tg_slice bytes,
                         tg_error *e)
 {
     tg_offline_spec spec = {.path = path, .adapter = adapter};
-    tg_offline *o;
+    tg_offline *o = NULL;
     int rc = tg_offline_open(&spec, &o, e);
-    if (rc != 0)
+    if (o == NULL)
         return rc;
     const tg_adapter *a = pick(o);
     rc = a->annotate(a, bytes, emit, ctx);

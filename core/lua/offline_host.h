@@ -97,6 +97,15 @@ extern const tg_msg_api tg_offline_msg;
 extern const tg_session_api tg_offline_session_table;
 extern const tg_auth_api tg_offline_auth;
 
+/// Takes the first off a list that has one.
+static inline tg_list *tg_offline_pop(tg_list *l)
+{
+    tg_list *n = l->next;
+    l->next = n->next;
+    l->next->prev = l;
+    return n;
+}
+
 tg_offline *tg_offline_here(void);
 void tg_offline_enter(
     tg_offline *o); ///< the tables act for `o` on this thread; NULL nobody
