@@ -279,6 +279,26 @@ describe("a reader of /subscribe that stops reading", function()
     host:stop()
   end)
 
+  it("leaves half of the connections to everybody else", function()
+    local host = Host.start { config = {
+      plugins = MQTT.plugins, listeners = MQTT.listeners,
+      admin = { bind = "127.0.0.1:0", connections = 4 },
+    } }
+    local readers = {}
+    for i = 1, 2 do
+      readers[i] = Host.connect(host.admin_port):send(
+        ("GET /api/v1/subscribe?filter=x HTTP/1.1\r\nHost: localhost\r\n"
+          .. "Authorization: Bearer %s\r\n\r\n"):format(host.token))
+      readers[i]:read_to "subscribed"
+    end
+    local status, body = host:api("GET", "/api/v1/subscribe?filter=x")
+    assert.equal(429, status)
+    assert.equal("limit", body.code)
+    assert.equal(200, (host:api("GET", "/api/v1/status")))
+    for _, reader in ipairs(readers) do reader:close() end
+    host:stop()
+  end)
+
   it("does not hold up the host's end", function()
     local host = Host.start { config = MQTT }
     local sub = host:cli_spawn("subscribe", "x")
