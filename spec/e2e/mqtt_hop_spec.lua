@@ -86,6 +86,65 @@ local function hop_for(hops, config)
   host:stop()
 end
 
+-- One QoS 2 message, whose publisher loses its connection at `cut`: 1 before PUBREC, 2 before
+-- PUBREL, 3 before PUBCOMP. @return the connection that finished it
+local function publish_with_cut(c, options, n, cut)
+  local function again()
+    local old = c
+    c = Mqtt.connect(host.ports.mqtt, options)
+    assert.is_true(c.connack.present)
+    old:drop()
+  end
+  local id = n % 1000 + 1
+  c:send(wire.publish(5, "pub/hop", tostring(n), { qos = 2, packet_id = id }))
+  if cut == 1 then
+    again()
+    c:send(wire.publish(5, "pub/hop", tostring(n), { qos = 2, packet_id = id, dup = true }))
+  end
+  assert.equal(0, c:read("PUBREC").reason)
+  if cut == 2 then again() end
+  c:send(wire.ack("PUBREL", id))
+  if cut == 3 then
+    again()
+    c:send(wire.ack("PUBREL", id))
+    assert.is_true(c:read("PUBCOMP").reason ~= 0x80) -- 0x92 where the first one arrived
+  else
+    assert.equal(0, c:read("PUBCOMP").reason)
+  end
+  return c
+end
+
+local function publish_hopping(count, config)
+  host = Host.start { config = config }
+  local options = { id = "pub", clean = false, props = { session_expiry = 1000 } }
+  local sub = Mqtt.connect(host.ports.mqtt, { id = "sub" })
+  sub:subscribe("pub/hop", 2)
+  local c = Mqtt.connect(host.ports.mqtt, options)
+  for n = 1, count do
+    c = publish_with_cut(c, options, n, n % 4)
+    assert.equal(tostring(n), sub:receive().payload)
+  end
+  assert.same({}, sub:settle())
+  c:disconnect(0, { session_expiry = 0 })
+  sub:disconnect()
+  host:stop()
+end
+
+local SLOW = { workers = 2, store = "slow", plugins = {
+  { name = Host.build .. "/spec/plugins/slow_store.so", options = { delay = "20ms" } },
+  { name = "mqtt" },
+}, listeners = { { name = "mqtt", adapter = "mqtt", anonymous = true } } }
+
+describe("a publisher that hops between workers", function()
+  after_each(Host.cleanup)
+
+  it("delivers each QoS 2 message once", function() publish_hopping(400, { workers = 2 }) end)
+
+  it("delivers each QoS 2 message once with a slow store", function()
+    publish_hopping(60, SLOW)
+  end)
+end)
+
 describe("a client that hops between workers", function()
   after_each(Host.cleanup)
 
@@ -94,9 +153,6 @@ describe("a client that hops between workers", function()
   end)
 
   it("sees every message in order when a slow store keeps them", function()
-    hop_for(200, { workers = 2, store = "slow", plugins = {
-      { name = Host.build .. "/spec/plugins/slow_store.so", options = { delay = "20ms" } },
-      { name = "mqtt" },
-    }, listeners = { { name = "mqtt", adapter = "mqtt", anonymous = true } } })
+    hop_for(200, SLOW)
   end)
 end)
