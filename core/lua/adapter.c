@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <lauxlib.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lua/lanes.h"
@@ -14,6 +15,7 @@
 
 typedef struct tg_conn_slot { ///< what the host carries
     tg_lconn *conn;
+    const tg_unit_lua *dialed_by; ///< until it is up: who is told when it never is
 } tg_conn_slot;
 
 static tg_lconn *conn_of(void *state)
@@ -63,6 +65,7 @@ static int on_open(const tg_adapter *self, tg_conn handle, void *state,
     tg_conn_info info = {.size = sizeof(info)};
     c->outgoing = u->env.conn->info(handle, &info) == 0 && info.outgoing;
     ((tg_conn_slot *)state)->conn = c;
+    ((tg_conn_slot *)state)->dialed_by = NULL;
     if (c->app->handler[TG_ON_OPEN] == LUA_NOREF)
         return 0;
     tg_lane_event(&c->lane, TG_ON_OPEN, options);
@@ -70,12 +73,30 @@ static int on_open(const tg_adapter *self, tg_conn handle, void *state,
     return 0;
 }
 
+void tg_adapter_dialed(const tg_unit_lua *u, tg_conn handle)
+{
+    tg_conn_slot *slot = u->env.conn->state(handle);
+    if (slot != NULL && slot->conn == NULL)
+        slot->dialed_by = u;
+}
+
+static void say_never_up(const tg_unit_lua *u, int reason)
+{
+    char text[128];
+    int n = snprintf(text, sizeof(text), "an outgoing connection did not come up: %s",
+                     tg_error_text(reason));
+    u->env.host->log(u->env.self, TG_LOG_WARN, (tg_slice){text, (size_t)n});
+}
+
 static void on_close(tg_conn handle, void *state, int reason)
 {
     (void)handle;
     tg_lconn *c = conn_of(state);
-    if (c == NULL)
-        return; // a dial that never came up
+    if (c == NULL) {
+        if (((tg_conn_slot *)state)->dialed_by != NULL)
+            say_never_up(((tg_conn_slot *)state)->dialed_by, reason);
+        return;
+    }
     tg_bench *b = c->script->bench;
     ((tg_conn_slot *)state)->conn = NULL;
     c->open = false;
@@ -93,7 +114,7 @@ static int on_frame(tg_conn handle, void *state, tg_slice frame)
     (void)handle;
     tg_lconn *c = conn_of(state);
     tg_bench *b = c->script->bench;
-    if (c->lane.busy != NULL || b->running != NULL)
+    if (!tg_lane_is_free(&c->lane) || b->running != NULL)
         tg_lane_keep_frame(c, frame);
     else
         tg_lane_frame(c, frame);
@@ -106,8 +127,10 @@ static int64_t on_data(tg_conn handle, void *state, tg_slice data)
     (void)handle;
     tg_lconn *c = conn_of(state);
     tg_bench *b = c->script->bench;
-    if (c->lane.busy != NULL || b->running != NULL)
-        return 0; // paused: it is shown again
+    if (!tg_lane_is_free(&c->lane) || b->running != NULL) {
+        tg_lane_hold(c); // it is shown again
+        return 0;
+    }
     int64_t used = tg_lane_data(c, data);
     tg_bench_settle(b);
     return used;
@@ -119,7 +142,7 @@ static void on_idle(tg_conn handle, void *state)
     tg_lconn *c = conn_of(state);
     tg_bench *b = c->script->bench;
     // While a handler runs the connection is not idle but we are; the next period tells.
-    if (c->lane.busy != NULL || c->app->handler[TG_ON_IDLE] == LUA_NOREF)
+    if (!tg_lane_is_free(&c->lane) || c->app->handler[TG_ON_IDLE] == LUA_NOREF)
         return;
     if (b->running == NULL)
         tg_lane_event(&c->lane, TG_ON_IDLE, NULL);
@@ -141,7 +164,7 @@ static int on_deliver(tg_conn handle, void *state, tg_session s, const tg_delive
     if (c->app->handler[TG_ON_DOWNLINK] == LUA_NOREF && c->app->commands == LUA_NOREF)
         return TG_E_UNSUPPORTED;
     tg_lane *lane = tg_lane_of_session(c, s);
-    if (b->running != NULL || lane->busy != NULL || !tg_list_empty(&lane->ready)) {
+    if (b->running != NULL || !tg_lane_is_free(lane)) {
         c->held = true;
         tg_conn_pump(c); // resumes the sessions once the lane is free
         return TG_E_FULL;

@@ -78,8 +78,14 @@ static void push_module(lua_State *L, tg_script *s, tg_app *app)
     lua_setfield(L, -2, "commands");
     lua_pushvalue(L, -1);
     app->module = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_newtable(L); // one table for both: it is filled, and later filled anew
     lua_newtable(L);
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, "config");
     app->ctx = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "config");
+    app->config = luaL_ref(L, LUA_REGISTRYINDEX);
     tg_script_share_config(s, app, config_now(s, &app->decl->config, &defaults));
 }
 

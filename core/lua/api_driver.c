@@ -157,7 +157,10 @@ static int dial(tg_script *s, const tg_value *v, tg_error *e)
                      .backoff_ms = (uint32_t)o.backoff,
                      .backoff_max_ms = (uint32_t)o.backoff_max,
                      .options = o.options};
-    return s->unit->env.conn->dial(&where, a, &c);
+    rc = s->unit->env.conn->dial(&where, a, &c);
+    if (rc == 0)
+        tg_adapter_dialed(s->unit, c);
+    return rc;
 }
 
 int tg_lua_api_dial(lua_State *L) // (-0 +1..2): options

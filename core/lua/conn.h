@@ -58,6 +58,8 @@ struct tg_lconn {
 
 // adapter.c: the host's side
 
+/// `handle` was dialed for `u`: a failure is logged under its name.
+void tg_adapter_dialed(const tg_unit_lua *u, tg_conn handle);
 void tg_adapter_fill(tg_adapter *a, const tg_adapter_decl *d);
 bool tg_conn_task_takes(tg_task *t); ///< its lane is free again: it has it now
 const char *tg_conn_label(const tg_lconn *c, const tg_conn_info *info);

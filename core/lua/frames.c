@@ -175,7 +175,7 @@ void tg_lane_keep_frame(tg_lconn *c, tg_slice frame)
     k->job = (tg_job){.script = c->script, .run = run_kept, .drop = drop_kept};
     c->queued++;
     tg_list_add(&c->lane.ready, &k->job.node);
-    tg_conn_pump(c);
+    tg_lane_hold(c);
 }
 
 // ---- raw bytes ------------------------------------------------------------------------

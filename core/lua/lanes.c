@@ -60,6 +60,12 @@ static void pause_reading(tg_lconn *c)
     env_of(c)->conn->pause(c->handle);
 }
 
+void tg_lane_hold(tg_lconn *c)
+{
+    pause_reading(c);
+    tg_conn_pump(c);
+}
+
 static void resume_reading(tg_lconn *c)
 {
     if (!c->paused || c->lane.busy != NULL || !tg_list_empty(&c->lane.ready) ||

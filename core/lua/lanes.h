@@ -11,6 +11,12 @@ void tg_lane_event(tg_lane *lane, tg_handler h, const tg_value *options);
 void tg_lane_frame(tg_lconn *c, tg_slice frame);
 /// The lane is taken, though it was paused: copies the frame for later.
 void tg_lane_keep_frame(tg_lconn *c, tg_slice frame);
+/// No data until the lane is free.
+void tg_lane_hold(tg_lconn *c);
+static inline bool tg_lane_is_free(const tg_lane *lane)
+{
+    return lane->busy == NULL && tg_list_empty(&lane->ready);
+}
 int64_t tg_lane_data(tg_lconn *c, tg_slice data);
 void tg_lane_downlink(tg_lane *lane, tg_session s, const tg_delivery *d);
 tg_lane *tg_lane_of_session(tg_lconn *c, tg_session s);

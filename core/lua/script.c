@@ -158,21 +158,26 @@ static int set_topic(tg_script *s, const tg_value *config, const char *key,
     return rc == 0 ? 0 : tg_error_prefix(e, "config.%s", key);
 }
 
-/// Sets M.config and ctx.config. Both are tables of this state.
+/// Fills the table that M.config and ctx.config are: a script may have kept it.
 void tg_script_share_config(tg_script *s, tg_app *app, const tg_value *config)
 {
     lua_State *L = s->vm.L;
-    if (config != NULL && config->kind == TG_MAP)
-        tg_lua_push_value(L, config);
-    else
-        lua_newtable(L);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, app->module);
-    lua_pushvalue(L, -2);
-    lua_setfield(L, -2, "config");
-    lua_rawgeti(L, LUA_REGISTRYINDEX, app->ctx);
-    lua_pushvalue(L, -3);
-    lua_setfield(L, -2, "config");
-    lua_pop(L, 3);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, app->config);
+    lua_pushnil(L);
+    while (lua_next(L, -2) != 0) { // clearing while walking is allowed
+        lua_pop(L, 1);
+        lua_pushvalue(L, -1);
+        lua_pushnil(L);
+        lua_rawset(L, -4);
+    }
+    size_t n = config != NULL && config->kind == TG_MAP ? config->map.count : 0;
+    for (size_t i = 0; i < n; i++) {
+        const tg_pair *p = &config->map.pairs[i];
+        lua_pushlstring(L, p->key.at, p->key.len);
+        tg_lua_push_value(L, &p->value);
+        lua_rawset(L, -3);
+    }
+    lua_pop(L, 1);
 }
 
 int tg_script_configure(tg_script *s, const tg_value *config, tg_error *e)

@@ -97,7 +97,7 @@ typedef enum tg_handler {
 typedef struct tg_app {
     const tg_adapter_decl *decl;
     int handler[TG_ON_COUNT]; ///< registry references, LUA_NOREF none
-    int module, ctx, commands;
+    int module, ctx, commands, config;
     bool ctx_has_codec;
     tg_template topic, down; ///< the config's, or the declared ones
 } tg_app;
