@@ -137,14 +137,19 @@ static int on_retained(void *ctx, tg_slice key, tg_slice value)
     return 0;
 }
 
-// Who was connected may have been sent any of it; for others the marks tell.
-static void rewind(tg_sess *s)
+// Who was connected may have been sent any of it, which the store learns now; for others the
+// marks tell.
+static void rewind(tg_shard *sh, tg_sess *s)
 {
     bool was_online = tg_sess_online(s);
     for (uint64_t n = s->queue->head; n < s->queue->tail; n++) {
         tg_entry *e = tg_queue_at(s->queue, n);
-        if (e->msg != NULL && (was_online || (e->flags & TG_ENTRY_SENT) != 0))
-            e->flags |= TG_ENTRY_SENT | TG_ENTRY_DUP;
+        bool sent = (e->flags & TG_ENTRY_SENT) != 0;
+        if (e->msg == NULL || (!sent && !was_online))
+            continue;
+        e->flags |= TG_ENTRY_SENT | TG_ENTRY_DUP;
+        if (!sent)
+            tg_persist_mark(sh, s, n);
     }
 }
 
@@ -180,7 +185,7 @@ static void adopt(tg_shard *sh, tg_sess *s)
     if (tg_sess_seat(sh, s) < 0)
         return; // it stays in the store
     if (s->queue != NULL)
-        rewind(s);
+        rewind(sh, s);
     if (tg_sess_online(s)) {
         s->since = now;
         atomic_store(&s->online, 0);

@@ -172,7 +172,7 @@ typedef struct tg_target {
 
 // session.c
 tg_sess *tg_sess_new(tg_slice id, uint32_t hash);
-void tg_sess_free(void *s);
+void tg_sess_free(void *p);
 tg_extra *tg_sess_extra(tg_sess *s); ///< @return NULL: out of memory
 int tg_sess_seat(tg_shard *sh, tg_sess *s); ///< gives it a place on this shard
 void tg_sess_attach(tg_shard *sh, tg_sess *s, tg_open *o);

@@ -511,7 +511,7 @@ static void random_step(void)
 static void nothing_acknowledged_is_lost_in_a_crash(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 40; seed++) {
+    for (uint64_t seed = 1; seed <= 60; seed++) {
         memset(acked, 0, sizeof(acked));
         memset(had, 0, sizeof(had));
         memset(held, 0, sizeof(held));
