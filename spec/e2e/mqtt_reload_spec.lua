@@ -29,6 +29,7 @@ describe("a reload of the MQTT adapter", function()
     leaving:publish("t", "from the old one", { qos = 2 })
     assert.equal("from the old one", old:receive().payload)
     leaving:disconnect()
+    old:settle() -- its acknowledgements have arrived
 
     local moved = client(stay) -- taken over by a connection of the new version
     old:dismissed(0x8E)
