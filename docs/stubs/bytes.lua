@@ -7,59 +7,68 @@
 local tg = {}
 
 ---@class tg.DecodeOptions
----@field zone? integer minutes east of UTC, for clocks without a zone
----@field partial? boolean a record that ends early is decoded as far as it goes
+---@field zone? integer minutes east of UTC, for clocks whose layout names no zone
+---@field partial? boolean bytes that end too early give what was whole, and say so in the flaws
 
----@class tg.Layout
+---@class tg.Note
+---@field depth integer
+---@field offset integer from 0
+---@field length integer
+---@field name string
+---@field raw string the bytes
+---@field value string readable
+
+---@class tg.Layout a record, or a list of tags, compiled. docs/layouts.md has the language
 local layout = {}
 
---- Decodes a record. Members keep the layout's order when they are written as JSON.
+--- Decodes what begins at `pos`, counted from 1.
 ---@param bytes string
----@param pos? integer from 1
+---@param pos? integer
 ---@param options? tg.DecodeOptions
 ---@return table? record
----@return integer|tg.Error next where to go on
----@return table? flaws what could not be read as it should be
+---@return integer|tg.Error next the position behind it; after nil, why
+---@return string[]? flaws fields whose bytes make no value
 function layout:decode(bytes, pos, options) end
 
---- Decodes straight to JSON text, several times as fast as by way of a table.
+--- As decode, but the record is JSON, members in wire order: no table is made.
 ---@param bytes string
 ---@param pos? integer
 ---@param options? tg.DecodeOptions
 ---@return string? json
 ---@return integer|tg.Error next
----@return table? flaws
+---@return string[]? flaws
 function layout:json(bytes, pos, options) end
 
---- As json(), without the braces: to be put among other members.
+--- As json, without the braces, to go on with members of one's own.
 ---@param bytes string
 ---@param pos? integer
 ---@param options? tg.DecodeOptions
 ---@return string? members
 ---@return integer|tg.Error next
----@return table? flaws
+---@return string[]? flaws
 function layout:members(bytes, pos, options) end
 
---- Each field with its place, its bytes in hex and its value.
+--- Explains the bytes field by field.
 ---@param bytes string
 ---@param pos? integer
 ---@param options? tg.DecodeOptions
----@return { depth: integer, offset: integer, length: integer, name: string, raw: string, value: string }[]? fields
+---@return tg.Note[]? notes
 ---@return integer|tg.Error next
----@return table? flaws
+---@return string[]? flaws
 function layout:annotate(bytes, pos, options) end
 
+--- Counts and lengths that are not given follow from what they count.
 ---@param record table
----@param options? tg.DecodeOptions
+---@param options? { zone?: integer }
 ---@return string? bytes
----@return tg.Error? err
+---@return tg.Error? err names the field
 function layout:encode(record, options) end
 
---- The layout as rows, for documentation.
----@return { depth: integer, offset?: integer, name: string, type: string, unit: string, note: string }[]
+--- The field reference.
+---@return { depth: integer, offset: integer?, name: string, type: string, unit: string, note: string }[]
 function layout:fields() end
 
---- A tag list with more tags, or other ones under the same numbers. tg.tlv alone.
+--- Of a list of tags: a new one in which `items` replace those with the same tag.
 ---@param items string
 ---@return tg.Layout
 function layout:overlay(items) end
@@ -70,24 +79,24 @@ function layout:overlay(items) end
 function tg.struct(text) end
 
 --- Compiles a list of tag, length and value.
----@param options { tag?: string, length?: string, items: string, length_first?: boolean, counts_tag?: boolean, counts_length?: boolean }
+---@param options { items: string, tag?: string, length?: string, length_first?: boolean, counts_tag?: boolean, counts_length?: boolean } tag, length: "u8" (default), "u16be", "u16le", …, "u32le"
 ---@return tg.Layout
 function tg.tlv(options) end
 
 tg.bits = {}
 
 ---@param n integer
----@param first integer 0 is the lowest bit
+---@param from integer lowest bit, from 0
 ---@param width? integer default 1
 ---@return integer
-function tg.bits.get(n, first, width) end
+function tg.bits.get(n, from, width) end
 ---@param n integer
----@param first integer
+---@param from integer
 ---@param width integer
 ---@param value integer
 ---@return integer
-function tg.bits.set(n, first, width, value) end
---- The lowest `width` bits as a two's complement number.
+function tg.bits.set(n, from, width, value) end
+--- The lowest `width` bits as two's complement.
 ---@param n integer
 ---@param width integer
 ---@return integer
@@ -96,22 +105,11 @@ function tg.bits.signed(n, width) end
 ---@param bit integer
 ---@return boolean
 function tg.bits.test(n, bit) end
---- The names of the set bits; "bit<n>" where there is none.
+--- names[bit] for each bit that is set, or "bit<n>".
 ---@param n integer
 ---@param names table<integer, string>
 ---@return string[]
 function tg.bits.names(n, names) end
-
-tg.hex = {}
-
----@param bytes string
----@return string
-function tg.hex.encode(bytes) end
---- Blanks between bytes are skipped.
----@param text string
----@return string? bytes
----@return tg.Error? err
-function tg.hex.decode(text) end
 
 tg.bcd = {}
 
@@ -122,33 +120,42 @@ function tg.bcd.decode(bytes) end
 --- Zeros fill up in front, to `width` bytes or to whole bytes.
 ---@param digits string
 ---@param width? integer
----@return string
+---@return string bytes
 function tg.bcd.encode(digits, width) end
+
+tg.hex = {}
+
+---@param bytes string
+---@return string
+function tg.hex.encode(bytes) end
+---@param text string blanks between bytes are skipped
+---@return string? bytes
+---@return tg.Error? err
+function tg.hex.decode(text) end
+
+---@alias tg.Charset "ascii"|"utf8"|"latin1"|"gbk"|"gb2312"|"gb18030"|"utf16be"|"utf16le"
 
 tg.charset = {}
 
----@alias tg.Charset "ascii"|"utf-8"|"latin1"|"gbk"|"gb18030"|"utf-16be"|"utf-16le"
 ---@param charset tg.Charset
 ---@param bytes string
----@return string text UTF-8, U+FFFD for bad bytes
----@return integer bad
+---@return string text bad bytes become U+FFFD
+---@return integer bad how many
 function tg.charset.decode(charset, bytes) end
 ---@param charset tg.Charset
 ---@param text string
----@return string bytes "?" for characters without a form
----@return integer lost
+---@return string bytes characters that the charset has not become "?"
+---@return integer lost how many
 function tg.charset.encode(charset, text) end
---- Is it UTF-8?
 ---@param text string
 ---@return boolean
 function tg.charset.valid(text) end
 
---- Checksums over bytes `from` to `to`, both counted from 1.
 tg.check = {}
 
 ---@param bytes string
----@param from? integer
----@param to? integer
+---@param from? integer first byte, from 1
+---@param to? integer last byte; negative counts from the end
 ---@return integer
 function tg.check.xor8(bytes, from, to) end
 ---@param bytes string
@@ -179,35 +186,34 @@ function tg.check.crc32(bytes, from, to) end
 
 tg.json = {}
 
---- JSON's null.
-tg.json.null = nil
+--- What JSON's null is in Lua.
+tg.json.null = nil ---@type userdata
 
---- Keys of maps are sorted, those of decoded records keep the layout's order.
+--- Keys are sorted: equal values give equal text.
 ---@param value any
 ---@return string? text
----@return tg.Error? err
+---@return tg.Error? err says where: "data.cells[2]: a function has no form in JSON"
 function tg.json.encode(value) end
 ---@param text string
 ---@return any value
 ---@return tg.Error? err
 function tg.json.decode(text) end
---- Marks a table as a list, so that an empty one is written as [].
----@param list table
----@return table
+--- Marks a table: [] when it is empty.
+---@generic T: table
+---@param list T
+---@return T
 function tg.json.array(list) end
 
---- Instants are integers: ms since 1970 UTC. Zones are minutes east of UTC.
+--- Instants are ms since 1970 UTC, zones are minutes east of UTC.
 tg.time = {}
 
---- The host's clock.
----@return integer
+---@return integer ms since 1970
 function tg.time.now() end
---- Milliseconds of a clock that never goes back, for measuring.
----@return integer
+---@return integer ms of a clock that never goes back
 function tg.time.ticks() end
 --- ISO 8601.
 ---@param text string
----@param zone? integer where the text names none
+---@param zone? integer of a text that names none
 ---@return integer? ms
 ---@return integer|tg.Error zone
 function tg.time.parse(text, zone) end
@@ -215,18 +221,21 @@ function tg.time.parse(text, zone) end
 ---@param zone? integer
 ---@return string
 function tg.time.format(ms, zone) end
---- "+08:00", "-0430" or "Z" as minutes.
----@param text string
+---@param text string "+08:00", "-0430", "Z"
 ---@return integer? minutes
 ---@return tg.Error? err
 function tg.time.zone(text) end
---- Six bytes YY MM DD hh mm ss in BCD.
+--- YYMMDDhhmmss in six bytes of BCD.
 ---@param bytes string
 ---@param zone? integer
 ---@return integer? ms
 ---@return tg.Error? err
 function tg.time.from_bcd(bytes, zone) end
---- Six plain bytes: year - 2000, month, day, hour, minute, second.
+---@param ms integer
+---@param zone? integer
+---@return string bytes
+function tg.time.to_bcd(ms, zone) end
+--- Year - 2000, month, day, hour, minute, second, a byte each.
 ---@param bytes string
 ---@param zone? integer
 ---@return integer? ms
@@ -234,11 +243,7 @@ function tg.time.from_bcd(bytes, zone) end
 function tg.time.from_bytes(bytes, zone) end
 ---@param ms integer
 ---@param zone? integer
----@return string
-function tg.time.to_bcd(ms, zone) end
----@param ms integer
----@param zone? integer
----@return string
+---@return string bytes
 function tg.time.to_bytes(ms, zone) end
 
 return tg
