@@ -8,11 +8,21 @@ local M = {}
 
 local format = string.format
 
-local function tell(conn, job, state, more)
+local function topic_of(device, config)
+  local parts = { device = device, type = "command", adapter = "gt06" }
+  return (config.topic:gsub("%${(%w+)}", parts))
+end
+
+--- A device that has gone cannot publish any more; what became of its commands is told for it.
+local function tell(conn, job, config, state, more)
   local time = tg.time.format(tg.time.now())
   local data = { id = job.id, command = job.text, state = state, time = time }
   for key, value in pairs(more or {}) do data[key] = value end
-  conn:publish { type = "command", data = data }
+  if conn.open then
+    conn:publish { type = "command", data = data }
+  else
+    tg.publish { topic = topic_of(job.device, config), data = data }
+  end
   return data
 end
 
@@ -25,19 +35,21 @@ end
 
 --- Sends one command and waits for its reply; frames of the device are handled meanwhile.
 local function execute(conn, job, config)
-  tell(conn, job, "sent")
+  if not conn.open then
+    return tell(conn, job, config, "failed", { error = "the device has gone" })
+  end
+  tell(conn, job, config, "sent")
   local reply, err = conn:request({ type = "command", flag = job.flag, text = job.text },
     { key = format("%08x", job.flag), timeout = config.command_timeout / 1000 })
-  if reply then return tell(conn, job, "replied", { reply = reply }) end
-  if conn.open then
-    tell(conn, job, err.code == "TIMEOUT" and "timed_out" or "failed", { error = err.message })
-  end
+  if reply then return tell(conn, job, config, "replied", { reply = reply }) end
+  local fate = err.code == "TIMEOUT" and "timed_out" or "failed"
+  tell(conn, job, config, fate, { error = err.message })
   return nil, err
 end
 
 local function drain(conn, config)
   local state = conn.state
-  while conn.open and state.queue and #state.queue > 0 do
+  while state.queue and #state.queue > 0 do
     execute(conn, table.remove(state.queue, 1), config)
   end
   state.busy = nil
@@ -48,7 +60,7 @@ local QUEUE_MAX = 32
 --- The first command in line waits for its reply; those behind it are queued and told of later.
 local function submit(conn, text, config)
   local state = conn.state
-  local job = { text = text, flag = next_flag(state) }
+  local job = { text = text, flag = next_flag(state), device = conn.device }
   job.id = format("%08x", job.flag)
   if state.busy then
     state.queue = state.queue or {}
@@ -56,7 +68,7 @@ local function submit(conn, text, config)
       return nil, { code = "FULL", message = "32 commands wait for this device already" }
     end
     state.queue[#state.queue + 1] = job
-    return tell(conn, job, "queued")
+    return tell(conn, job, config, "queued")
   end
   state.busy = true
   local done, err = execute(conn, job, config)

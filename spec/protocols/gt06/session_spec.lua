@@ -180,6 +180,12 @@ describe("gt06 commands", function()
     assert.same({ "sent STATUS#", "queued WHERE#", "timed_out STATUS#", "sent WHERE#" }, all)
   end)
 
+  it("of a device that hangs up have failed, and so have those behind them", function()
+    local blocks = run { down("status", {}), down("where", {}), "hangup 1", "advance 10" }
+    assert.same({ "sent STATUS#", "queued WHERE#", "failed STATUS#", "failed WHERE#" },
+      states(blocks))
+  end)
+
   it("that cut the engine need the device to be listed", function()
     local blocks = run { down("relay", { cut = true }), down("send", { text = "dyd,000000#" }),
       down("relay", { cut = false }) }
