@@ -1,0 +1,3 @@
+local M = {}
+function M.add() end
+return M

@@ -1,0 +1,93 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The options of the adapter. Where the standard or its readers disagree, the default is what
+-- does no harm; README.md has the reasons.
+return {
+  topic = { type = "topic", default = "jt808/${device}/${type}", help = "where messages go" },
+  down = { type = "topic", default = "jt808/${device}/down", help = "where commands come from" },
+  payload = {
+    type = "enum", choices = { "tidegate", "emqx" }, default = "tidegate",
+    help = "emqx: topics and JSON as EMQX's gateway has them",
+  },
+  auth = {
+    type = "enum", choices = { "issue", "strict" }, default = "issue",
+    help = "issue: any code that the auth chain accepts; strict: only codes issued or listed here",
+  },
+  registration = {
+    type = "enum", choices = { "check", "accept" }, default = "check",
+    help = "check: the auth chain is asked; accept: every terminal gets a code",
+  },
+  codes = { type = "map", default = {}, help = "fixed codes: [\"013800138000\"] = \"…\"" },
+  code_lifetime = { type = "duration", default = "40d", help = "of an issued code" },
+  logins_per_minute = {
+    type = "integer", default = 30, min = 1,
+    help = "of one device; more are refused: two terminals have the same number",
+  },
+  before_auth = {
+    type = "enum", choices = { "drop", "accept" }, default = "drop",
+    help = "messages before authentication: dropped, or a login without a code",
+  },
+  edition = {
+    type = "enum", choices = { "auto", "2011", "2013", "2019" }, default = "auto",
+    help = "edition of bodies, where it is not the header's",
+  },
+  editions = { type = "map", default = {}, help = "the same for single devices" },
+  vendor = {
+    type = "enum", default = "standard",
+    choices = { "standard", "gps51", "fuel_percent", "battery", "obd", "lock", "tpms", "list_eb" },
+    help = "whose extra items positions have",
+  },
+  vendors = { type = "map", default = {}, help = "the same for single devices" },
+  lenient_length = {
+    type = "boolean", default = false, help = "take frames whose length field is wrong",
+  },
+  unknown = {
+    type = "enum", choices = { "accept", "refuse" }, default = "refuse",
+    help = "unknown messages up are answered with 0, or with 3: not supported",
+  },
+  server_time = {
+    type = "enum", choices = { "utc", "local" }, default = "utc",
+    help = "0x8004 in UTC, as its name says, or in GMT+8",
+  },
+  door_sense = {
+    type = "enum", choices = { "2019", "2013" }, default = "2019",
+    help = "0x8500 of 2019: 0 locks and 1 opens, as its text has it, or the other way round",
+  },
+  allow = {
+    type = "list", default = {},
+    help = "devices that may be sent what can disable a vehicle; \"*\": all",
+  },
+  fragment_answers = {
+    type = "enum", choices = { "auto", "each", "last" }, default = "auto",
+    help = "which packets of a long message are answered; auto: each of 0x0801",
+  },
+  packets = { type = "integer", default = 4096, min = 1, max = 65535, help = "of one message" },
+  reassembly = { type = "size", default = "1MiB", help = "held for one connection" },
+  reassembly_total = { type = "size", default = "8MiB", help = "held by a worker" },
+  reassembly_time = { type = "duration", default = "5m", help = "after which a message is lost" },
+  resend_after = {
+    type = "duration", default = "10s", help = "until missing packets are asked for",
+  },
+  resend_tries = { type = "integer", default = 6, min = 0, help = "how often they are" },
+  packet_size = {
+    type = "integer", default = 1023, min = 16, max = 1023, help = "of a body down",
+  },
+  media = {
+    type = "enum", choices = { "binary", "hex", "none" }, default = "binary",
+    help = "pictures: as they are on media_topic, as hex in the record, or not at all",
+  },
+  media_topic = {
+    type = "topic", default = "jt808/${device}/media_file/${file}", help = "of their bytes",
+  },
+  rsa_modulus = { type = "string", default = "", help = "answer to 0x0A00: 256 hex digits" },
+  rsa_exponent = { type = "integer", default = 65537, help = "the same" },
+  idle = { type = "duration", default = "10m", help = "silence that ends a connection" },
+  offline = {
+    type = "duration", default = "1h", help = "how long commands wait for a terminal",
+  },
+  command_timeout = {
+    type = "duration", default = "10s", help = "T: answers are awaited for T, 2T, 6T, …",
+  },
+  command_tries = { type = "integer", default = 3, min = 1, max = 6, help = "sends of a command" },
+  commands_in_flight = { type = "integer", default = 8, min = 1, max = 64, help = "per terminal" },
+  commands_queued = { type = "integer", default = 64, min = 0, help = "behind these" },
+}

@@ -1,0 +1,122 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Long messages up: packets are collected, missing ones are asked for, and what is whole is
+-- decoded and handled like any other message. A picture's bytes are published as they are, on a
+-- topic of their own, with a record that describes them.
+local tg = require "tidegate"
+local assemble = require "assemble"
+local decode = require "decode"
+local media = require "media"
+local registry = require "registry"
+
+local M = {}
+
+local ASK_AT_ONCE = 100 -- numbers in one request
+
+function M.new(config, say, out)
+  local self = {}
+  local limits = {
+    packets = config.packets, bytes = config.reassembly, total = config.reassembly_total,
+    open = 8,
+  }
+  local lost = tg.metric.counter("incomplete", "long messages that never became whole")
+
+  local function give_up(conn, dev, key, a)
+    lost(1)
+    local missing = assemble.missing(a, ASK_AT_ONCE)
+    assemble.drop(dev, key)
+    out.event(conn, dev, "incomplete", {
+      message_id = ("0x%04x"):format(a.id), total = a.total, received = a.got, missing = missing,
+    })
+  end
+
+  local watch
+
+  local function look(conn, dev, key, began)
+    local a = dev.parts and dev.parts[key]
+    if not conn.open or not a or a.began ~= began then return end
+    local now = tg.time.ticks()
+    local quiet = now - a.at
+    if now - a.began >= config.reassembly_time or a.asked >= config.resend_tries then
+      return give_up(conn, dev, key, a)
+    end
+    if quiet >= config.resend_after then
+      a.asked, a.at = a.asked + 1, now
+      say.request(conn, dev, assemble.first_serial(a), assemble.missing(a, ASK_AT_ONCE))
+      quiet = 0
+    end
+    watch(conn, dev, key, began, config.resend_after - quiet)
+  end
+
+  function watch(conn, dev, key, began, ms)
+    tg.timer.after(ms / 1000, function() look(conn, dev, key, began) end)
+  end
+
+  --- The bytes go out as they are; the record names them.
+  local function publish_media(conn, dev, msg)
+    local data = msg.data
+    local bytes = tg.hex.decode(data.data) or ""
+    data.size, data.data = #bytes, nil
+    local name = data.media_id .. "." .. (media.extension[data.format_raw] or "bin")
+    if config.media == "hex" then
+      data.data_hex = tg.hex.encode(bytes) -- its own spelling, in one case
+    elseif config.media == "binary" then
+      data.file = name
+      conn:publish { type = "media_file", device = dev.device, payload = bytes,
+        topic = config.media_topic:gsub("%${(%w+)}", { device = dev.device, file = name }) }
+    end
+  end
+
+  local function whole(conn, dev, msg, a)
+    local body = assemble.take(dev, a)
+    msg.fragment, msg.total, msg.number, msg.packets = nil, nil, nil, a.total
+    msg.header = dev.header
+    msg.data, msg.edition = decode.body(body .. "\0", 1, msg, { config = config })
+    return self.deliver(conn, dev, msg)
+  end
+
+  local function each_answered(msg)
+    if config.fragment_answers ~= "auto" then return config.fragment_answers == "each" end
+    return msg.id == 0x0801
+  end
+
+  --- One packet of a longer message.
+  function self.packet(conn, dev, msg)
+    local now = tg.time.ticks()
+    local a, why = assemble.add(dev, msg, limits, now)
+    if not a then
+      conn:complain(why)
+      return say.answer(conn, dev, msg, 1)
+    end
+    local entry = registry.entry(msg.id)
+    if entry.reply ~= false and (each_answered(msg) and (not a.done or entry.reply == 0x8800)) then
+      say.answer(conn, dev, msg, 0)
+    end
+    if a.done then return whole(conn, dev, msg, a) end
+    if a.got == 1 then
+      watch(conn, dev, msg.id << 16 | msg.total, a.began, config.resend_after)
+    end
+  end
+
+  --- Pictures that were put together, or came in one packet.
+  function self.media(conn, dev, msg)
+    if msg.data.data then publish_media(conn, dev, msg) end
+  end
+
+  function self.closed(conn)
+    for _, dev in pairs(conn.state.devices or {}) do assemble.adjust(-(dev.holding or 0)) end
+  end
+
+  --- Timers of the version before are gone.
+  function self.moved(conn)
+    for _, dev in pairs(conn.state.devices or {}) do
+      assemble.adjust(dev.holding or 0)
+      for key, a in pairs(dev.parts or {}) do
+        watch(conn, dev, key, a.began, config.resend_after)
+      end
+    end
+  end
+
+  return self
+end
+
+return M

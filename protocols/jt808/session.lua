@@ -1,0 +1,179 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- A terminal's connection: who it is, what is answered, what is published. Messages before
+-- authentication are dropped; those of a phone that is not the connection's are, too, except
+-- where the listener is one for concentrators.
+local tg = require "tidegate"
+local auth = require "auth"
+local decode = require "decode"
+local packets = require "packets"
+local publish = require "publish"
+local registry = require "registry"
+local replies = require "replies"
+local wire = require "wire"
+
+local M = {}
+
+local RING = 8 -- a message that comes again does so soon
+
+--- Was it seen just now? Serials alone are not enough: terminals begin at 0 again.
+local function seen(dev, key)
+  local ring = dev.ring
+  for i = 1, #ring do
+    if ring[i] == key then return true end
+  end
+  dev.turn = dev.turn % RING + 1
+  ring[dev.turn] = key
+  return false
+end
+
+---@param adapter tg.Adapter
+---@param many boolean a concentrator's: many phones on one connection
+function M.add(adapter, many)
+  local config = adapter.config
+  local dropped = tg.metric.counter("before_auth", "messages of terminals that were not known")
+  local again = tg.metric.counter("repeated", "messages that came twice")
+  local say = replies.new(config)
+  local out = publish.new(config)
+  local assemble = packets.new(config, say, out)
+
+  local function devices(conn)
+    local state = conn.state
+    if not state.devices then state.devices = {} end
+    return state.devices
+  end
+
+  --- What is kept of a terminal from its first message on.
+  local function meet(conn, msg)
+    local all = devices(conn)
+    if not many and next(all) and not all[msg.phone] then return nil end
+    local dev = {
+      phone = msg.phone, device = wire.identity(msg.phone), header = msg.header or msg.edition,
+      version = msg.version, serial = 0, ring = {}, turn = 0,
+    }
+    dev.head = wire.answer_head(dev)
+    all[msg.phone] = dev
+    return dev
+  end
+
+  local function forget(conn, dev) devices(conn)[dev.phone] = nil end
+
+  -- ---- registration, authentication ------------------------------------------------------------
+
+  local function bind(conn, dev, who)
+    local ok, err = conn:bind(dev.device, { tenant = who.tenant }, {
+      expiry = config.offline > 0 and config.offline / 1000 or nil,
+      window = config.commands_in_flight,
+    })
+    if not ok then conn:close("protocol", err) end
+    return ok
+  end
+
+  local function register(conn, dev, msg)
+    local who, why = auth.register(conn, dev.device, msg.data)
+    if not conn.open then return end
+    if not who and config.registration == "check" then
+      say.register(conn, dev, msg.serial, 4)
+      conn:complain("registration refused: " .. why)
+      return
+    end
+    local code = auth.issue(dev.device, config)
+    say.register(conn, dev, msg.serial, 0, code)
+    tg.log.info("%s registered: %s", dev.device, tostring(msg.data.plate))
+    out.message(conn, dev, msg)
+  end
+
+  local function refuse(conn, dev, msg, why)
+    say.answer(conn, dev, msg, 1)
+    forget(conn, dev)
+    conn:close("auth", why)
+  end
+
+  local function authenticate(conn, dev, msg)
+    local who, why = auth.authenticate(conn, dev.device, msg.data, config)
+    if not conn.open then return end
+    if not who then return refuse(conn, dev, msg, why) end
+    if not dev.ready and not bind(conn, dev, who) then return end
+    dev.ready = true
+    conn:idle(config.idle / 1000)
+    say.answer(conn, dev, msg, 0)
+    msg.data.auth_code = nil -- a secret
+    out.message(conn, dev, msg)
+  end
+
+  local function logout(conn, dev, msg)
+    say.answer(conn, dev, msg, 0)
+    out.message(conn, dev, msg)
+    conn:unbind(dev.device)
+    forget(conn, dev)
+    if not many then conn:close("normal") end
+  end
+
+  local function before_auth(conn, dev, msg)
+    if msg.id == 0x0100 then return register(conn, dev, msg) end
+    if msg.id == 0x0102 then return authenticate(conn, dev, msg) end
+    if msg.id == 0x0003 then return logout(conn, dev, msg) end
+    if config.before_auth == "accept" then
+      local who, why = auth.authenticate(conn, dev.device, {}, config)
+      if not who then return refuse(conn, dev, msg, why) end
+      if not bind(conn, dev, who) then return end
+      dev.ready = true
+      conn:idle(config.idle / 1000)
+      return M.handle(conn, dev, msg)
+    end
+    dropped(1)
+    say.answer(conn, dev, msg, 1)
+    conn:complain("a message before authentication")
+  end
+
+  -- ---- messages --------------------------------------------------------------------------------
+
+  local handle = {
+    [0x0100] = register, [0x0102] = authenticate, [0x0003] = logout,
+  }
+
+  handle[0x0001] = function(conn, dev, msg)
+    if not replies.general(conn, dev, msg.data) then out.message(conn, dev, msg) end
+  end
+
+  handle[0x0005] = function(conn, dev, msg) say.packets(conn, dev, msg.data) end
+
+  local function message(conn, dev, msg)
+    if msg.fragment then return assemble.packet(conn, dev, msg) end
+    local own = handle[msg.id]
+    if own then return own(conn, dev, msg) end
+    local entry = registry.entry(msg.id)
+    if msg.id == 0x0801 and not msg.encrypted then assemble.media(conn, dev, msg) end
+    local taken = replies.specific(conn, dev, msg)
+    local fine = taken or out.message(conn, dev, msg)
+    say.reply(conn, dev, msg, entry, fine and 0 or 1)
+  end
+  M.handle = message
+  assemble.deliver = message
+
+  function adapter.on_message(conn, msg)
+    local all = conn.state.devices
+    local dev = all and all[msg.phone]
+    if not dev then
+      dev = meet(conn, msg)
+      if not dev then return conn:complain "a phone that is not this connection's" end
+    end
+    if not dev.ready then return before_auth(conn, dev, msg) end
+    if seen(dev, msg.key) and not msg.fragment then
+      again(1)
+      return say.reply(conn, dev, msg, registry.entry(msg.id), 0)
+    end
+    if msg.payload then
+      return say.answer(conn, dev, msg, out.position(conn, dev, msg) and 0 or 1)
+    end
+    message(conn, dev, msg)
+  end
+
+  function adapter.on_idle(conn) conn:close("idle") end
+  function adapter.on_close(conn) assemble.closed(conn) end
+  function adapter.on_move(conn) assemble.moved(conn) end
+end
+
+--- Bodies of messages that were put together are decoded where they are whole.
+M.body = decode.body
+
+return M
