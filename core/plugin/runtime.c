@@ -21,6 +21,7 @@
 
 #define MAILBOX_BYTES (32u << 20)
 #define TURN_ROUNDS 4
+#define WORKS_POLL_US 2000
 
 static tg_runtime *check(const tg_runtime *rt)
 {
@@ -268,6 +269,22 @@ static int flush_here(tg_worker *w, void *ctx)
     return 0;
 }
 
+static int cancel_works_here(tg_worker *w, void *ctx)
+{
+    tg_runtime *rt = ctx;
+    tg_local *here = tg_worker_get(w, TG_PLACE_PLUGIN);
+    bool done = true;
+    if (here == NULL)
+        return 0;
+    here->no_works = true;
+    for (tg_list *n = rt->plugs.next; n != &rt->plugs; n = n->next) {
+        tg_plug *p = TG_OWNER(n, tg_plug, node);
+        for (tg_list *m = p->versions.next; m != &p->versions; m = m->next)
+            done &= tg_works_cancel(TG_OWNER(m, tg_version, node), here);
+    }
+    return done ? 0 : 1;
+}
+
 static int stop_versions_here(tg_worker *w, void *ctx)
 {
     tg_runtime *rt = ctx;
@@ -304,9 +321,11 @@ void tg_runtime_stop(tg_runtime *rt, uint32_t deadline_ms)
     tg_workers_call(rt->workers, shutdown_here, NULL);
     wait_for_lines(rt, deadline_ms);
     tg_workers_call(rt->workers, end_lines_here, NULL);
-    tg_workers_call(rt->workers, flush_here,
-                    NULL); // what the ends of sessions have published
-    tg_workers_call(rt->workers, flush_here, NULL); // and what that makes receivers store
+    // What the ends of sessions have published, and below what that makes receivers store.
+    tg_workers_call(rt->workers, flush_here, NULL);
+    while (tg_workers_call(rt->workers, cancel_works_here, rt) != 0)
+        usleep(WORKS_POLL_US); // a job that runs goes first: its plugin is still needed
+    tg_workers_call(rt->workers, flush_here, NULL);
     tg_workers_call(rt->workers, stop_versions_here, rt);
     uint64_t now = now_ms();
     tg_workers_stop(rt->workers, now < end ? (uint32_t)(end - now) : 0);

@@ -65,6 +65,7 @@ typedef struct tg_local {
     tg_list opening; ///< session opens under way
     tg_list ending; ///< versions that may be done here: looked at when the turn ends
     tg_list spare_calls; ///< freed tg_call records for the next
+    bool no_works; ///< blocking jobs are refused: the host ends
     bool closing; ///< no more callbacks into plugins
     tg_loose loose;
     tg_log_gate dial_gate; ///< for complaints about peers that were dialed

@@ -7,11 +7,14 @@
 // undoes the registrations and unloads.
 #include <assert.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/options.h"
 #include "plugin/call.h"
 #include "plugin/op.h"
 #include "plugin/registry.h"
+
+#define WORKS_POLL_US 2000
 
 tg_version *tg_version_check(tg_self *v)
 {
@@ -159,7 +162,6 @@ static void end_handles(tg_version *v, tg_local *here)
 {
     tg_timers_end(v, here);
     tg_polls_end(v, here);
-    tg_works_end(v, here);
     tg_calls_end_version(v);
     tg_ops_end_version(v);
     tg_list_del(&v->part[here->index].ending);
@@ -176,12 +178,20 @@ static int unstart_here(tg_worker *w, void *ctx)
     return 0;
 }
 
+static int cancel_here(tg_worker *w, void *ctx)
+{
+    (void)w;
+    return tg_works_cancel(ctx, tg_here()) ? 0 : 1;
+}
+
 int tg_version_start(tg_version *v, tg_error *e)
 {
     int rc = tg_workers_call(v->rt->workers, start_here, v);
     if (rc >= 0)
         return 0;
     explain(v, rc, "start", e);
+    while (tg_workers_call(v->rt->workers, cancel_here, v) != 0)
+        usleep(WORKS_POLL_US);
     tg_workers_call(v->rt->workers, unstart_here, v);
     return rc;
 }
@@ -316,7 +326,10 @@ static void on_grace(tg_alarm *a)
     tg_version *v = TG_OWNER(a, tg_part, grace)->self;
     tg_log(PLUGIN, WARN, "plugin %s %s (version %u): what it still waited for is given up",
            v->plug->id, v->version, v->number);
-    tg_version_stop_here(v, tg_here());
+    tg_works_cancel(v, tg_here());
+    tg_calls_end_version(v);
+    tg_ops_end_version(v);
+    tg_version_touch(v); // jobs that run come home first
 }
 
 static void end_part(tg_part *p, tg_local *here)

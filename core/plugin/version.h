@@ -124,7 +124,8 @@ void tg_version_stop_here(tg_version *v, tg_local *here);
 // What a version has under way on this worker ends with it.
 void tg_timers_end(tg_version *v, tg_local *here);
 void tg_polls_end(tg_version *v, tg_local *here);
-void tg_works_end(tg_version *v, tg_local *here);
+/// Cancels the jobs that have not begun. @return none is left; else come again.
+bool tg_works_cancel(tg_version *v, tg_local *here);
 
 /// Code as the engine or the C object has it; each tells who runs.
 int tg_code_load(tg_version *v);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocking jobs of plugins. The job's code is the version's, so a version is held until its job
-// has come home, even when the version itself has been stopped meanwhile; then `after` is not
-// called any more, except to say that `run` never began.
+// Blocking jobs of plugins. A job that runs uses what its version has set up, so a version is
+// not stopped before its jobs have come home: who ends one cancels those that have not begun,
+// and waits for the others. The code is held until then as well.
 #include <stdlib.h>
 
 #include "plugin/line.h"
@@ -42,8 +42,7 @@ static void after(void *ctx, int code)
 {
     job *j = ctx;
     tg_version *v = j->self;
-    bool ended = tg_list_empty(&j->node);
-    if (!ended) {
+    if (!tg_list_empty(&j->node)) { // else it was cancelled, and told so
         tg_list_del(&j->node);
         tell(j, code);
         tg_part_here(v)->waits--;
@@ -61,6 +60,8 @@ static int submit(void (*fn)(void *ctx), void (*done)(void *ctx, int code), void
         return TG_E_THREAD;
     if (v == NULL || fn == NULL)
         return TG_E_INVAL;
+    if (here->no_works)
+        return TG_E_SHUTDOWN;
     job *j = calloc(1, sizeof(*j));
     if (j == NULL)
         return TG_E_NOMEM;
@@ -81,18 +82,24 @@ static int submit(void (*fn)(void *ctx), void (*done)(void *ctx, int code), void
     return rc;
 }
 
-// One that runs is left alone: it comes home later and finds its version ended.
-void tg_works_end(tg_version *v, tg_local *here)
+// What `after` submits on being told stands behind `last`, for the next call.
+bool tg_works_cancel(tg_version *v, tg_local *here)
 {
     tg_part *p = &v->part[here->index];
-    while (!tg_list_empty(&p->works)) {
-        job *j = TG_OWNER(p->works.next, job, node);
+    const tg_list *last = p->works.prev;
+    bool more = last != &p->works;
+    for (tg_list *n = p->works.next, *next; more; n = next) {
+        job *j = TG_OWNER(n, job, node);
         int queued = QUEUED;
+        next = n->next;
+        more = n != last;
+        if (!atomic_compare_exchange_strong(&j->state, &queued, CANCELLED))
+            continue;
         tg_list_del(&j->node);
         p->waits--;
-        if (atomic_compare_exchange_strong(&j->state, &queued, CANCELLED))
-            tell(j, TG_E_CANCELLED);
+        tell(j, TG_E_CANCELLED);
     }
+    return tg_list_empty(&p->works);
 }
 
 const tg_work_api tg_work_table = {

@@ -18,28 +18,39 @@ static uint32_t loads, starts, drains, stops, unloads, destroys;
 
 typedef struct line {
     tg_session session;
-    tg_poll poll;
-    tg_conn other; // of a relay
-    int fd;
     uint32_t delivered, take; // on_deliver takes that many, then is full
     char more[PROBE_MORE]; // a newer version may need more than a listener has room for
 } line;
 
 typedef struct wish { // what an answer that comes later needs
+    struct wish *prev, *next; // of a worker: what is left when it stops is freed then
     tg_conn conn;
+    tg_poll poll;
+    int fd;
     char text[64];
 } wish;
+
+static wish *wishes[64];
 
 static wish *wish_new(tg_conn c, tg_slice text)
 {
     wish *w = tg.host->alloc(NULL, sizeof(*w));
-    w->conn = c;
+    wish **first = &wishes[tg.host->worker()];
+    *w = (wish){.next = *first, .conn = c, .fd = -1};
+    if (*first != NULL)
+        (*first)->prev = w;
+    *first = w;
     snprintf(w->text, sizeof(w->text), "%.*s", (int)text.len, text.at);
     return w;
 }
 
 static void wish_free(wish *w)
 {
+    *(w->prev != NULL ? &w->prev->next : &wishes[tg.host->worker()]) = w->next;
+    if (w->next != NULL)
+        w->next->prev = w->prev;
+    if (w->fd >= 0)
+        close(w->fd);
     tg.host->alloc(w, 0);
 }
 
@@ -84,22 +95,22 @@ static void work_after(void *ctx, int code)
 static void on_readable(void *ctx, int events)
 {
     wish *w = ctx;
-    line *l = tg.conn->state(w->conn);
     uint64_t n;
-    if (l != NULL && read(l->fd, &n, sizeof(n)) == sizeof(n)) {
+    if (read(w->fd, &n, sizeof(n)) == sizeof(n))
         say(w->conn, "polled %d\n", events);
-        tg.poll->close(l->poll);
-        close(l->fd);
-    }
+    tg.poll->close(w->poll);
     wish_free(w);
 }
 
-static int begin_poll(tg_conn c, line *l, tg_slice arg)
+static int begin_poll(tg_conn c, tg_slice arg)
 {
     uint64_t one = 1;
-    l->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int rc = tg.poll->open(l->fd, TG_POLL_READ, on_readable, wish_new(c, arg), &l->poll);
-    return write(l->fd, &one, sizeof(one)) == sizeof(one) ? rc : TG_E_IO;
+    wish *w = wish_new(c, arg);
+    w->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int rc = tg.poll->open(w->fd, TG_POLL_READ, on_readable, w, &w->poll);
+    if (rc < 0)
+        wish_free(w);
+    return rc < 0 || write(w->fd, &one, sizeof(one)) == sizeof(one) ? rc : TG_E_IO;
 }
 
 // The relay's far end: what comes back goes to the connection that asked for it.
@@ -315,7 +326,7 @@ static int obey(tg_conn c, line *l, tg_slice name, tg_slice rest)
     if (tg_slice_eq(name, TG_LIT("work")))
         return tg.work->submit(work_run, work_after, wish_new(c, rest));
     if (tg_slice_eq(name, TG_LIT("poll")))
-        return begin_poll(c, l, rest);
+        return begin_poll(c, rest);
     if (tg_slice_eq(name, TG_LIT("dial")))
         return begin_dial(c, rest);
     if (tg_slice_eq(name, TG_LIT("login"))) {
@@ -562,7 +573,8 @@ static void drain(uint32_t worker)
 
 static void stop(uint32_t worker)
 {
-    (void)worker;
+    while (wishes[worker] != NULL)
+        wish_free(wishes[worker]);
     count(stops);
 }
 

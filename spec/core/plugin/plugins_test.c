@@ -316,6 +316,52 @@ static void a_hundred_reloads_lose_no_connection(void **state)
     (void)before, (void)after;
 }
 
+// Sends whatever it can think of until it is hung up on, and reads nothing in between.
+static void *clamour(void *arg)
+{
+    static const char *const all[] = {"work",  "timer x", "echo y", "kv z", "pub t hello",
+                                      "sub t", "poll",    "dial 1", "idle", "info"};
+    device *d = arg;
+    int fd = dial_to(h.address);
+    struct timeval soon = {0, 20000};
+    char login[32], text[4096];
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof(soon));
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof(soon));
+    snprintf(login, sizeof(login), "login d%d late", d->rounds);
+    type(fd, login);
+    usleep(50000);
+    for (int i = d->rounds;; i++) {
+        const char *ask = all[i % 10];
+        if (send(fd, ask, strlen(ask), MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+            break;
+        if (send(fd, "\n", 1, MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+            break;
+        if (recv(fd, text, sizeof(text), MSG_DONTWAIT) == 0)
+            break;
+    }
+    close(fd);
+    return NULL;
+}
+
+static void stopping_in_the_middle_of_everything_is_clean(void **state)
+{
+    (void)state;
+    device d[6] = {0};
+    for (int i = 0; i < 6; i++) {
+        d[i].rounds = i;
+        pthread_create(&d[i].thread, NULL, clamour, &d[i]);
+    }
+    UNTIL(&h, look(&h).connections == 6);
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < 10; k++)
+            pump(&h);
+        must_reload();
+    }
+    tg_runtime_stop(h.rt, 300);
+    for (int i = 0; i < 6; i++)
+        pthread_join(d[i].thread, NULL);
+}
+
 // A reload must not wait for devices that stay: those hold one version each at most.
 static void devices_that_stay_hold_their_version(void **state)
 {
@@ -467,6 +513,7 @@ int main(void)
         T(an_old_version_ends_its_waits_first),
         T(a_hundred_reloads_lose_no_connection),
         T(devices_that_stay_hold_their_version),
+        T(stopping_in_the_middle_of_everything_is_clean),
         cmocka_unit_test_setup_teardown(slow_callbacks_are_reported, slow_up, down),
         T(specs_of_listeners_are_checked),
 #ifndef TG_SANITIZED
