@@ -158,7 +158,7 @@ static void on_opened(void *ctx, int code, tg_session s, bool present)
     op->bound = NULL;
     op->present = present;
     tg_bound *old = tg_conn_find_session(c, (tg_slice){b->id, b->len});
-    if (old != NULL) // the same device again on the same connection
+    if (old != NULL) // two binds of one device at once: the later one holds
         tg_conn_forget(c, old);
     b->session = s;
     int rc = remember(c, b);
@@ -219,6 +219,17 @@ static int read_bind(lua_State *L, tg_lconn *c, tg_arena *arena, tg_value *attri
     return 0;
 }
 
+/// The device is bound here already: it begins anew, and must not take itself over.
+static void unbind_old(tg_lconn *c, tg_slice id)
+{
+    tg_bound *old = tg_conn_find_session(c, id);
+    if (old == NULL)
+        return;
+    tg_session s = old->session;
+    tg_conn_forget(c, old);
+    c->script->unit->env.session->close(s, 0);
+}
+
 static bind_op *new_bind(tg_lconn *c, tg_task *t, tg_slice id)
 {
     bind_op *op = calloc(1, sizeof(*op));
@@ -253,9 +264,10 @@ int tg_conn_api_bind(lua_State *L) // (-0 +1..2): self, id, attributes, options
     tg_session_spec spec = {.size = sizeof(spec), .client_id = id};
     int rc = read_bind(L, c, &arena, &attributes, &spec, &e);
     bind_op *op = rc == 0 ? new_bind(c, t, id) : NULL;
-    if (op != NULL)
+    if (op != NULL) {
+        unbind_old(c, id);
         rc = c->script->unit->env.session->open(c->handle, &spec, on_opened, op);
-    else if (rc == 0)
+    } else if (rc == 0)
         rc = TG_E_NOMEM;
     tg_arena_free(&arena);
     if (e.code != 0)

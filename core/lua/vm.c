@@ -248,6 +248,21 @@ static void explain_budget(tg_vm *vm, const char *what, uint32_t budget_us, char
     atomic_store_explicit(&g->spent, false, memory_order_relaxed);
 }
 
+/// The error value is on the top: a text, a table with a `message`, or something else.
+static void explain_error(lua_State *co, const char *what, char *text, size_t len)
+{
+    int top = lua_gettop(co);
+    if (lua_istable(co, -1) && lua_checkstack(co, 2)) {
+        lua_pushliteral(co, "message");
+        lua_rawget(co, -2);
+    }
+    if (lua_type(co, -1) == LUA_TSTRING)
+        snprintf(text, len, "%s", lua_tostring(co, -1));
+    else
+        snprintf(text, len, "%s: error value is a %s", what, luaL_typename(co, top));
+    lua_settop(co, top);
+}
+
 void tg_vm_explain(tg_vm *vm, lua_State *co, int code, const char *what, uint32_t budget_us,
                    bool trace, char *text, size_t len)
 {
@@ -255,10 +270,8 @@ void tg_vm_explain(tg_vm *vm, lua_State *co, int code, const char *what, uint32_
         explain_budget(vm, vm->guard->what != NULL ? vm->guard->what : what,
                        atomic_load(&vm->guard->budget_us), text, len);
         (void)budget_us;
-    } else if (lua_type(co, -1) == LUA_TSTRING) {
-        snprintf(text, len, "%s", lua_tostring(co, -1));
     } else {
-        snprintf(text, len, "%s: error value is a %s", what, luaL_typename(co, -1));
+        explain_error(co, what, text, len);
     }
     if (!trace)
         return;

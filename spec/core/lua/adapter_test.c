@@ -260,6 +260,19 @@ static void a_login_binds_and_a_refusal_closes(void **state)
     stage_end(&s);
 }
 
+static void a_device_may_log_in_again_on_its_connection(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s, GATE);
+    int c = connect(&s);
+    feed(&s, c, "login d1\nlogin d1\npos x\n");
+    assert_int_equal(stage_count(&s, "\"event\":\"bind\""), 2);
+    assert_false(stage_told(&s, "\"event\":\"close\""));
+    assert_told(&s, "\"topic\":\"acme/d1/pos\"");
+    stage_end(&s);
+}
+
 static void a_request_waits_for_its_answer_while_others_pass(void **state)
 {
     (void)state;
@@ -548,6 +561,7 @@ int main(void)
         cmocka_unit_test(decode_and_encode_may_not_wait_or_act),
         cmocka_unit_test(waits_work_in_coroutines_of_the_script_and_not_inside_of_c),
         cmocka_unit_test(a_login_binds_and_a_refusal_closes),
+        cmocka_unit_test(a_device_may_log_in_again_on_its_connection),
         cmocka_unit_test(a_request_waits_for_its_answer_while_others_pass),
         cmocka_unit_test(a_message_down_that_fails_is_refused),
         cmocka_unit_test(match_takes_a_message_as_the_answer),
