@@ -205,7 +205,8 @@ end
 --- payload to come: a ninth would double the table.
 local function fast(frame, ctx, entry, kind, length)
   local way = entry.fast[length]
-  local clock, course, serial = unpack(way.look, frame, 5)
+  local clock, _, _, course, _, serial, after = unpack(way.look, frame, 5)
+  if length == 0x22 then serial = after end
   if clock < 0x10000000000 or course & 0x1000 == 0 then return nil end
   local zone = entry.clock == "utc" and ctx.config.clock ~= "login" and 0 or zone_of(entry, ctx)
   local how = zone ~= 0 and { zone = zone } or nil

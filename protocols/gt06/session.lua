@@ -84,31 +84,28 @@ function M.add(adapter)
 
   -- ---- positions -----------------------------------------------------------------------------
 
-  --- The clock as text and as the six bytes of a time that is too far ahead, once a millisecond.
-  local clock = { at = -1, text = "", limit = 0 }
+  -- The clock as text, and as the six bytes of a time that is too far ahead: made once a
+  -- millisecond, as frames come in crowds.
+  local clock_at, clock_text, clock_limit = -1, "", 0
 
-  local function look_at_clock()
-    local time = now()
-    if time == clock.at then return clock end
-    clock.at, clock.text = time, format(time)
-    clock.limit = unpack(">I6", to_bytes(time + FUTURE_MS))
-    return clock
+  local function look_at_clock(time)
+    clock_at, clock_text = time, format(time)
+    clock_limit = unpack(">I6", to_bytes(time + FUTURE_MS))
   end
 
-  local function in_future(msg, limit)
-    if not msg.zone then return msg.clock > limit end
+  local function local_in_future(msg)
     local ms = tg.time.from_bytes(string.pack(">I6", msg.clock), msg.zone)
-    return ms ~= nil and ms > clock.at + FUTURE_MS
+    return ms ~= nil and ms > clock_at + FUTURE_MS
   end
 
   --- What C wrote, and behind it what only the session knows.
   local function publish_fast(conn, msg, state)
-    local time, acc, flaws = look_at_clock(), "", "}"
-    if state.acc and msg.proto == 0x12 and not msg.acc_known then
-      acc = ',"acc":' .. state.acc
-    end
-    if in_future(msg, time.limit) then flaws = ',"flaws":["time_in_future"]}' end
-    msg.payload = "{" .. msg.members .. ',"received":"' .. time.text .. '"' .. acc .. flaws
+    local time, last, tail, future = now(), state.acc, '"}', nil
+    if time ~= clock_at then look_at_clock(time) end
+    if msg.zone then future = local_in_future(msg) else future = msg.clock > clock_limit end
+    if last and msg.proto == 0x12 and not msg.acc_known then tail = '","acc":' .. last .. "}" end
+    if future then tail = tail:sub(1, -2) .. ',"flaws":["time_in_future"]}' end
+    msg.payload = "{" .. msg.members .. ',"received":"' .. clock_text .. tail
     conn:publish(msg)
   end
 

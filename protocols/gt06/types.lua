@@ -5,8 +5,8 @@
 -- `clock`: "utc", or "device" for types that run in the zone set in the device. `answer` says
 -- what the device expects: "yes", "recommended", "optional" or "no". `partial`: what was whole
 -- of a content that ends too early is worth having; the word is the flaw that says so. `fast`:
--- lengths that are common enough to have a way of their own; `look` finds time, course word and
--- serial behind the type.
+-- lengths that are common enough to have a way of their own; `look` reads time, course word and,
+-- last, serial behind the type (integers cost less than as many bytes skipped one by one).
 local L = require "layouts"
 
 local M = { short = {}, long = {} }
@@ -35,7 +35,7 @@ short[0x10] = location { layout = L.gps, clock = "device" }
 short[0x11] = location { layout = L.lbs_time, clock = "device", by = { [0x21] = L.gps_lbs_wide } }
 short[0x12] = location {
   layout = L.gps_lbs, clock = "device",
-  fast = { [0x1F] = { layout = L.gps_lbs, look = ">I6xxxxxxxxxxI2xxxxxxxxI2" } },
+  fast = { [0x1F] = { layout = L.gps_lbs, look = ">I6I8I2I2I8I2" } },
   by = {
     [0x21] = L.gps_lbs_port, [0x22] = L.gps_lbs_upload, [0x23] = L.gps_lbs_mileage,
     [0x24] = L.gps_lbs_info, [0x27] = L.imei_gps_lbs,
@@ -48,7 +48,7 @@ short[0x17] = location {
 short[0x1E] = location { layout = L.gps_cells, clock = "device" }
 short[0x22] = location {
   layout = L.gps_lbs, clock = "utc",
-  fast = { [0x22] = { layout = L.gps_lbs_upload, look = ">I6xxxxxxxxxxI2xxxxxxxxxxxI2" } },
+  fast = { [0x22] = { layout = L.gps_lbs_upload, look = ">I6I8I2I2I8I3I2" } },
   by = {
     [0x1F] = L.gps_lbs, [0x22] = L.gps_lbs_upload, [0x23] = L.gps_lbs_upload,
     [0x26] = L.gps_lbs_upload, [0x27] = L.gps_lbs_upload, [0x3C] = L.raw_short,
