@@ -100,7 +100,8 @@ function M.add(adapter)
 
   --- What C wrote, and behind it what only the session knows.
   local function publish_fast(conn, msg, state)
-    local time, last, tail, future = now(), state.acc, '"}', nil
+    local time, last, tail = now(), state.acc, '"}'
+    local future
     if time ~= clock_at then look_at_clock(time) end
     if msg.zone then future = local_in_future(msg) else future = msg.clock > clock_limit end
     if last and msg.proto == 0x12 and not msg.acc_known then tail = '","acc":' .. last .. "}" end
