@@ -54,7 +54,11 @@ static void kick_run(tg_mail *mail, void *receiver)
 {
     (void)receiver;
     struct kick *k = (struct kick *)(void *)mail;
-    tg_shard *sh = k->head.hub->shards[k->head.to];
+    tg_shard *sh = tg_mail_shard(&k->head);
+    if (sh == NULL) {
+        free(k);
+        return;
+    }
     tg_slice id = {k->id, k->len};
     tg_sess *s = find_here(sh, id);
     int worker = s == NULL ? find_worker(sh->hub, id) : -1;

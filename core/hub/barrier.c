@@ -8,7 +8,8 @@
 #include "hub/internal.h"
 
 struct tg_barrier {
-    tg_shard *sh;
+    tg_hub *hub;
+    uint32_t asker;
     void (*fn)(tg_shard *sh, void *ctx);
     void *ctx;
     uint32_t left;
@@ -29,7 +30,7 @@ static void reached(tg_barrier *b)
 {
     if (--b->left > 0)
         return;
-    b->fn(b->sh, b->ctx);
+    b->fn(b->hub->shards[b->asker], b->ctx);
     free(b);
 }
 
@@ -45,10 +46,14 @@ static void asked(tg_mail *mail, void *receiver)
 {
     (void)receiver;
     tg_hub_mail *m = (tg_hub_mail *)(void *)mail;
-    tg_shard *sh = m->hub->shards[m->to];
+    tg_shard *sh = tg_mail_shard(m);
     uint32_t asker = m->from;
-    tg_outbox_flush(sh, asker);
     m->mail.run = back;
+    if (sh == NULL) { // closed: it routes nothing any more
+        tg_mail_send(m->hub, m->to, asker, m, false);
+        return;
+    }
+    tg_outbox_flush(sh, asker);
     tg_shard_data(sh, asker, m);
 }
 
@@ -56,7 +61,8 @@ void tg_barrier_run(tg_barrier *b, tg_shard *sh, void (*fn)(tg_shard *sh, void *
                     void *ctx)
 {
     uint32_t n = sh->hub->config.workers, me = sh->index;
-    b->sh = sh;
+    b->hub = sh->hub;
+    b->asker = me;
     b->fn = fn;
     b->ctx = ctx;
     b->left = n;

@@ -116,7 +116,8 @@ static void adopt_run(tg_mail *mail, void *receiver)
 {
     (void)receiver;
     tg_hub_mail *m = (tg_hub_mail *)(void *)mail;
-    tg_restore_adopt(m->hub->shards[m->to]);
+    if (tg_mail_shard(m) != NULL)
+        tg_restore_adopt(tg_mail_shard(m));
     free(m);
 }
 

@@ -188,11 +188,25 @@ static void record_run(tg_shard *sh, const tg_record *r, uint32_t from)
         tg_ack_ref_put(sh, ack, 0);
 }
 
+static void out_free(tg_out *o)
+{
+    for (uint32_t at = 0; o != NULL && at < o->len;) {
+        const tg_record *r = (const tg_record *)(const void *)(o->bytes + at);
+        at += (uint32_t)(sizeof(*r) + r->places * sizeof(tg_target));
+        tg_block_unref(r->block);
+    }
+    free(o);
+}
+
 static void out_run(tg_mail *mail, void *receiver)
 {
     (void)receiver;
     tg_out *o = (tg_out *)(void *)mail;
-    tg_shard *sh = o->head.hub->shards[o->head.to];
+    tg_shard *sh = tg_mail_shard(&o->head);
+    if (sh == NULL) {
+        out_free(o);
+        return;
+    }
     for (uint32_t at = 0; at < o->len;) {
         const tg_record *r = (const tg_record *)(const void *)(o->bytes + at);
         at += (uint32_t)(sizeof(*r) + r->places * sizeof(tg_target));
@@ -206,8 +220,8 @@ static void acks_run(tg_mail *mail, void *receiver)
 {
     (void)receiver;
     struct ack_mail *a = (struct ack_mail *)(void *)mail;
-    tg_shard *sh = a->head.hub->shards[a->head.to];
-    for (uint32_t i = 0; i < a->n; i++)
+    tg_shard *sh = tg_mail_shard(&a->head);
+    for (uint32_t i = 0; sh != NULL && i < a->n; i++)
         tg_wait_put(sh, a->acks[i].pub, a->acks[i].code);
     free(a);
 }
@@ -238,12 +252,6 @@ void tg_outbox_flush(tg_shard *sh, uint32_t to)
 
 void tg_outbox_free(tg_outbox *b)
 {
-    tg_out *o = b->out;
-    for (uint32_t at = 0; o != NULL && at < o->len;) {
-        const tg_record *r = (const tg_record *)(const void *)(o->bytes + at);
-        at += (uint32_t)(sizeof(*r) + r->places * sizeof(tg_target));
-        tg_block_unref(r->block);
-    }
-    free(o);
+    out_free(b->out);
     tg_buf_free(&b->acks);
 }

@@ -65,7 +65,7 @@ static void add(tg_shard *sh, tg_sess *s, tg_scan *scan)
 static void after_barrier(tg_shard *sh, void *ctx)
 {
     tg_scan *scan = ctx;
-    tg_sess *s = tg_slots_find(&sh->seats, scan->seat);
+    tg_sess *s = sh != NULL ? tg_slots_find(&sh->seats, scan->seat) : NULL;
     if (s != NULL && s->magic == TG_SESS_MAGIC && (s->flags & TG_SESS_ENDED) == 0)
         add(sh, s, scan);
     else

@@ -11,34 +11,45 @@
 #define SHARD_MAGIC 0x5a4dc0deu
 #define ROUNDS 4 // of completions in one turn; more wait for the next
 
-// The receiver of a hub mail is the shard that it is addressed to.
-static void nudge_run(tg_mail *mail, void *receiver)
+bool tg_mail_send(tg_hub *h, uint32_t from, uint32_t to, tg_hub_mail *m, bool control)
 {
-    (void)receiver;
-    tg_hub_mail *m = (tg_hub_mail *)(void *)mail;
-    m->hub->shards[m->to]->nudged = false;
-}
-
-void tg_shard_nudge(tg_shard *sh)
-{
-    if (sh->nudged)
-        return;
-    sh->nudged = true;
-    sh->nudge.mail.run = nudge_run;
-    tg_shard_control(sh, sh->index, &sh->nudge);
-}
-
-static void address(tg_shard *sh, uint32_t to, tg_hub_mail *m)
-{
-    m->hub = sh->hub;
-    m->from = sh->index;
+    m->hub = h;
+    m->from = from;
     m->to = to;
+    return h->config.send(h->config.net, to, &m->mail, control);
 }
 
 void tg_shard_control(tg_shard *sh, uint32_t to, tg_hub_mail *m)
 {
-    address(sh, to, m);
-    sh->hub->config.send(sh->hub->config.net, to, &m->mail, true);
+    tg_mail_send(sh->hub, sh->index, to, m, true);
+}
+
+static tg_hub_mail *mail_new(void (*run)(tg_mail *m, void *receiver))
+{
+    tg_hub_mail *m = calloc(1, sizeof(*m));
+    if (m != NULL)
+        m->mail.run = run;
+    return m;
+}
+
+static void nudge_run(tg_mail *mail, void *receiver)
+{
+    (void)receiver;
+    tg_hub_mail *m = (tg_hub_mail *)(void *)mail;
+    tg_shard *sh = tg_mail_shard(m);
+    if (sh != NULL)
+        sh->nudged = false;
+    free(m);
+}
+
+// Not a part of the shard: it may still be on its way when that is closed.
+void tg_shard_nudge(tg_shard *sh)
+{
+    tg_hub_mail *m = sh->nudged ? NULL : mail_new(nudge_run);
+    if (m == NULL)
+        return;
+    sh->nudged = true;
+    tg_shard_control(sh, sh->index, m);
 }
 
 // Back at the shard that was told to hold: all it had sent has been worked off.
@@ -46,9 +57,12 @@ static void probe_back(tg_mail *mail, void *receiver)
 {
     (void)receiver;
     tg_hub_mail *m = (tg_hub_mail *)(void *)mail;
-    tg_shard *sh = m->hub->shards[m->to];
-    sh->box[m->from].full = false;
+    tg_shard *sh = tg_mail_shard(m);
+    uint32_t from = m->from;
     free(m);
+    if (sh == NULL)
+        return;
+    sh->box[from].full = false;
     if (--sh->nfull == 0 && sh->on_clear != NULL)
         sh->on_clear(sh->clear_ctx);
 }
@@ -57,28 +71,24 @@ static void probe_run(tg_mail *mail, void *receiver)
 {
     (void)receiver;
     tg_hub_mail *m = (tg_hub_mail *)(void *)mail;
-    tg_shard *sh = m->hub->shards[m->to];
     m->mail.run = probe_back;
-    tg_shard_control(sh, m->from, m);
+    tg_mail_send(m->hub, m->to, m->from, m, true);
 }
 
 // The lane took the mail but is past its limit: a probe behind it tells when to go on.
 static void hold(tg_shard *sh, uint32_t to)
 {
-    tg_hub_mail *m = sh->box[to].full ? NULL : calloc(1, sizeof(*m));
+    tg_hub_mail *m = sh->box[to].full ? NULL : mail_new(probe_run);
     if (m == NULL)
         return;
-    m->mail.run = probe_run;
     sh->box[to].full = true;
     sh->nfull++;
-    address(sh, to, m);
-    sh->hub->config.send(sh->hub->config.net, to, &m->mail, false);
+    tg_mail_send(sh->hub, sh->index, to, m, false);
 }
 
 void tg_shard_data(tg_shard *sh, uint32_t to, tg_hub_mail *m)
 {
-    address(sh, to, m);
-    if (!sh->hub->config.send(sh->hub->config.net, to, &m->mail, false))
+    if (!tg_mail_send(sh->hub, sh->index, to, m, false))
         hold(sh, to);
 }
 

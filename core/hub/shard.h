@@ -79,7 +79,6 @@ struct tg_shard {
     void *clear_ctx;
     tg_gather *gather;
     bool nudged;
-    tg_hub_mail nudge;
     tg_alarm sweep;
     tg_outbox box[]; ///< by worker
 };
@@ -134,7 +133,15 @@ static inline uint64_t tg_hub_now(const tg_hub *h)
 {
     return h->config.clock();
 }
+/// The shard that a mail is for; NULL once it is closed: then the mail is only put away.
+static inline tg_shard *tg_mail_shard(const tg_hub_mail *m)
+{
+    return m->hub->shards[m->to];
+}
+
 // shard.c
+/// As tg_shard_data and tg_shard_control, also when the sender's shard is closed.
+bool tg_mail_send(tg_hub *h, uint32_t from, uint32_t to, tg_hub_mail *m, bool control);
 void tg_shard_drop(tg_shard *sh, tg_sess *s, tg_drop why, uint32_t n);
 void tg_shard_nudge(tg_shard *sh); ///< another turn is needed soon
 void tg_shard_data(tg_shard *sh, uint32_t to, tg_hub_mail *m);
@@ -154,6 +161,7 @@ void tg_outbox_free(tg_outbox *b);
 /// Calls `fn` once everything that any worker routed here before now has been delivered.
 tg_barrier *tg_barrier_new(const tg_hub *h); ///< NULL: out of memory
 void tg_barrier_free(tg_barrier *b); ///< one that was never run
+/// `fn` gets NULL when the shard was closed meanwhile.
 void tg_barrier_run(tg_barrier *b, tg_shard *sh, void (*fn)(tg_shard *sh, void *ctx),
                     void *ctx); ///< @owner frees itself
 

@@ -70,7 +70,7 @@ static void hand_over(tg_shard *sh, void *ctx, int code)
 // All has arrived. Writes of two workers have no order in the store, so ours must be done.
 static void drained(tg_shard *sh, void *ctx)
 {
-    if (tg_persist_after(sh, hand_over, ctx) < 0)
+    if (sh != NULL && tg_persist_after(sh, hand_over, ctx) < 0)
         hand_over(sh, ctx, 0);
 }
 
@@ -110,8 +110,10 @@ static void claimed(tg_mail *mail, void *receiver)
 {
     (void)receiver;
     tg_claim *c = TG_OWNER(mail, tg_claim, mail);
-    tg_shard *sh = c->mail.hub->shards[c->mail.to];
+    tg_shard *sh = tg_mail_shard(&c->mail);
     tg_claim *prev = c->prev;
+    if (sh == NULL)
+        return;
     if (prev == NULL) {
         begin(sh, c->sess, c);
         return;
@@ -216,8 +218,10 @@ static void arrived(tg_mail *mail, void *receiver)
 {
     (void)receiver;
     tg_claim *c = TG_OWNER(mail, tg_claim, mail);
-    tg_shard *sh = c->mail.hub->shards[c->mail.to];
+    tg_shard *sh = tg_mail_shard(&c->mail);
     tg_sess *s = c->sess;
+    if (sh == NULL)
+        return;
     s->flags &= (uint8_t)~TG_SESS_MOVING;
     tg_queue_from_blocks(s->queue);
     if (s->extra != NULL)

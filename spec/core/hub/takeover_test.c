@@ -273,6 +273,37 @@ static void a_session_that_ends_while_it_is_claimed_begins_anew(void **state)
     world_close(&w);
 }
 
+// Shards close one after the other while mails of every kind are on their way; what arrives at
+// a closed one is put away. Run with a leak check, this says that nothing is forgotten either.
+static void shards_may_close_in_the_middle_of_everything(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        reset(3);
+        w.data_limit = 2;
+        w.seed = seed;
+        open_one();
+        world_settle(&w);
+        client_sub(live(), "t", 2);
+        for (unsigned i = 0; i < 300; i++)
+            do_something(10);
+        tg_hub_kick(w.hub, tg_str("hopper"), true);
+        uint32_t first = rnd(&w, 3);
+        for (uint32_t i = 0; i < 3; i++) {
+            w.here = (first + i) % 3;
+            tg_shard_close(w.shard[w.here]);
+            for (unsigned k = 0; k < 20; k++)
+                world_step(&w, rnd(&w, 3), rnd(&w, 3), rnd(&w, 2) != 0);
+        }
+        while (!world_idle(&w))
+            world_step(&w, rnd(&w, 3), rnd(&w, 3), rnd(&w, 2) != 0);
+        for (uint32_t i = 0; i < 3; i++)
+            tg_wheel_free(w.wheel[i]);
+        tg_hub_free(w.hub);
+        tg_metrics_close();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +311,7 @@ int main(void)
         cmocka_unit_test(the_later_open_wins_when_two_arrive_at_once),
         cmocka_unit_test(a_clean_start_elsewhere_leaves_nothing_of_the_old_session),
         cmocka_unit_test(a_session_that_ends_while_it_is_claimed_begins_anew),
+        cmocka_unit_test(shards_may_close_in_the_middle_of_everything),
     };
     return RUN(tests);
 }
