@@ -1,83 +1,70 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Hostile scripts in a running host: each is ended, named in the log and counted, and devices
--- of other adapters and of the same one are served on.
+-- A hostile script in a living host with one worker: each of its tricks ends within its budget,
+-- is named with plugin and line, and a tracker on the same worker goes on. An error is logged
+-- once a minute for one place, so each trick has a line of its own.
 local Host = require "support.host"
+local Tracker = require "support.tracker"
 local uv = require "luv"
 
 local SOURCE = [[
 local tg = require "tidegate"
 local M = tg.adapter { id = "evil", version = "6.6.6", api = 1, frame = { kind = "line" } }
-local function loop() while true do end end
-local deeds = {}
-function deeds.loop() loop() end
-function deeds.pcall() while true do pcall(loop) end end
-function deeds.xpcall() xpcall(error, loop) end
-function deeds.gsub() ("x"):gsub("x", function() while true do xpcall(loop, loop) end end) end
-function deeds.coroutine() while true do pcall(coroutine.wrap(loop)) end end
-function deeds.close() local x <close> = setmetatable({}, { __close = loop }) end
-function deeds.pattern() ("a"):rep(30):find(("a?"):rep(30) .. ("a"):rep(30) .. "b") end
-function deeds.move() table.move({}, 1, math.maxinteger - 1, 2) end
-function deeds.sort() table.sort({ 3, 2, 1 }, loop) end
-function deeds.hog() local t = {} while true do pcall(function() t[#t + 1] = { t } end) end end
-function deeds.rep() while true do pcall(string.rep, "x", 1 << 40) end end
-function deeds.deep() local function f() return 1 + f() end while true do pcall(f) end end
-function M.decode(frame)
-  local word = frame:match "^%w+"
-  if word == "decode" then loop() end
-  return { type = word, data = {} }
+local tricks = {}
+function tricks.loop() while true do end end
+function tricks.pcall() while true do pcall(function() while true do end end) end end
+function tricks.xpcall()
+  xpcall(error, function() while true do end end)
 end
+function tricks.coroutine() coroutine.wrap(function() while true do end end)() end
+function tricks.pattern() return ("a"):rep(3000):find(("a*"):rep(30) .. "b") end
+function tricks.rep() return ("x"):rep(1 << 40) end
+function tricks.move() return table.move({}, 1, 1 << 40, 2) end
+function tricks.hog() local t = {} while true do t[#t + 1] = ("x"):rep(1 << 16) end end
+function tricks.deep() return 1 + tricks.deep() end
+function tricks.gsub()
+  local function loop() while true do end end
+  return ("x"):gsub("x", function() xpcall(loop, loop) end)
+end
+function tricks.close()
+  local _ <close> = setmetatable({}, { __close = function() while true do end end })
+end
+function M.decode(frame) return { type = "trick", name = frame:match "%w+" } end
 function M.on_message(conn, message)
-  if deeds[message.type] then deeds[message.type]() end
-  conn:send(message.type .. "\n")
+  tricks[message.name]()
+  conn:send "survived\n"
 end
 return M
 ]]
 
-local DEEDS = { "loop", "pcall", "xpcall", "gsub", "coroutine", "close", "pattern", "move",
-  "sort", "hog", "rep", "deep", "decode" }
+local TRICKS = { "loop", "pcall", "xpcall", "coroutine", "pattern", "rep", "move", "hog", "deep",
+  "gsub", "close" }
 
-describe("hostile scripts", function()
-  local folder
+describe("a hostile script", function()
+  after_each(Host.cleanup)
 
-  before_each(function()
-    folder = Host.folder() .. "/evil"
+  it("costs its own connection's work, and nobody else's", function()
+    local folder = Host.folder() .. "/evil"
     uv.fs_mkdir(folder, tonumber("700", 8))
     Host.write(folder .. "/init.lua", SOURCE)
-  end)
-
-  after_each(function()
-    uv.fs_unlink(folder .. "/init.lua")
-    uv.fs_rmdir(folder)
-    Host.cleanup()
-  end)
-
-  local function start()
-    return Host.start { config = {
-      workers = 1,
-      plugins = { { name = folder } },
-      listeners = { { name = "evil", adapter = "evil", anonymous = true } },
+    local host = Host.start { config = {
+      workers = 1, plugins = { { name = folder }, { name = "gt06" } },
+      listeners = {
+        { name = "evil", adapter = "evil", anonymous = true },
+        { name = "gt06", adapter = "gt06", anonymous = true },
+      },
     } }
-  end
-
-  it("are ended and named, and their device is served on", function()
-    local host = start()
-    for _, deed in ipairs(DEEDS) do
-      local device = Host.connect(host.ports.evil)
-      device:send(deed .. "\nstill\n"):expect("still\n")
-      device:close()
+    local tracker = Tracker.connect(host.ports.gt06, "860000000000001"):login()
+    for _, trick in ipairs(TRICKS) do
+      local conn = Host.connect(host.ports.evil)
+      conn:send(trick .. "\n")
+      tracker:beat()
+      local line = host:log_line "evil 6%.6%.6: "
+      assert.matches("init.lua:%d+", line, trick)
+      assert.equal("", conn.data, trick)
+      conn:close()
     end
-    assert.are.equal(#DEEDS, host:metric "tidegate_evil_script_over_budget_total")
-    assert.is_truthy(host:log_line "evil 6.6.6: on_message: evil/init.lua:%d+: on_message ran over")
-    assert.is_truthy(host:log_line "evil 6.6.6 is unhealthy")
-    host:stop()
-  end)
-
-  it("do not load: the host says where, and goes on without them", function()
-    Host.write(folder .. "/init.lua", "local x = 1\nwhile true do pcall(error) end\n")
-    local host = Host.start { config = { plugins = { mqtt = {}, [folder] = {} }, listeners = {
-      { name = "mqtt", adapter = "mqtt", anonymous = true } } } }
-    assert.is_truthy(host:log_line "evil/init.lua:2: load ran over its budget of 500 ms")
-    assert.are.equal(0, host:metric "tidegate_lua_states")
+    tracker:report(60):beat()
+    assert.equal(200, (host:api("GET", "/api/v1/status")))
     host:stop()
   end)
 end)
