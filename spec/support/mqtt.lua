@@ -15,7 +15,8 @@ Mqtt.__index = Mqtt
 
 --- A connection without a word.
 function Mqtt.open(port, version)
-  return setmetatable({ tcp = Tcp.connect(port), version = version or 5, next_id = 0, half = {} }, Mqtt)
+  local self = { tcp = Tcp.connect(port), version = version or 5, next_id = 0, half = {} }
+  return setmetatable(self, Mqtt)
 end
 
 --- Sends CONNECT and takes the CONNACK, which must be good unless options.refused.
