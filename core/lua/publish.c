@@ -141,15 +141,12 @@ static bool string_of(lua_State *L, int key, tg_slice *out)
 }
 
 /// The session that speaks: of the message's device, or the connection's only one.
-static tg_session session_of(lua_State *L, const tg_lconn *c)
+static const tg_bound *speaker(lua_State *L, const tg_lconn *c)
 {
     tg_slice device;
-    tg_session none = {0};
-    if (c->extra->more.count > 0 && string_of(L, K_DEVICE, &device)) {
-        tg_bound *b = tg_conn_find_session(c, device);
-        return b != NULL ? b->session : none;
-    }
-    return c->first != NULL ? c->first->session : none;
+    if (c->extra->more.count > 0 && string_of(L, K_DEVICE, &device))
+        return tg_conn_find_session(c, device);
+    return c->first;
 }
 
 static int publish(lua_State *L, tg_script *s, const tg_lconn *c, const char *what)
@@ -167,16 +164,16 @@ static int publish(lua_State *L, tg_script *s, const tg_lconn *c, const char *wh
         spec.topic = fill_topic(L, s, c);
     }
     spec.payload = payload_of(L, s, what);
-    tg_session from = c != NULL ? session_of(L, c) : (tg_session){0};
+    const tg_bound *from = c != NULL ? speaker(L, c) : NULL;
     if (s->declaring)
         return lua_pushboolean(L, 1), 1;
-    tg_slice publisher = {0};
-    if (from.id != 0 && env->session->client_id(from, &publisher) == 0)
-        spec.publisher = publisher;
+    if (from != NULL)
+        spec.publisher = (tg_slice){from->id, from->len};
     tg_msg m = env->msg->new (&spec);
     if (m == NULL)
         return tg_lua_result(L, TG_E_NOMEM);
-    int rc = env->session->publish(from, m, NULL, NULL);
+    tg_session by = from != NULL ? from->session : (tg_session){0};
+    int rc = env->session->publish(by, m, NULL, NULL);
     env->msg->unref(m);
     return tg_lua_result(L, rc);
 }
