@@ -1,0 +1,220 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The unit of reports: a time, then blocks that say what they are and not how long they are.
+-- So an unknown block, or one that ends too early, ends the reading; what was read stays, and
+-- the rest is kept as it is. Custom blocks alone have a length.
+local tg = require "tidegate"
+local cells = require "cells"
+local marks = require "marks"
+local notation = require "notation"
+
+local M = {}
+
+local byte, unpack, sub, find = string.byte, string.unpack, string.sub, string.find
+local concat = table.concat
+
+local function compile(list)
+  local out = {}
+  for code, block in pairs(list) do
+    if type(code) == "number" then
+      local scaled, raw = notation.struct(block[2])
+      out[code] = { name = block[1], key = ('"%s":'):format(block[1]), layout = scaled, raw = raw }
+    end
+  end
+  return out
+end
+
+M.blocks = { [2016] = compile(require "blocks16"), [2025] = compile(require "blocks25") }
+
+M.by_name = {}
+for edition, blocks in pairs(M.blocks) do
+  local names = {}
+  for code, block in pairs(blocks) do names[block.name] = code end
+  M.by_name[edition] = names
+end
+
+local HEAD = tg.struct "skip[4] vin:ascii[17] skip[3] time:time6@+08:00"
+local UNIT = 25 -- where the unit begins, and its time
+
+--- A custom block (80..FE). @return where the next one is; nil: its length does not fit
+local function custom_end(frame, pos, stop)
+  if pos + 3 > stop then return nil end
+  local after = pos + 3 + unpack(">I2", frame, pos + 1)
+  return after <= stop and after or nil
+end
+
+--- What stops the reading at `pos`. `structure`: an error of the device, not a vendor's block.
+local function rest(frame, pos, stop, why, structure)
+  return {
+    type = ("0x%02x"):format(byte(frame, pos)), hex = tg.hex.encode(sub(frame, pos, stop - 1)),
+    why = why, structure = structure,
+  }
+end
+
+local function why_not(code, err)
+  if err then return ("block 0x%02x: %s"):format(code, err) end
+  if code >= 0x80 and code < 0xFF then
+    return ("block 0x%02x: its length is more than is left"):format(code)
+  end
+  return ("block 0x%02x has no known length"):format(code)
+end
+
+--- Reads one block of a known type. @return what `method` gives, where it ends, flaws
+local function known(layout, method, frame, pos, stop)
+  local value, next_at, flaws = layout[method](layout, frame, pos + 1)
+  if not value then return nil, next_at.message end
+  if next_at > stop then return nil, "it ends behind the unit" end
+  return value, next_at, flaws
+end
+
+local function add_flaws(all, name, flaws)
+  if not flaws then return all end
+  all = all or {}
+  for _, flaw in ipairs(flaws) do all[#all + 1] = name .. "." .. flaw end
+  return all
+end
+
+--- All blocks as tables, in the order of the wire.
+---@param which "layout"|"raw"
+---@return table[] blocks code, name and record; custom ones have hex
+---@return table? rest what could not be read
+---@return string[]? flaws
+function M.read(frame, edition, which)
+  local blocks, stop, pos = {}, #frame, UNIT + 6
+  local types, flaws = M.blocks[edition], nil
+  while pos < stop do
+    local code = byte(frame, pos)
+    local block = types[code]
+    if block then
+      local record, next_at, wrong = known(block[which], "decode", frame, pos, stop)
+      if not record then
+        return blocks, rest(frame, pos, stop, why_not(code, next_at), true), flaws
+      end
+      flaws = add_flaws(flaws, block.name, wrong)
+      blocks[#blocks + 1] = { code = code, name = block.name, record = record, at = pos }
+      pos = next_at
+    else
+      local after = code >= 0x80 and code < 0xFF and custom_end(frame, pos, stop)
+      if not after then return blocks, rest(frame, pos, stop, why_not(code)), flaws end
+      blocks[#blocks + 1] = {
+        code = code, name = "custom", hex = tg.hex.encode(sub(frame, pos + 3, after - 1)),
+      }
+      pos = after
+    end
+  end
+  return blocks, nil, flaws
+end
+
+-- ---- JSON -----------------------------------------------------------------------------------
+
+local function custom_json(list)
+  for i, block in ipairs(list) do
+    list[i] = ('{"data_hex":"%s","type":"0x%02x"}'):format(block.hex, block.code)
+  end
+  return '"custom":[' .. concat(list, ",") .. "]"
+end
+
+--- A pedal that is pressed by nobody knows how much.
+local function brake(record)
+  if record.brake_pct == "on" then record.brake_pct, record.brake_on = nil, true end
+end
+
+local function record_json(record)
+  brake(record)
+  local n = marks.apart(record)
+  return tg.json.encode(record), n
+end
+
+local function add_custom(parts, list)
+  if #list > 0 then parts[#parts + 1] = custom_json(list) end
+end
+
+--- A type that comes again is another member: alarm_2.
+local function name_of(block, seen)
+  local times = (seen[block.name] or 0) + 1
+  seen[block.name] = times
+  return times > 1 and ("%s_%d"):format(block.name, times) or block.name
+end
+
+--- With marks in it, or anything else that is not plain: by way of tables.
+local function careful(frame, edition, cell_parts)
+  local blocks, left, flaws = M.read(frame, edition, "layout")
+  local parts, custom, seen, n = {}, {}, {}, 0
+  for i, block in ipairs(blocks) do
+    if block.hex then
+      custom[#custom + 1] = block
+    else
+      if cell_parts and block.code == 0x08 then
+        cells.take(frame, block.at, block.record, cell_parts)
+      end
+      local text, marked = record_json(block.record)
+      n = n + marked
+      parts[#parts + 1] = ('"%s":%s'):format(name_of(block, seen), text)
+    end
+    if block.name == "signature" and (blocks[i + 1] or left) then
+      flaws = add_flaws(flaws, "signature", { "there are bytes behind it" })
+    end
+  end
+  add_custom(parts, custom)
+  if left then
+    parts[#parts + 1] = ('"rest":{"data_hex":"%s","type":"%s"}'):format(left.hex, left.type)
+    flaws = flaws or {}
+    flaws[#flaws + 1] = left.why
+  end
+  return concat(parts, ","), flaws, n, left and left.structure
+end
+
+local function marked(text)
+  return find(text, '"abnormal"', 1, true) or find(text, '"invalid"', 1, true)
+    or find(text, '"on"', 1, true)
+end
+
+--- Plain blocks of known types, each once: from bytes to JSON in C. @return nil: not plain
+local function plain(frame, edition, merge)
+  local parts, seen, stop, pos = {}, 0, #frame, UNIT + 6
+  local types = M.blocks[edition]
+  local n = 0
+  while pos < stop do
+    local code = byte(frame, pos)
+    local block = code < 0x40 and types[code]
+    if not block or seen & (1 << code) ~= 0 then return nil end
+    seen = seen | 1 << code
+    if merge and code == 0x08 and cells.partial(frame, pos) then return nil end
+    local text, next_at, flaws = block.layout:json(frame, pos + 1)
+    if not text or flaws or next_at > stop then return nil end
+    parts[n + 1], parts[n + 2] = block.key, text
+    n = n + 3
+    pos = next_at
+    parts[n] = pos < stop and "," or ""
+  end
+  local text = concat(parts)
+  return not marked(text) and text or nil
+end
+
+--- The members of a report's JSON, without its braces.
+---@return string? members
+---@return string[]? flaws
+---@return integer|string marks how many values were abnormal or invalid; after nil, why
+---@return boolean? structure the unit could not be read to its end
+---@return table[]? parts of packs, taken out of the report
+function M.members(frame, edition, merge)
+  local head, _, late = HEAD:members(frame)
+  merge = merge and edition == 2016
+  local text, flaws, n, structure = plain(frame, edition, merge), nil, 0, nil
+  local parts
+  if not text then
+    parts = merge and {} or nil
+    text, flaws, n, structure = careful(frame, edition, parts)
+  end
+  if late then
+    flaws = flaws or {}
+    table.insert(flaws, 1, "time_invalid")
+  end
+  if edition == 2016 then
+    head = head .. ',"edition":2016'
+  else
+    head = head .. ',"edition":2025'
+  end
+  return text ~= "" and head .. "," .. text or head, flaws, n, structure, parts
+end
+
+return M
