@@ -25,7 +25,8 @@ function M.issue(device, config)
   local code = config.codes[device] or tg.kv.get(key(device))
   if code then return code end
   code = new_code()
-  local mine = tg.kv.add(key(device), code, { ttl = math.min(config.code_lifetime // 1000, TTL_MAX) })
+  local ttl = math.min(config.code_lifetime // 1000, TTL_MAX)
+  local mine = tg.kv.add(key(device), code, { ttl = ttl })
   return mine and code or tg.kv.get(key(device)) or code
 end
 
@@ -47,7 +48,7 @@ end
 --- @return string? why not
 function M.register(conn, device, data)
   local who, err = tg.auth.check {
-    device = device, peer = conn.peer, user = device,
+    device = device, peer = conn.peer,
     extra = {
       stage = "register", province = data.province, city = data.city, model = data.model,
       manufacturer_id = data.manufacturer_id, terminal_id = data.terminal_id,
@@ -67,9 +68,13 @@ function M.authenticate(conn, device, data, config)
     local want = config.codes[device] or tg.kv.get(key(device))
     if not same(want, code) then return nil, "the code is none that was issued" end
   end
+  local as_user = config.code_is == "password"
   local who, err = tg.auth.check {
-    device = device, peer = conn.peer, user = device, password = code,
-    extra = { stage = "auth", imei = data.imei, software_version = data.software_version },
+    device = device, peer = conn.peer,
+    user = as_user and device or nil, password = as_user and code or nil,
+    extra = {
+      stage = "auth", code = code, imei = data.imei, software_version = data.software_version,
+    },
   }
   if who then return who end
   return nil, err and err.message or "refused"

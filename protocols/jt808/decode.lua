@@ -33,15 +33,17 @@ local function location_layouts(name)
 end
 
 --- What the config says of one device: the edition of its bodies, its vendor.
-local function settings(phone, header, config)
+local function settings(phone, header, config, codec)
   local edition, vendor = config.edition, config.vendor
   if next(config.editions) or next(config.vendors) then
     local device = wire.identity(phone)
     edition = config.editions[device] or edition
     vendor = config.vendors[device] or vendor
   end
-  return edition == "auto" and header or edition, vendor
+  if edition == "auto" then edition = codec and codec.edition or header end
+  return edition, vendor
 end
+M.settings = settings
 
 -- ---- bodies ------------------------------------------------------------------------------------
 
@@ -85,7 +87,7 @@ end
 function M.body(bytes, at, how, ctx)
   local entry = registry.entry(how.id)
   local size = #bytes - at
-  local edition, vendor = settings(how.phone, how.header, ctx.config)
+  local edition, vendor = settings(how.phone, how.header, ctx.config, ctx.codec)
   if entry.edition then
     edition = entry.edition(edition, size, bytes, at) or edition
   end
@@ -95,7 +97,9 @@ function M.body(bytes, at, how, ctx)
     data, flaws = {}, { next_at.message }
   end
   finish_positions(data)
-  if size == 0 and entry.layout ~= body.empty and not entry.unknown then flaws = { "the body is empty" } end
+  if size == 0 and entry.layout ~= body.empty and not entry.unknown then
+    flaws = { "the body is empty" }
+  end
   if flaws then
     data.flaws = flaws
     if ends_early(flaws) then data.body_hex = tg.hex.encode(sub(bytes, at, -2)) end
@@ -114,7 +118,7 @@ local EDITION = { [13] = "2013", [18] = "2019" }
 local function fast(frame, at, ctx)
   if byte(frame, at + 7) & 12 ~= 0 then return nil end
   local phone = sub(frame, at == 13 and 5 or 6, at - 3)
-  local edition, vendor = settings(phone, EDITION[at], ctx.config)
+  local edition, vendor = settings(phone, EDITION[at], ctx.config, ctx.codec)
   local members, _, flaws = location_layouts(vendor)[edition]:members(frame, at)
   if not members or flaws then return nil end
   local serial = unpack(">I2", frame, at - 2)

@@ -16,6 +16,10 @@ return {
     type = "enum", choices = { "check", "accept" }, default = "check",
     help = "check: the auth chain is asked; accept: every terminal gets a code",
   },
+  code_is = {
+    type = "enum", choices = { "extra", "password" }, default = "extra",
+    help = "how the auth chain sees a code: among what is extra, or as the device's password",
+  },
   codes = { type = "map", default = {}, help = "fixed codes: [\"013800138000\"] = \"…\"" },
   code_lifetime = { type = "duration", default = "40d", help = "of an issued code" },
   logins_per_minute = {
@@ -88,6 +92,9 @@ return {
     type = "duration", default = "10s", help = "T: answers are awaited for T, 2T, 6T, …",
   },
   command_tries = { type = "integer", default = 3, min = 1, max = 6, help = "sends of a command" },
+  answer_timeout = {
+    type = "duration", default = "2m", help = "for the answer of a terminal that has confirmed",
+  },
   commands_in_flight = { type = "integer", default = 8, min = 1, max = 64, help = "per terminal" },
   commands_queued = { type = "integer", default = 64, min = 0, help = "behind these" },
 }

@@ -113,7 +113,10 @@ local function waiting(dev, serial) return dev.waiting and dev.waiting[serial] e
 function M.general(conn, dev, data)
   local w = waiting(dev, data.reply_serial)
   if not w or tonumber(data.reply_id) ~= w.id then return false end
-  if data.result == 0 and w.answer and not w.early then return true end
+  if data.result == 0 and w.answer and not w.early then
+    w.received = true
+    return true
+  end
   return conn:answer(w.key, { result = data.result })
 end
 

@@ -46,10 +46,12 @@ function M.add(adapter, many)
   local function meet(conn, msg)
     local all = devices(conn)
     if not many and next(all) and not all[msg.phone] then return nil end
+    local header = msg.header or (#msg.phone == 10 and "2019" or "2013")
     local dev = {
-      phone = msg.phone, device = wire.identity(msg.phone), header = msg.header or msg.edition,
+      phone = msg.phone, device = wire.identity(msg.phone), header = header,
       version = msg.version, serial = 0, ring = {}, turn = 0,
     }
+    dev.edition = decode.settings(msg.phone, header, config)
     dev.head = wire.answer_head(dev)
     all[msg.phone] = dev
     return dev
@@ -68,6 +70,27 @@ function M.add(adapter, many)
     return ok
   end
 
+  --- Bodies of another edition than the header's show at the registration; it is kept for the
+  --- logins that follow. A concentrator's connection has no edition of its own.
+  local function speak(conn, dev, edition)
+    dev.edition = edition
+    if not many then conn.codec = { edition = edition } end
+  end
+
+  local function learn(conn, dev, msg)
+    if config.edition ~= "auto" or config.editions[dev.device] then return end
+    local edition = msg.edition == "2011" and "2013" or msg.edition
+    if edition == dev.header then return end
+    tg.kv.set("edition/" .. dev.device, edition, { ttl = 4000000 })
+    speak(conn, dev, edition)
+  end
+
+  local function recall(conn, dev)
+    if config.edition ~= "auto" or config.editions[dev.device] then return end
+    local edition = tg.kv.get("edition/" .. dev.device)
+    if edition and dev.header == "2019" then speak(conn, dev, edition) end
+  end
+
   local function register(conn, dev, msg)
     local who, why = auth.register(conn, dev.device, msg.data)
     if not conn.open then return end
@@ -79,6 +102,7 @@ function M.add(adapter, many)
     local code = auth.issue(dev.device, config)
     say.register(conn, dev, msg.serial, 0, code)
     tg.log.info("%s registered: %s", dev.device, tostring(msg.data.plate))
+    learn(conn, dev, msg)
     out.message(conn, dev, msg)
   end
 
@@ -94,6 +118,7 @@ function M.add(adapter, many)
     if not who then return refuse(conn, dev, msg, why) end
     if not dev.ready and not bind(conn, dev, who) then return end
     dev.ready = true
+    recall(conn, dev)
     conn:idle(config.idle / 1000)
     say.answer(conn, dev, msg, 0)
     msg.data.auth_code = nil -- a secret
