@@ -3,6 +3,7 @@
 // allocates nothing while the tape is large enough, copies no bytes and makes no text; a count
 // or length of the peer is only ever compared with what is left. When the bytes end too early
 // the tape holds what was whole, its maps and lists closed.
+#include <endian.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -191,7 +192,7 @@ static inline int64_t read_int(const uint8_t *at, const tg_op_field *f)
     case 4: {
         uint32_t four;
         memcpy(&four, at, 4);
-        n = f->be ? __builtin_bswap32(four) : four;
+        n = f->be ? be32toh(four) : le32toh(four);
         break;
     }
     default:

@@ -2,6 +2,7 @@
 // JSON in both directions. Writing is on the publish path: it goes into C memory, so it uses
 // raw access only and reports instead of raising. Keys are sorted: the same message gives the
 // same bytes on every worker. Keys and values of a table wait on the Lua stack, pair by pair.
+#include <endian.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 static const char array_key = 0; // its address: the metatable of arrays in the registry
 
 typedef struct pair {
+    uint64_t first; ///< eight bytes of the key as a number: most comparisons end there
     tg_slice key;
     int at; ///< stack index of the value
 } pair;
@@ -109,9 +111,18 @@ static int put_array(writer *w, int at, lua_Integer n)
 static int compare(const void *a, const void *b)
 {
     const pair *x = a, *y = b;
+    if (x->first != y->first)
+        return x->first < y->first ? -1 : 1;
     size_t n = x->key.len < y->key.len ? x->key.len : y->key.len;
     int c = memcmp(x->key.at, y->key.at, n);
     return c != 0 ? c : (x->key.len > y->key.len) - (x->key.len < y->key.len);
+}
+
+static uint64_t first_bytes(tg_slice key)
+{
+    uint64_t n = 0;
+    memcpy(&n, key.at, key.len < sizeof(n) ? key.len : sizeof(n));
+    return be64toh(n);
 }
 
 static void sort(pair *all, size_t n)
@@ -156,7 +167,7 @@ static lua_Integer push_pairs(writer *w, int at)
     while (lua_next(L, at)) { // …, key, value
         if (lua_type(L, -2) != LUA_TSTRING)
             return -2;
-        if (!lua_checkstack(L, 6))
+        if (n % 8 == 0 && !lua_checkstack(L, 24))
             return -1;
         lua_pushvalue(L, -2);
         n++;
@@ -179,6 +190,7 @@ static int put_map(writer *w, int at)
     for (int i = 0; i < (int)n; i++) {
         all[i].key.at = lua_tolstring(L, base + 2 * i + 1, &all[i].key.len);
         all[i].at = base + 2 * i + 2;
+        all[i].first = first_bytes(all[i].key);
     }
     int rc = put_pairs(w, all, (size_t)n);
     if (all != here)
