@@ -231,6 +231,14 @@ static int parse_record(tg_parser *p, uint32_t i)
     return tg_syntax_take(p, "}");
 }
 
+/// An `if` behind the one thing inside says whether the list or the window is there.
+static void raise_conds(tg_op_field *outer, tg_op_field *inner)
+{
+    outer->cond = inner->cond;
+    outer->nconds = inner->nconds;
+    inner->nconds = 0;
+}
+
 /// A list, or a window of bytes: one thing inside, without a name of its own in a list.
 static int parse_inner(tg_parser *p, uint32_t i, bool list)
 {
@@ -251,6 +259,7 @@ static int parse_inner(tg_parser *p, uint32_t i, bool list)
         return rc;
     leave(p, i, was);
     tg_op_field *f = &p->l->op[i];
+    raise_conds(f, &p->l->op[k]);
     f->least = tg_syntax_least_size(&f->size);
     if (!list)
         return 0;

@@ -167,6 +167,10 @@ static void optional_and_conditional_fields(void **state)
               "{\"f\":3,\"t\":\"2026-06-01T20:02:00Z\",\"v\":100,\"w\":9}");
     both_ways("k:u8 v:u8 if k=1 v:ascii[2] if k=2", "02 6869", "{\"k\":2,\"v\":\"hi\"}");
     both_ways("_:u8(has:flag _:7) v:u8 if has=1", "00", "{\"has\":false}");
+    both_ways("n:u8 v:[n]u8 if n<254 k:u8", "fe 07", "{\"n\":254,\"k\":7}");
+    both_ways("n:u8 v:[n]{a:u8} if n<254 k:u8", "01 02 07",
+              "{\"n\":1,\"v\":[{\"a\":2}],\"k\":7}");
+    both_ways("n:u8 v:sized[n]u16be if n=2", "03", "{\"n\":3}");
     both_ways("_:u8(known:flag acc:flag if known=1 _:6)", "01",
               "{\"known\":true,\"acc\":false}");
     shows("_:u8(known:flag acc:flag if known=1 _:6)", "02", "{\"known\":false}");
