@@ -435,6 +435,7 @@ int tg_layout_decode(const tg_layout *l, tg_slice bytes, size_t pos,
     d.e = e;
     d.zone = how != NULL ? how->zone : 0;
     d.quiet = how == NULL || !how->hidden;
+    d.scrap = (tg_item){0};
     memset(d.reg, 0, l->nregs * sizeof(d.reg[0]));
     memset(d.slot, 0, l->nminus * sizeof(d.slot[0]));
     uint32_t members = 0;
