@@ -16,6 +16,8 @@
 #include "base/metric.h"
 #include "lua/lib.h"
 
+_Static_assert(LUA_VERSION_NUM == TG_LUA_VERSION, "plugins are told another Lua");
+
 #define VM_MAGIC 0x10a57a7eu
 
 #ifdef TG_SANITIZED // every block for itself, so that AddressSanitizer sees its ends

@@ -160,6 +160,10 @@ static int check_identity(const image *im, const tg_plugin *p, uint64_t symbol_s
         return tg_error_set(im->e, TG_E_VERSION, "%s: needs ABI %u.%u, this host has %u.%u",
                             im->path, p->abi_major, p->abi_minor, TG_ABI_MAJOR,
                             TG_ABI_MINOR);
+    if (p->lua_version_num != 0 && p->lua_version_num != TG_LUA_VERSION)
+        return tg_error_set(im->e, TG_E_VERSION,
+                            "%s: brings a module for Lua version %u, this host runs %u",
+                            im->path, p->lua_version_num, TG_LUA_VERSION);
     if (p->size < IDENTITY + sizeof(p->life.load) || p->size > symbol_size)
         return refuse(im, TG_E_MALFORMED, SYMBOL " has a wrong size");
     if (!text_valid(p->id, sizeof(p->id), 1) || !tg_id_valid(tg_str(p->id), sizeof(p->id)))

@@ -15,6 +15,7 @@
 #define TG_ABI_MAJOR 1
 #define TG_ABI_MINOR 0
 #define TG_PLUGIN_MAGIC "TIDEGATE"
+#define TG_LUA_VERSION 504 ///< LUA_VERSION_NUM of the scripts' Lua
 
 typedef enum tg_level { TG_LOG_ERROR, TG_LOG_WARN, TG_LOG_INFO, TG_LOG_DEBUG } tg_level;
 
@@ -114,8 +115,7 @@ typedef struct tg_plugin {
     uint32_t capabilities;
     uint32_t flags;
     uint32_t state_schema; ///< number of the saved state's form
-    uint32_t
-        lua_version_num; ///< LUA_VERSION_NUM it was built for if it brings a Lua module
+    uint32_t lua_version_num; ///< TG_LUA_VERSION if it brings a Lua module, else 0
     char id[64];
     char version[32];
     char build_id[64];
