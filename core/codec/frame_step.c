@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One step of each kind of frame. What is wrong costs as little as can be told: a size that
 // cannot be, or a trailer that is not there, may be a false start, so the search goes on one
-// byte further; a wrong checksum inside right ends was a frame, and goes as a whole.
+// byte further; a wrong checksum inside right ends was a frame, and goes as a whole. Where a
+// frame has no trailer, its size may have lied: then it goes byte by byte, too.
 #include "codec/framer.h"
 
 static tg_slice cut(tg_slice s, size_t at, size_t end)
@@ -162,7 +163,9 @@ tg_step tg_framer_run_length(const tg_framer *f, uint32_t form, tg_slice stream,
         return go_on(f, stream, from, out, TG_STEP_TRAILER);
     }
     if (!sum_fits(d, frame, out))
-        return drop(out, from, frame.len, TG_STEP_CHECKSUM);
+        return d->trailer.len > 0 || d->magic.len == 0
+                   ? drop(out, from, frame.len, TG_STEP_CHECKSUM)
+                   : go_on(f, stream, from, out, TG_STEP_CHECKSUM);
     return take(out, from, frame.len, frame);
 }
 

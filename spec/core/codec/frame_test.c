@@ -319,6 +319,28 @@ static void fixed_frames_check_their_trailer(void **state)
     reads(&d, 1, "aa01020055", "sum5 ");
 }
 
+static void without_a_trailer_a_wrong_checksum_may_be_a_wrong_size(void **state)
+{
+    (void)state;
+    tg_frame d = {.size = sizeof(d),
+                  .kind = TG_FRAME_LENGTH,
+                  .check = TG_CHECK_XOR8,
+                  .size_width = 1,
+                  .magic = {"##", 2},
+                  .size_at = 2,
+                  .size_adjust = 1,
+                  .check_from = 2,
+                  .min = 4,
+                  .max = 64};
+    same_frames(&d, 1,
+                "23230611"
+                "232301aaab"
+                "232301aaab",
+                "[232301aaab][232301aaab]");
+    reads(&d, 1, "23230611232301aaab232301aaab", "sum4 [232301aaab][232301aaab]");
+    reads(&d, 1, "232301aaac232301aaab", "sum5 [232301aaab]");
+}
+
 static void giving_up_goes_to_the_next_start(void **state)
 {
     (void)state;
@@ -427,6 +449,7 @@ int main(void)
         cmocka_unit_test(lines_lose_their_end_and_long_ones_are_skipped_whole),
         cmocka_unit_test(delimiters_of_several_bytes),
         cmocka_unit_test(fixed_frames_check_their_trailer),
+        cmocka_unit_test(without_a_trailer_a_wrong_checksum_may_be_a_wrong_size),
         cmocka_unit_test(giving_up_goes_to_the_next_start),
         cmocka_unit_test(escaping_undoes_unescaping),
         cmocka_unit_test(wrong_declarations_are_refused_by_name),
