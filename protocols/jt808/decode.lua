@@ -110,22 +110,79 @@ end
 
 -- ---- frames ------------------------------------------------------------------------------------
 
---- Where the body of a plain position begins, by the upper bits of its attributes.
-local PLAIN = { [0] = 13, [0x4000] = 18 }
-local EDITION = { [13] = "2013", [18] = "2019" }
+--- Whole frames of plain positions: the serial is among the members that C writes.
+local PLAIN_HEAD = {
+  ["2013"] = "_msg_id:hex[2] _attributes:u16be _phone:hex[6] serial:u16be ",
+  ["2019"] = "_msg_id:hex[2] _attributes:u16be _version:u8 _phone:hex[10] serial:u16be ",
+}
 
---- Eight fields: a ninth would double the table.
-local function fast(frame, at, ctx)
-  if byte(frame, at + 7) & 12 ~= 0 then return nil end
-  local phone = sub(frame, at == 13 and 5 or 6, at - 3)
-  local edition, vendor = settings(phone, EDITION[at], ctx.config, ctx.codec)
-  local members, _, flaws = location_layouts(vendor)[edition]:members(frame, at)
+local plain = {} -- [vendor][header][edition]
+
+local function plain_layouts(vendor)
+  local items, out = extras.dialect(vendor), {}
+  for header, head in pairs(PLAIN_HEAD) do
+    out[header] = {}
+    for _, edition in ipairs { "2013", "2019" } do
+      out[header][edition] = tg.struct(head .. "_:sized[*-1]{ "
+        .. location.full(edition, items) .. " tail:rest } _checksum:hex[1]")
+    end
+    out[header]["2011"] = out[header]["2013"]
+  end
+  plain[vendor] = out
+  return out
+end
+
+--- What positions of most terminals are read with: as long as the config stays the same and
+--- names no single devices, there is nothing to look up.
+local usual = { config = false }
+
+local function look_at_config(config)
+  usual.config = config
+  usual.single = next(config.editions) ~= nil or next(config.vendors) ~= nil
+  usual.edition = config.edition ~= "auto" and config.edition or nil
+  usual.layouts = plain[config.vendor] or plain_layouts(config.vendor)
+end
+
+local EDITIONS = { [0] = "2013", "2019", "2011" }
+local NUMBER = { ["2013"] = 0, ["2019"] = 1 << 40, ["2011"] = 2 << 40 }
+M.editions = EDITIONS
+
+local function layout_for(phone, header, ctx)
+  local config, codec = ctx.config, ctx.codec
+  if usual.config ~= config then look_at_config(config) end
+  if not usual.single then
+    local edition = usual.edition or codec and codec.edition or header
+    return usual.layouts[header][edition], edition
+  end
+  local edition, vendor = settings(phone, header, config, codec)
+  return (plain[vendor] or plain_layouts(vendor))[header][edition], edition
+end
+
+--- A position as JSON members. Four fields, as a fifth would double the table; `key` has the
+--- id, the serial and the checksum, and the edition's number above them.
+local function fast(frame, header, phone, serial, status, ctx)
+  if status & 12 ~= 0 then return nil end
+  local layout, edition = layout_for(phone, header, ctx)
+  local members, _, flaws = layout:members(frame)
   if not members or flaws then return nil end
-  local serial = unpack(">I2", frame, at - 2)
   return {
-    type = "location", id = 0x0200, serial = serial, phone = phone, payload = members,
-    edition = edition, key = 0x0200 << 24 | serial << 8 | byte(frame, -1),
+    type = "location", phone = phone, payload = members,
+    key = NUMBER[edition] | 0x0200000000 | serial << 8 | byte(frame, -1),
   }
+end
+
+--- Plain positions by the upper bits of their attributes; nil for all others.
+local function try_fast(frame, ctx)
+  local attributes = unpack(">I2", frame, 3)
+  local bits, length = attributes & 0xFC00, attributes & 0x3FF
+  if length < 28 then return nil end
+  if bits == 0 and #frame == 13 + length then
+    local phone, serial, status = unpack(">c6I2xxxxI4", frame, 5)
+    return fast(frame, "2013", phone, serial, status, ctx)
+  elseif bits == 0x4000 and #frame == 18 + length then
+    local phone, serial, status = unpack(">c10I2xxxxI4", frame, 6)
+    return fast(frame, "2019", phone, serial, status, ctx)
+  end
 end
 
 local function parts(msg, head, frame, at, ctx)
@@ -147,14 +204,10 @@ end
 ---@return table? message type, id, serial, phone, header and data, or fragment, total, number
 ---@return string? why
 function M.decode(frame, ctx)
-  local id, attributes = unpack(">I2I2", frame)
+  local id = unpack(">I2", frame)
   if id == 0x0200 then
-    local at = PLAIN[attributes & 0xFC00]
-    local length = attributes & 0x3FF
-    if at and length >= 28 and #frame == at + length then
-      local msg = fast(frame, at, ctx)
-      if msg then return msg end
-    end
+    local msg = try_fast(frame, ctx)
+    if msg then return msg end
   end
   local header, size = wire.header_of(frame, ctx.config.lenient_length)
   if not header then return nil, size end

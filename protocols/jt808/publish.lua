@@ -3,6 +3,7 @@
 -- session knows; the others are records. With payload = "emqx" all of them take the shape of
 -- that product's gateway instead.
 local tg = require "tidegate"
+local decode = require "decode"
 local emqx = require "emqx"
 
 local M = {}
@@ -10,14 +11,20 @@ local M = {}
 local now, format = tg.time.now, tg.time.format
 local ZONE = 480
 
---- ISO time of now, made once a millisecond.
+--- ISO time of now, made once a millisecond, and the ends of positions with it.
 local clock = { at = -1, text = "" }
+local endings = {}
+
 local function clock_text()
   local ms = now()
-  if ms ~= clock.at then clock.at, clock.text = ms, format(ms, ZONE) end
+  if ms ~= clock.at then
+    clock.at, clock.text = ms, format(ms, ZONE)
+    for number, edition in pairs(decode.editions) do
+      endings[number] = ',"edition":"' .. edition .. '","received":"' .. clock.text .. '"}'
+    end
+  end
   return clock.text
 end
-M.clock = clock_text
 
 function M.new(config)
   local out = {}
@@ -32,13 +39,22 @@ function M.new(config)
     return conn:publish { type = msg.type, device = dev.device, data = data }
   end
 
-  --- A position of the common kind.
+  --- The topic of positions, made once: a device is digits, so nothing in it needs care.
+  function out.prepare(dev)
+    dev.topic = config.topic:gsub("%${(%w+)}",
+      { device = dev.device, type = "location", adapter = "jt808" })
+  end
+
+  local one, publish = { type = "location" }, nil
+
+  --- A position of the common kind. The table is used again: publishing copies it.
   function out.position(conn, dev, msg)
     if like_emqx then return conn:publish(emqx.position(dev, msg, config)) end
-    msg.payload = "{" .. msg.payload .. ',"serial":' .. msg.serial .. ',"edition":"'
-      .. msg.edition .. '","received":"' .. clock_text() .. '"}'
-    msg.device = dev.device
-    return conn:publish(msg)
+    clock_text()
+    publish = publish or conn.publish
+    one.payload = "{" .. msg.payload .. endings[msg.key >> 40]
+    one.topic, one.device = dev.topic, dev.device
+    return publish(conn, one)
   end
 
   --- An event of the adapter's own.

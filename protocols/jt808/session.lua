@@ -17,12 +17,15 @@ local RING = 8 -- a message that comes again does so soon
 
 --- Was it seen just now? Serials alone are not enough: terminals begin at 0 again.
 local function seen(dev, key)
-  local ring = dev.ring
-  for i = 1, #ring do
-    if ring[i] == key then return true end
+  local ring, turn = dev.ring, dev.turn
+  local last = ring[turn]
+  if not last or (key >> 8) - (last >> 8) ~= 1 then -- not simply the next one
+    for i = 1, #ring do
+      if ring[i] == key then return true end
+    end
   end
-  dev.turn = dev.turn % RING + 1
-  ring[dev.turn] = key
+  turn = turn % RING + 1
+  dev.turn, ring[turn] = turn, key
   return false
 end
 
@@ -49,10 +52,11 @@ function M.add(adapter, many)
     local header = msg.header or (#msg.phone == 10 and "2019" or "2013")
     local dev = {
       phone = msg.phone, device = wire.identity(msg.phone), header = header,
-      version = msg.version, serial = 0, ring = {}, turn = 0,
+      version = msg.version, serial = 0, ring = {}, turn = 1,
     }
     dev.edition = decode.settings(msg.phone, header, config)
-    dev.head = wire.answer_head(dev)
+    wire.prepare(dev)
+    out.prepare(dev)
     all[msg.phone] = dev
     return dev
   end
@@ -143,6 +147,10 @@ function M.add(adapter, many)
       if not bind(conn, dev, who) then return end
       dev.ready = true
       conn:idle(config.idle / 1000)
+      if msg.payload then
+        out.position(conn, dev, msg)
+        return say.answer(conn, dev, msg, 0)
+      end
       return M.handle(conn, dev, msg)
     end
     dropped(1)
@@ -175,20 +183,35 @@ function M.add(adapter, many)
   M.handle = message
   assemble.deliver = message
 
+  --- A plain position that takes the way of all others.
+  local function complete(msg)
+    if msg.payload then
+      msg.id, msg.serial = 0x0200, msg.key >> 8 & 0xFFFF
+      msg.edition = decode.editions[msg.key >> 40]
+    end
+    return msg
+  end
+
+  local send, answer = nil, wire.answer -- a method is looked up once, not for each message
+
   function adapter.on_message(conn, msg)
+    send = send or conn.send
     local all = conn.state.devices
     local dev = all and all[msg.phone]
     if not dev then
       dev = meet(conn, msg)
       if not dev then return conn:complain "a phone that is not this connection's" end
     end
-    if not dev.ready then return before_auth(conn, dev, msg) end
-    if seen(dev, msg.key) and not msg.fragment then
+    if not dev.ready then return before_auth(conn, dev, complete(msg)) end
+    local key = msg.key
+    if msg.payload then
+      local result = 0
+      if seen(dev, key) then again(1) elseif not out.position(conn, dev, msg) then result = 1 end
+      return send(conn, answer(dev, key >> 8 & 0xFFFF, 0x0200, result))
+    end
+    if seen(dev, key) and not msg.fragment then
       again(1)
       return say.reply(conn, dev, msg, registry.entry(msg.id), 0)
-    end
-    if msg.payload then
-      return say.answer(conn, dev, msg, out.position(conn, dev, msg) and 0 or 1)
     end
     message(conn, dev, msg)
   end

@@ -116,14 +116,29 @@ function M.build(to, id, body, limit)
   return frames, first
 end
 
---- What stands before the serial of every 0x8001 to this device.
-function M.answer_head(to)
-  return head(to, 0x8001, 5, 0):sub(1, -3)
+-- ---- 0x8001 ------------------------------------------------------------------------------------
+
+local ESCAPED = { [0x7D] = true, [0x7E] = true }
+
+--- What every general answer to this device begins with, and what its checksum begins with.
+function M.prepare(to)
+  local start = head(to, 0x8001, 5, 0):sub(1, -3)
+  to.start, to.sum = "~" .. start, xor8(start)
+  to.form = not start:find "[}~]" and (">c%dI2I2I2BBB"):format(#start + 1) or nil
 end
 
+--- The answer that each message up gets, in one step where no byte needs an escape.
 function M.answer(to, reply_serial, reply_id, result)
-  local bytes = to.head .. pack(">I2I2I2B", M.take_serial(to), reply_serial, reply_id, result)
-  return M.frame(bytes)
+  local serial = to.serial
+  to.serial = (serial + 1) & 0xFFFF
+  local a, b, c, d = serial >> 8, serial & 0xFF, reply_serial >> 8, reply_serial & 0xFF
+  local e, f = reply_id >> 8, reply_id & 0xFF
+  local sum = to.sum ~ a ~ b ~ c ~ d ~ e ~ f ~ result
+  if not to.form or ESCAPED[a] or ESCAPED[b] or ESCAPED[c] or ESCAPED[d] or ESCAPED[e]
+    or ESCAPED[f] or ESCAPED[sum] then
+    return M.frame(to.start:sub(2) .. pack(">I2I2I2B", serial, reply_serial, reply_id, result))
+  end
+  return pack(to.form, to.start, serial, reply_serial, reply_id, result, sum, 0x7E)
 end
 
 return M
