@@ -2,9 +2,9 @@
 -- A Busted output handler: the plain terminal's, plus the counts as JSON in the file that
 -- `-Xoutput` names, for spec/run.lua to add up.
 return function(options)
-  local handler = require "busted.outputHandlers.utfTerminal"(options)
   local busted = require "busted"
-  local path = options.arguments[1]
+  local path = table.remove(options.arguments, 1)
+  local handler = require "busted.outputHandlers.utfTerminal"(options)
   busted.subscribe({ "suite", "end" }, function()
     local file = assert(io.open(path, "w"))
     file:write(('{"passed":%d,"failed":%d}'):format(
