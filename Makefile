@@ -229,7 +229,7 @@ bench: deps-bench ## measure what we promise, and the table against Mosquitto
 	@lua5.4 bench/run.lua $(B)
 
 docs: ## check that the typed stubs name what the host registers
-	@$(MAKE) --no-print-directory .test ONLY=spec/docs
+	@$(MAKE) --no-print-directory .test ONLY=spec/core/lua/stubs_test.c
 
 LIB := $(DESTDIR)$(PREFIX)/lib/tidegate
 install: all ## install below PREFIX (/usr/local), honouring DESTDIR

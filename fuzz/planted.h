@@ -7,10 +7,10 @@
 #include <stdlib.h>
 
 #ifdef TG_PLANTED
-#define PLANTED(condition) \
-    do {                   \
-        if (condition)     \
-            abort();       \
+#define PLANTED(condition)                                                                 \
+    do {                                                                                   \
+        if (condition)                                                                     \
+            abort();                                                                       \
     } while (0)
 #else
 #define PLANTED(condition) ((void)(condition))
