@@ -8,17 +8,16 @@
 #include "codec/layout.h"
 #include "planted.h"
 
-static const char *const TEXTS[] = {
+static const char KINDS[] =
     "k:u8 v:u16be*0.01 ?0xFFFF=bad t:time6 lat:i32be/1800000~6 minus s=1 _:u16le(s:1 c:9 "
-    "in 0..360 "
-    "i:i6) n:u8 l:[n]{ a:u24be b?:i8-40 x:hex[1] if a=5 } z:utf8[z] r:rest",
-    "_n:u8 g:gbk[_n] w:utf16be[u8] d:dec[3]*0.1 b:bcd[2] f:f32be g2:f64le u:unix32be "
-    "m:u8{0=off 1=on} "
-    "flags:u32be",
-    "e:u16be set{0=a 3=b} h:sized[u8]{ a:u8 o?:u16be q:[*]u8 } t:bcdtime@+08:00 "
-    "c:bytes[*-2] crc:u16be",
-    "m:[2][3]u8 _m:u8=0x23 p:{ q:{ r:i64be s:u64le*3 } } y:unixms64le b:bool i:i40be",
-};
+    "in 0..360 i:i6) n:u8 l:[n]{ a:u24be b?:i8-40 x:hex[1] if a=5 } z:utf8[z] r:rest";
+static const char TEXT[] = "_n:u8 g:gbk[_n] w:utf16be[u8] d:dec[3]*0.1 b:bcd[2] f:f32be "
+                           "g2:f64le u:unix32be m:u8{0=off 1=on} flags:u32be";
+static const char SIZES[] = "e:u16be set{0=a 3=b} h:sized[u8]{ a:u8 o?:u16be q:[*]u8 } "
+                            "t:bcdtime@+08:00 c:bytes[*-2] crc:u16be";
+static const char NESTS[] =
+    "m:[2][3]u8 _m:u8=0x23 p:{ q:{ r:i64be s:u64le*3 } } y:unixms64le b:bool i:i40be";
+static const char *const TEXTS[] = {KINDS, TEXT, SIZES, NESTS};
 
 static void note(void *ctx, const tg_field_note *n)
 {
