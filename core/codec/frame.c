@@ -80,8 +80,10 @@ static int check_form(const tg_frame *d, uint32_t i, uint32_t n, tg_error *e)
         return wrong(e, i, "max", "1 byte to 16 MiB");
     if (d->min > d->max)
         return wrong(e, i, "min", "is above max");
-    if (d->kind != TG_FRAME_LENGTH && d->lenient)
-        return wrong(e, i, "lenient", "is for frames with a length");
+    if (d->kind != TG_FRAME_LENGTH && d->kind != TG_FRAME_ESCAPED && d->lenient)
+        return wrong(e, i, "lenient", "is for frames with a length or escapes");
+    if (d->guard.len > 0 && (d->magic.len == 0 || d->guard_at >= d->max))
+        return wrong(e, i, "guard", "needs a magic, and a byte of the frame");
     if (d->magic.len == 0 && i + 1 < n)
         return wrong(e, i, "magic", "none: the frames behind it would never be used");
     return check_kind(d, i, e);
@@ -131,6 +133,7 @@ static int add_form(tg_framer *f, const tg_frame *d, char **to, tg_error *e)
     *form = *d;
     form->magic = keep(to, d->magic);
     form->trailer = keep(to, d->kind == TG_FRAME_LINE ? TG_LIT("\n") : d->trailer);
+    form->guard = keep(to, d->guard);
     uint64_t low = least(form);
     if (low > form->max)
         return wrong(e, i, "max", "leaves no room for magic, size, checksum and trailer");
@@ -154,7 +157,7 @@ int tg_framer_new(const tg_frame *frames, uint32_t n, tg_framer **out, tg_error 
         int rc = check_form(&frames[i], i, n, e);
         if (rc < 0)
             return rc;
-        bytes += frames[i].magic.len + frames[i].trailer.len + 1;
+        bytes += frames[i].magic.len + frames[i].trailer.len + frames[i].guard.len + 1;
     }
     tg_framer *f = calloc(1, sizeof(*f) + bytes);
     if (f == NULL)
@@ -200,6 +203,9 @@ static tg_fit fits(const tg_frame *d, tg_slice stream, size_t at)
     size_t left = stream.len - at;
     size_t n = d->magic.len < left ? d->magic.len : left;
     if (memcmp(stream.at + at, d->magic.at, n) != 0)
+        return FIT_NO;
+    if (d->guard.len > 0 && d->guard_at < left &&
+        memchr(d->guard.at, stream.at[at + d->guard_at], d->guard.len) == NULL)
         return FIT_NO;
     return n == d->magic.len ? FIT_YES : FIT_CUT;
 }

@@ -16,9 +16,9 @@ static const char *const session_words[] = {"one", "many", NULL};
 typedef struct frame_options {
     int64_t kind;
     const tg_value *magic, *size, *escapes;
-    tg_slice trailer, check, escape;
+    tg_slice trailer, check, escape, guard;
     bool check_be, lenient;
-    int64_t size_at, size_adjust, check_from, check_tail, min, max, stall;
+    int64_t size_at, size_adjust, check_from, check_tail, min, max, stall, guard_at;
 } frame_options;
 
 #define AT(m) offsetof(frame_options, m)
@@ -61,6 +61,8 @@ static const tg_option frame_table[] = {
     {.name = "escapes", .type = TG_OPT_LIST, .offset = AT(escapes)},
     {.name = "lenient", .type = TG_OPT_BOOL, .offset = AT(lenient)},
     {.name = "stall", .type = TG_OPT_DURATION, .offset = AT(stall)},
+    {.name = "guard", .type = TG_OPT_STR, .offset = AT(guard)},
+    {.name = "guard_at", .type = TG_OPT_INT, .offset = AT(guard_at), .min = 0, .max = 1024},
     {.name = NULL},
 };
 #undef AT
@@ -150,6 +152,8 @@ static int read_form(const tg_value *v, const char *where, frame_options *o, tg_
     f->min = (uint32_t)o->min;
     f->max = (uint32_t)o->max;
     f->stall_ms = (uint32_t)o->stall;
+    f->guard = o->guard;
+    f->guard_at = (uint32_t)o->guard_at;
     if (f->kind == TG_FRAME_FIXED) {
         if (o->size == NULL || o->size->kind != TG_INT || o->size->integer < 1)
             return tg_error_set(e, TG_E_INVAL, "%s.size: a fixed frame needs its bytes",

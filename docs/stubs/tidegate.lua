@@ -30,7 +30,9 @@
 ---@field trailer? string last bytes; delimiter: the delimiter
 ---@field escape? string escaped: the escape byte
 ---@field escapes? string[][] escaped: pairs of the byte behind the escape byte and what it means
----@field lenient? boolean length: where the size leads nowhere, a fitting checksum before a trailer ends the frame
+---@field lenient? boolean length: where the size leads nowhere, a fitting checksum before a trailer ends the frame; escaped: senders that forget to escape
+---@field guard? string bytes that may stand at guard_at; where another one does, the magic was no start
+---@field guard_at? integer from the frame's first byte
 ---@field stall? tg.Duration a started frame that does not grow is given up; default "10s"
 
 ---@class tg.Option an option of the plugin's config

@@ -62,6 +62,8 @@ typedef struct tg_frame {
     uint32_t max; ///< whole frame, bytes; a larger one is junk (FIXED: its size)
     uint32_t stall_ms; ///< a started frame that does not grow is given up; 0: 10,000
 } tg_frame;
+    uint32_t guard_at; ///< offset of the guarded byte from the frame's first byte
+    tg_slice guard; ///< what that byte may be; another one, and the magic was no start
 
 /// One line of `tidegate decode`.
 typedef struct tg_field_note {

@@ -358,6 +358,26 @@ static void giving_up_goes_to_the_next_start(void **state)
     assert_int_equal(tg_framer_give_up(f, TG_LIT("")), 0);
     assert_int_equal(tg_framer_stall_ms(f), 10000);
     assert_int_equal(tg_framer_max(f), 2048);
+static void a_guarded_byte_tells_false_starts(void **state)
+{
+    (void)state;
+    tg_frame d = {.size = sizeof(d),
+                  .kind = TG_FRAME_LENGTH,
+                  .check = TG_CHECK_XOR8,
+                  .size_width = 1,
+                  .magic = {"##", 2},
+                  .size_at = 3,
+                  .size_adjust = 1,
+                  .check_from = 2,
+                  .min = 5,
+                  .max = 64,
+                  .guard_at = 2,
+                  .guard = {"\1\2", 2}};
+    same_frames(&d, 1, "23230101aaaa", "[23230101aaaa]");
+    reads(&d, 1, "2323230101aaaa", "junk1 [23230101aaaa]"); // else 0x23 were its size
+    reads(&d, 1, "232303232323", "junk4 ");
+}
+
     tg_framer_free(f);
 }
 
@@ -419,6 +439,9 @@ static void hostile_streams_cost_no_quadratic_time(void **state)
     (void)state;
     tg_frame lenient[] = {GT06[0], GT06[1]};
     lenient[0].lenient = lenient[1].lenient = 1;
+    d.guard = (tg_slice){"x", 1};
+    refuses(d, "guard");
+    d = LINE;
     enum { N = 200000 };
     char *bytes = malloc(N);
     const char *const patterns[] = {"x", "y", "xx\x05\r\n", "yy\x07\xff\r\n", "\r\n"};
@@ -457,3 +480,4 @@ int main(void)
     };
     return RUN(tests);
 }
+        cmocka_unit_test(a_guarded_byte_tells_false_starts),
