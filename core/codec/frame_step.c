@@ -245,19 +245,20 @@ static int meaning(const tg_frame *d, uint8_t byte)
     return -1;
 }
 
-/// @return false: an escape byte with nothing that it could mean behind it.
+/// @return false: an escape byte with nothing that it could mean behind it. A lenient form
+/// takes that byte for itself.
 static bool unescape(const tg_frame *d, tg_slice body, char *scratch, tg_slice *out)
 {
     const char *at = body.at, *end = body.at + body.len, *esc;
     char *to = scratch;
     while ((esc = memchr(at, d->escape, (size_t)(end - at))) != NULL) {
         int byte = esc + 1 < end ? meaning(d, (uint8_t)esc[1]) : -1;
-        if (byte < 0)
+        if (byte < 0 && !d->lenient)
             return false;
         memcpy(to, at, (size_t)(esc - at));
         to += esc - at;
-        *to++ = (char)byte;
-        at = esc + 2;
+        *to++ = byte < 0 ? *esc : (char)byte;
+        at = byte < 0 ? esc + 1 : esc + 2;
     }
     if (to == scratch && at == body.at) {
         *out = body;
@@ -265,6 +266,16 @@ static bool unescape(const tg_frame *d, tg_slice body, char *scratch, tg_slice *
     }
     memcpy(to, at, (size_t)(end - at));
     *out = (tg_slice){scratch, (size_t)(to + (end - at) - scratch)};
+    return true;
+}
+
+/// Some senders escape nothing: what looks like an escape is data then.
+static bool fits_as_sent(const tg_frame *d, tg_slice body, tg_framed *out)
+{
+    tg_framed sums = {0};
+    if (!d->lenient || body.len == out->frame.len || !sum_fits(d, body, &sums))
+        return false;
+    out->frame = body;
     return true;
 }
 
@@ -279,7 +290,7 @@ static tg_step body_step(const tg_frame *d, tg_slice body, bool opened, char *sc
         return opened ? TG_STEP_ESCAPE : TG_STEP_JUNK;
     if (out->frame.len + 2 < d->min)
         return TG_STEP_JUNK;
-    if (!sum_fits(d, out->frame, out))
+    if (!sum_fits(d, out->frame, out) && !fits_as_sent(d, body, out))
         return opened ? TG_STEP_CHECKSUM : TG_STEP_JUNK;
     return TG_STEP_FRAME;
 }

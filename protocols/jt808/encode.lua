@@ -15,6 +15,7 @@ function M.body(id, data, edition)
   local record, why = data, nil
   if entry.write then record, why = entry.write(data, edition) end
   if not record then return nil, why end
+  if entry.choose then edition = entry.choose(record, edition) end
   local layout = entry.layout[edition] or entry.layout[LAYOUTS[2]]
   local bytes, err = layout:encode(record)
   return bytes, err

@@ -7,7 +7,7 @@ local options = require "options"
 
 local FRAME = {
   kind = "escaped", magic = "~", escape = "}", escapes = { { "\1", "}" }, { "\2", "~" } },
-  min = 15, max = 2100,
+  min = 15, max = 2100, lenient = true,
 }
 
 --- The same adapter three times: most listeners, those of concentrators, and those of terminals

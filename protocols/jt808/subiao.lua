@@ -51,6 +51,16 @@ function M.info_edition(_, size, frame, at)
   return "jiangsu"
 end
 
+--- The dialect to send in: named, or told by the form of the identification.
+function M.choose(data)
+  if M.request[data.dialect] then return data.dialect end
+  local id = type(data.identification) == "table" and data.identification or {}
+  local reserved = #(id.reserved or "") // 2
+  if reserved == 2 then return "guangdong" end
+  if reserved == 0 and id.terminal_id then return "heilongjiang" end
+  return #(id.terminal_id or "") > 7 and "sichuan" or "jiangsu"
+end
+
 local FILE = "name:gbk[u8] type:u8 size:u32be"
 M.file = body.same(FILE)
 M.file_done = body.same(FILE)

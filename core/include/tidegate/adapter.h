@@ -48,7 +48,8 @@ typedef struct tg_frame {
     uint8_t escape; ///< ESCAPED: the escape byte
     uint8_t nescapes; ///< ESCAPED: pairs in use
     /// LENGTH with check and trailer: where the size leads nowhere, the nearest trailer behind
-    /// bytes whose checksum fits ends the frame.
+    /// bytes whose checksum fits ends the frame. ESCAPED: an escape byte without a meaning
+    /// stands for itself, and a body whose checksum fits only as it was sent is taken so.
     uint8_t lenient;
     /// ESCAPED: {byte after the escape, what it means}.
     uint8_t escapes[TG_FRAME_ESCAPES][2];
@@ -61,9 +62,9 @@ typedef struct tg_frame {
     uint32_t min; ///< whole frame, bytes; a smaller one is junk
     uint32_t max; ///< whole frame, bytes; a larger one is junk (FIXED: its size)
     uint32_t stall_ms; ///< a started frame that does not grow is given up; 0: 10,000
-} tg_frame;
     uint32_t guard_at; ///< offset of the guarded byte from the frame's first byte
     tg_slice guard; ///< what that byte may be; another one, and the magic was no start
+} tg_frame;
 
 /// One line of `tidegate decode`.
 typedef struct tg_field_note {

@@ -246,6 +246,23 @@ static void escaped_frames_at_every_cut_and_with_shared_flags(void **state)
     same_frames(&JT808, 1, "7e" HEART "7e0102037e" HEART "7e", two);
 }
 
+static void senders_that_escape_nothing_are_read_by_a_lenient_form(void **state)
+{
+    (void)state;
+    tg_frame lenient = JT808;
+    lenient.lenient = 1;
+    // the checksum is an escape byte and was sent as it is
+    same_frames(&lenient, 1, "7e0002000000000000067900007d7e",
+                "[0002000000000000067900007d]");
+    // data that looks like an escape: the checksum says which reading is right
+    same_frames(&lenient, 1, "7e0900000201380013800000017d01dc7e",
+                "[0900000201380013800000017d01dc]");
+    same_frames(&lenient, 1, "7e000200000138001380007d027d01ab7e",
+                "[000200000138001380007e7dab]");
+    reads(&lenient, 1, "7e0002007d037e7e" HEART "7e", "junk7 [" HEART "]");
+    reads(&lenient, 1, "7e000200000138001380007d027d01ac7e", "sum17 ");
+}
+
 static void wrong_escapes_and_endless_bodies_are_dropped(void **state)
 {
     (void)state;
@@ -418,7 +435,7 @@ static void wrong_declarations_are_refused_by_name(void **state)
     d = JT808;
     d.nescapes = 1;
     refuses(d, "escapes");
-    d = JT808;
+    d = LINE;
     d.lenient = 1;
     refuses(d, "lenient");
     d = LINE;
@@ -468,6 +485,7 @@ int main(void)
         cmocka_unit_test(a_lenient_form_finds_the_end_by_its_checksum),
         cmocka_unit_test(a_base_128_size_and_each_width_work),
         cmocka_unit_test(escaped_frames_at_every_cut_and_with_shared_flags),
+        cmocka_unit_test(senders_that_escape_nothing_are_read_by_a_lenient_form),
         cmocka_unit_test(wrong_escapes_and_endless_bodies_are_dropped),
         cmocka_unit_test(lines_lose_their_end_and_long_ones_are_skipped_whole),
         cmocka_unit_test(delimiters_of_several_bytes),

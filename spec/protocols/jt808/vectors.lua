@@ -19,7 +19,9 @@ local NAMES = {
   speed = "speed_kmh", direction = "course_deg", front_speed = "front_speed_kmh",
   vehicle_status = "vehicle_status_raw",
 }
-local IN_TYRES = { pressure = "pressure_kpa", temperature = "temperature_c", battery = "battery_pct" }
+local IN_TYRES = {
+  pressure = "pressure_kpa", temperature = "temperature_c", battery = "battery_pct",
+}
 
 local ITEMS = {
   mileage = "mileage_km", fuel = "fuel_l", recorder_speed = "recorder_speed_kmh",
@@ -130,7 +132,8 @@ end
 
 --- Names of the standard's items by tag: the vectors leave the name out where the length is odd.
 M.tags = {
-  [0x01] = "mileage_km", [0x02] = "fuel_l", [0x03] = "recorder_speed_kmh", [0x04] = "alarm_event_id",
+  [0x01] = "mileage_km", [0x02] = "fuel_l", [0x03] = "recorder_speed_kmh",
+  [0x04] = "alarm_event_id",
   [0x05] = "tyre_pressure", [0x06] = "carriage_temperature_c", [0x11] = "overspeed_alarm",
   [0x12] = "area_alarm", [0x13] = "section_time_alarm", [0x14] = "video_alarms",
   [0x15] = "video_lost_channels", [0x16] = "video_covered_channels", [0x17] = "storage_faults",
@@ -163,8 +166,8 @@ local function compare_table(key, w, got, at, wrong)
   if key == "extras" then return compare_tags(w, got.extras or {}, 2, at .. key, wrong) end
   if key == "parameters" then return compare_tags(w, got.parameters or {}, 4, at .. key, wrong) end
   if key == "upper_left" or key == "lower_right" then
-    return compare({ [key .. "_latitude"] = w.latitude, [key .. "_longitude"] = w.longitude }, got,
-      at, wrong)
+    local flat = { [key .. "_latitude"] = w.latitude, [key .. "_longitude"] = w.longitude }
+    return compare(flat, got, at, wrong)
   end
   local name = our_name(key, got, at)
   local value, raw = got[name], got[name .. "_raw"]
@@ -186,6 +189,7 @@ function compare(want, got, at, wrong)
     else
       local name = our_name(key, got, at)
       local value, raw = got[name], got[name .. "_raw"]
+      if key == "tail" and value == nil and got.parameters then value = got.parameters.tail end
       if type(w) == "number" and type(raw) == "number" then value = raw end
       if type(value) == "boolean" then value = value and 1 or 0 end
       if value ~= w and not (w == "" and value == nil) and not (type(w) == "number" and near(value, w))
