@@ -31,13 +31,21 @@ function M.time(ms)
   return tg.time.to_bytes(ms, BEIJING)
 end
 
---- Raises nothing: a time that is none is nil and why.
-local function time_of(value, now)
-  if value == nil then value = now or 0 end
-  if type(value) == "string" then
-    local ms = tg.time.parse(value, BEIJING)
-    if not ms then return nil, "time: not ISO 8601" end
-    value = ms
+-- The years that a byte has room for: 2000 to 2099 in Beijing.
+local FIRST = tg.time.parse "2000-01-01T00:00:00+08:00"
+local LAST = tg.time.parse "2100-01-01T00:00:00+08:00"
+
+--- The time of `m`: ISO 8601, ms since 1970, or the six bytes as they came; else that of now.
+local function time_of(m)
+  if m.time_raw then
+    local bytes = tg.hex.decode(m.time_raw)
+    if bytes and #bytes == 6 then return bytes end
+    return nil, "time_raw: expected six bytes in hex"
+  end
+  local value = m.time or m.now
+  if type(value) == "string" then value = tg.time.parse(value, BEIJING) end
+  if math.type(value) ~= "integer" or value < FIRST or value >= LAST then
+    return nil, "time: expected ISO 8601, from 2000 to 2099"
   end
   return M.time(value)
 end
@@ -76,7 +84,7 @@ end
 
 --- blocks: { { name = "vehicle", record = { … } }, { code = 0x80, hex = "…" } }
 local function report_unit(m)
-  local time, why = time_of(m.time, m.now)
+  local time, why = time_of(m)
   if not time then return nil, why end
   local parts = { time }
   for _, block in ipairs(m.blocks) do
@@ -131,7 +139,7 @@ local function unit_of(m, config)
   if m.unit then return m.unit end
   if m.blocks then return report_unit(m) end
   if not unit[m.cmd] then return by_layout(m) end
-  local time, why = time_of(m.time, m.now)
+  local time, why = time_of(m)
   if not time then return nil, why end
   return unit[m.cmd](m, time, config)
 end
