@@ -198,7 +198,7 @@ void tg_dial_failed(tg_net_conn *c, int code)
 {
     c->dial->error = code;
     c->state = TG_ST_IDLE;
-    c->blocked = false;
+    c->blocked = c->hung_up = false;
     tg_conn_phase(c, 0);
     tg_conn_detach(c, on_detached);
 }

@@ -355,6 +355,38 @@ static void a_tls_peer_that_is_silent_times_out(void **state)
     lab_stop();
 }
 
+static void a_peer_that_hangs_up_in_the_handshake_is_dialed_again(void **state)
+{
+    (void)state;
+    begin();
+    int fd;
+    int on = 1;
+    char bind[32];
+    uint16_t port = free_port(&fd);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    assert_int_equal(listen(fd, 5), 0);
+    dialing d = {.where = {.host = TG_LIT("127.0.0.1"),
+                           .port = port,
+                           .tls = 1,
+                           .insecure = 1,
+                           .backoff_ms = 20,
+                           .backoff_max_ms = 50}};
+    lab_run(dial, &d);
+    int peer = accept(fd, NULL, NULL);
+    close(fd);
+    shutdown(peer, SHUT_WR);
+    assert_true(lab_sees_fin(peer));
+    close(peer);
+    tg_listener_spec spec = certs_spec();
+    snprintf(bind, sizeof(bind), "127.0.0.1:%u", port);
+    spec.bind = tg_str(bind);
+    lab_listen(&spec);
+    near_wait(data, 1);
+    lab_run(hang_up, &d);
+    near_wait(closed, 1);
+    lab_stop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +401,7 @@ int main(void)
         cmocka_unit_test(an_untrusted_or_misnamed_peer_is_a_tls_error),
         cmocka_unit_test(a_dial_shows_its_certificate),
         cmocka_unit_test(a_tls_peer_that_is_silent_times_out),
+        cmocka_unit_test(a_peer_that_hangs_up_in_the_handshake_is_dialed_again),
     };
     return CERTS_RUN(tests);
 }
