@@ -164,15 +164,15 @@ void tg_workers_stop(tg_workers *ws, uint32_t deadline_ms)
     }
 }
 
-static bool drain_rest(tg_workers *ws)
+static void drain_rest(tg_workers *ws)
 {
-    bool any = false;
-    for (uint32_t i = 0; i < ws->count; i++) {
-        tg_worker_stand_in(&ws->at[i]);
-        any |= tg_mailbox_drain(ws->at[i].mailbox, &ws->at[i], 4096);
+    for (int round = 0; round < LAST_DRAINS; round++) {
+        for (uint32_t i = 0; i < ws->count; i++) {
+            tg_worker_stand_in(&ws->at[i]);
+            tg_mailbox_drain(ws->at[i].mailbox, &ws->at[i], UINT32_MAX);
+        }
+        tg_worker_stand_in(NULL);
     }
-    tg_worker_stand_in(NULL);
-    return any;
 }
 
 void tg_workers_join(tg_workers *ws)
@@ -183,8 +183,7 @@ void tg_workers_join(tg_workers *ws)
         pthread_join(ws->threads[i], NULL);
     ws->joined = true;
     tg_pool_stop(ws->pool);
-    for (int round = 0; round < LAST_DRAINS; round++)
-        drain_rest(ws);
+    drain_rest(ws);
 }
 
 void tg_workers_free(tg_workers *ws)
@@ -194,6 +193,7 @@ void tg_workers_free(tg_workers *ws)
     assert(!check(ws)->started || ws->joined);
     tg_listeners_free(ws);
     tg_pool_stop(ws->pool);
+    tg_mailbox_drain(ws->control_box, ws, UINT32_MAX); // it may send to a worker
     drain_rest(ws);
     free_from(ws, ws->count);
 }

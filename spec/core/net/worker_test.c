@@ -332,6 +332,49 @@ static void mails_that_come_too_late_still_run(void **state)
     assert_int_equal(n, 2);
 }
 
+typedef struct late {
+    tg_mail mail;
+    int *run;
+} late;
+
+static void run_late(tg_mail *m, void *receiver)
+{
+    (void)receiver;
+    late *l = TG_OWNER(m, late, mail);
+    ++*l->run;
+    free(l);
+}
+
+static void bounce_late(void *ctx)
+{
+    bounce *b = ctx;
+    tg_worker_run(tg_workers_at(b->ws, 0), bounce_on, b);
+}
+
+// A mail that is not run keeps what it carries.
+static void no_mail_is_left_when_all_end(void **state)
+{
+    (void)state;
+    enum { LATE = 5000 };
+    int run = 0;
+    lab_start(2);
+    tg_workers_stop(the_lab.ws, 0);
+    tg_workers_join(the_lab.ws);
+    for (int i = 0; i < LATE; i++) {
+        late *l = calloc(1, sizeof(*l));
+        l->mail = (tg_mail){.run = run_late, .bytes = 1};
+        l->run = &run;
+        tg_mailbox_data(tg_worker_mailbox(tg_workers_at(the_lab.ws, 1)), &l->mail);
+    }
+    bounce answers = {the_lab.ws, 10}, from_control = {the_lab.ws, 10};
+    tg_worker_run(tg_workers_at(the_lab.ws, 1), bounce_on, &answers);
+    tg_control_run(the_lab.ws, bounce_late, &from_control);
+    tg_workers_free(the_lab.ws);
+    assert_int_equal(run, LATE);
+    assert_int_equal(answers.left, 0);
+    assert_int_equal(from_control.left, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -346,6 +389,7 @@ int main(void)
         cmocka_unit_test(a_descriptor_is_watched_until_its_callback_closes_it),
         cmocka_unit_test(workers_reach_the_control_thread),
         cmocka_unit_test(mails_that_come_too_late_still_run),
+        cmocka_unit_test(no_mail_is_left_when_all_end),
     };
     return LAB_RUN(tests);
 }
