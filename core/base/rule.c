@@ -206,8 +206,6 @@ static bool convert(const tg_option *o, const tg_value *v, tg_value *out)
 {
     switch ((tg_option_type)o->type) {
     case TG_OPT_BOOL:
-        out->kind = TG_BOOL;
-        out->boolean = v->boolean;
         return v->kind == TG_BOOL;
     case TG_OPT_INT:
         out->kind = TG_INT;

@@ -1,0 +1,1 @@
+return { admin = { enabled = "yes" } }
