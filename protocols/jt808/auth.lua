@@ -6,7 +6,7 @@ local tg = require "tidegate"
 
 local M = {}
 
-local TTL_MAX = 4000000
+local TTL_MAX = 45 * 86400 -- of the host
 local DIGITS = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 local function new_code()
@@ -20,13 +20,14 @@ end
 
 local function key(device) return "code/" .. device end
 
+local function lifetime(config) return math.min(config.code_lifetime // 1000, TTL_MAX) end
+
 --- The code of a device: configured, issued before, or new.
 function M.issue(device, config)
   local code = config.codes[device] or tg.kv.get(key(device))
   if code then return code end
   code = new_code()
-  local ttl = math.min(config.code_lifetime // 1000, TTL_MAX)
-  local mine = tg.kv.add(key(device), code, { ttl = ttl })
+  local mine = tg.kv.add(key(device), code, { ttl = lifetime(config) })
   return mine and code or tg.kv.get(key(device)) or code
 end
 
@@ -67,6 +68,7 @@ function M.authenticate(conn, device, data, config)
   if config.auth == "strict" then
     local want = config.codes[device] or tg.kv.get(key(device))
     if not same(want, code) then return nil, "the code is none that was issued" end
+    if not config.codes[device] then tg.kv.set(key(device), code, { ttl = lifetime(config) }) end
   end
   local as_user = config.code_is == "password"
   local who, err = tg.auth.check {

@@ -52,7 +52,7 @@ function M.add(adapter, many)
     local header = msg.header or (#msg.phone == 10 and "2019" or "2013")
     local dev = {
       phone = msg.phone, device = wire.identity(msg.phone), header = header,
-      version = msg.version, serial = 0, ring = {}, turn = 1,
+      version = msg.version, serial = 0, ring = {}, turn = 0,
     }
     dev.edition = decode.settings(msg.phone, header, config)
     wire.prepare(dev)
@@ -84,8 +84,11 @@ function M.add(adapter, many)
   local function learn(conn, dev, msg)
     if config.edition ~= "auto" or config.editions[dev.device] then return end
     local edition = msg.edition == "2011" and "2013" or msg.edition
-    if edition == dev.header then return end
-    tg.kv.set("edition/" .. dev.device, edition, { ttl = 4000000 })
+    if edition == dev.header then
+      tg.kv.del("edition/" .. dev.device)
+      return
+    end
+    tg.kv.set("edition/" .. dev.device, edition, { ttl = "40d" })
     speak(conn, dev, edition)
   end
 

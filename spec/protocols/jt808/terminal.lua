@@ -62,7 +62,7 @@ end
 function M.sent(events)
   local out = {}
   for _, e in ipairs(events) do
-    if e.event == "send" then
+    if e.event == "send" and e.hex then -- an empty one only waits
       for _, f in ipairs(M.read(M.unhex(e.hex))) do out[#out + 1] = f end
     end
   end

@@ -1,0 +1,304 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Who may speak, what is answered, what is published, how long messages become whole.
+local offline = require "support.offline"
+local terminal = dofile "spec/protocols/jt808/terminal.lua"
+
+local PATH = "protocols/jt808"
+local DEVICE = "013800138000"
+local POSITION = terminal.POSITION
+
+local function feed(id, body, o, conn)
+  return ("feed %d %s"):format(conn or 1, terminal.hex(terminal.frame(id, body, o)))
+end
+
+local LOGIN = feed(0x0102, "code", { serial = 900 })
+
+--- Runs commands on a connection that is logged in unless told otherwise.
+local function run(commands, o)
+  o = o or {}
+  local all = { "open " .. (o.config or "{}"), "connect 192.0.2.1:5000" }
+  if o.login ~= false then all[3] = LOGIN end
+  local skip = #all
+  for _, c in ipairs(commands) do all[#all + 1] = c end
+  local blocks = offline.run(o.path or PATH, all)
+  return table.move(blocks, skip + 1, #blocks, 1, {})
+end
+
+local function first(events, kind) return offline.of(events, kind)[1] end
+
+--- reply serial, id and result of the first answer in a block
+local function answer_of(events)
+  return { table.unpack(terminal.answer(terminal.sent(events)[1]), 1, 3) }
+end
+
+local function register(o)
+  local body = string.pack(">I2I2", 31, 115) .. "abcde" .. "MODEL" .. ("\0"):rep(15) .. "1234567"
+    .. "\1\xB2\xE2A1234"
+  return feed(0x0100, body, o)
+end
+
+describe("jt808 registration", function()
+  it("asks auth, gives a code, and that code opens the door where the mode is strict", function()
+    local blocks = run({ register { serial = 1 } },
+      { login = false, config = '{"auth":"strict"}' })
+    local answer = terminal.sent(blocks[1])[1]
+    assert.equal(0x8100, answer.id)
+    local serial, result = string.unpack(">I2B", answer.body)
+    assert.same({ 1, 0 }, { serial, result })
+    assert.equal(16, #answer.body - 3)
+    local data = terminal.published(blocks[1])[1][2]
+    assert.equal("测A1234", data.plate)
+    assert.equal("MODEL", data.model)
+  end)
+
+  it("uses configured codes, and refuses another one", function()
+    local config = ('{"auth":"strict","codes":{"%s":"secret"}}'):format(DEVICE)
+    local blocks = run({ register {}, feed(0x0102, "wrong", { serial = 2 }) },
+      { login = false, config = config })
+    assert.equal("secret", terminal.sent(blocks[1])[1].body:sub(4))
+    assert.same({ 2, 0x0102, 1 }, answer_of(blocks[2]))
+    assert.equal(1, #offline.of(blocks[2], "close"))
+    blocks = run({ feed(0x0102, "secret", { serial = 2 }) }, { login = false, config = config })
+    assert.equal(0, terminal.answer(terminal.sent(blocks[1])[1])[3])
+    assert.equal(DEVICE, first(blocks[1], "bind").device)
+  end)
+
+  it("never publishes the code", function()
+    local blocks = run({ LOGIN }, { login = false })
+    assert.is_nil(first(blocks[1], "publish").payload:find "code\":")
+  end)
+
+  it("is limited per device and minute", function()
+    local again = LOGIN:gsub("^feed 1", "feed 2")
+    local blocks = run({ LOGIN, "hangup 1", "connect 192.0.2.1:1", again },
+      { login = false, config = '{"logins_per_minute":1}' })
+    assert.equal(1, terminal.answer(terminal.sent(blocks[4])[1])[3])
+  end)
+end)
+
+describe("jt808 before authentication", function()
+  it("nothing is published, and all is refused", function()
+    local blocks = run({ feed(0x0200, POSITION, { serial = 5 }), feed(0x0002, "", {}) },
+      { login = false })
+    for i = 1, 2 do
+      assert.equal(0, #offline.of(blocks[i], "publish"))
+      assert.equal(1, terminal.answer(terminal.sent(blocks[i])[1])[3])
+    end
+  end)
+
+  it("a position is a login where the option says so", function()
+    local blocks = run({ feed(0x0200, POSITION, { serial = 5 }) },
+      { login = false, config = '{"before_auth":"accept"}' })
+    assert.equal("location", terminal.published(blocks[1])[1][1])
+    assert.equal(0, terminal.answer(terminal.sent(blocks[1])[1])[3])
+  end)
+end)
+
+describe("jt808 identity", function()
+  it("is the same under both headers", function()
+    local body = "\4code" .. ("i"):rep(15) .. ("v"):rep(20)
+    local blocks = run({ feed(0x0102, body, { v2019 = true }) }, { login = false })
+    assert.equal(DEVICE, first(blocks[1], "bind").device)
+    local sent = terminal.sent(blocks[1])[1]
+    assert.is_true(sent.v2019)
+    assert.equal(("0"):rep(9) .. "13800138000", sent.phone)
+  end)
+
+  it("of another phone is not taken on the same connection", function()
+    local blocks = run { feed(0x0200, POSITION, { phone = "013911112222" }) }
+    assert.equal(0, #offline.of(blocks[1], "publish"))
+    assert.equal(1, #offline.of(blocks[1], "complain"))
+  end)
+
+  it("of many phones is taken on a concentrator's", function()
+    local other = { phone = "013911112222", serial = 1 }
+    local blocks = run({ LOGIN, feed(0x0102, "code", other), feed(0x0200, POSITION, other),
+      feed(0x0200, POSITION, { serial = 2 }) },
+      { login = false, path = PATH .. " jt808-concentrator" })
+    assert.equal("jt808/013911112222/location", first(blocks[3], "publish").topic)
+    assert.equal("jt808/013800138000/location", first(blocks[4], "publish").topic)
+    assert.equal("013911112222", terminal.sent(blocks[3])[1].phone)
+  end)
+
+  it("that is no BCD is its hex", function()
+    local bytes = terminal.unhex "4f2606180229"
+    local body = string.pack(">I2I2", 0x0102, 4) .. bytes .. "\0\1code"
+    local x = 0
+    for i = 1, #body do x = x ~ body:byte(i) end
+    local blocks = run({ "feed 1 " .. terminal.hex("~" .. body .. string.char(x) .. "~") },
+      { login = false })
+    assert.equal("4f2606180229", first(blocks[1], "bind").device)
+  end)
+
+  it("keeps the edition of bodies that a registration showed", function()
+    local text = '{"command":"text","args":{"flag":1,"text":"hi"}}'
+    local blocks = run({ register { v2019 = true },
+      feed(0x0102, "code", { v2019 = true, serial = 1 }),
+      ("deliver %s jt808/x/down 1 %s"):format(DEVICE, text) },
+      { login = false })
+    local sent = terminal.sent(blocks[3])[1]
+    assert.is_true(sent.v2019)
+    assert.equal("\1hi", sent.body) -- without the text type of 2019
+  end)
+end)
+
+describe("jt808 positions", function()
+  it("are published once and answered each time", function()
+    local frame = feed(0x0200, POSITION .. "\1\4\0\0\1\0", { serial = 7 })
+    local blocks = run { frame, frame }
+    assert.equal(1, #offline.of(blocks[1], "publish"))
+    assert.equal(0, #offline.of(blocks[2], "publish"))
+    assert.same({ 7, 0x0200, 0 }, answer_of(blocks[2]))
+    local data = terminal.published(blocks[1])[1][2]
+    assert.equal(25.6, data.extras.mileage_km)
+    assert.equal("2026-08-07T18:10:00+08:00", data.time)
+    assert.equal("2026-01-02T11:04:05+08:00", data.received)
+    assert.equal(7, data.serial)
+  end)
+
+  it("that begin at serial 0 again are new", function()
+    local blocks = run { feed(0x0200, POSITION, { serial = 0 }),
+      feed(0x0200, POSITION .. "\x30\1\5", { serial = 0 }) }
+    assert.equal(1, #offline.of(blocks[2], "publish"))
+  end)
+
+  it("are answered in frames whose bytes are escaped where they must be", function()
+    local commands = {}
+    for serial = 0x70, 0x90 do
+      commands[#commands + 1] = feed(0x0200, POSITION, { serial = serial })
+    end
+    for i, events in ipairs(run(commands)) do
+      local answer = terminal.answer(terminal.sent(events)[1])
+      assert.equal(0x70 + i - 1, answer[1])
+    end
+  end)
+
+  it("in the south and west are negative, in alarms of theirs, too", function()
+    local south = "\0\0\0\0\0\0\0\15" .. POSITION:sub(9)
+    local place, time = POSITION:sub(9, 16), POSITION:sub(23, 28)
+    local alarm = "\x67\41" .. "\0\0\0\1\1\1" .. "\20\0\5" .. place .. time
+      .. "\0\0" .. "1234567" .. time .. "\1\1\0"
+    local blocks = run { feed(0x0200, south .. alarm, { serial = 1 }) }
+    local data = terminal.published(blocks[1])[1][2]
+    assert.equal(-31.23, data.latitude)
+    assert.equal(-121.47, data.longitude)
+    assert.equal(-31.23, data.extras.bsd_alarm.latitude)
+    assert.equal("1234567", data.extras.bsd_alarm.identification.terminal_id)
+  end)
+
+  it("have the extra items of the vendor that is configured", function()
+    local extra = "\x51\2\1\2\x02\2\0\5"
+    local blocks = run({ feed(0x0200, POSITION .. extra, { serial = 1 }) },
+      { config = '{"vendor":"gps51"}' })
+    local function extras() return terminal.published(blocks[1])[1][2].extras end
+    assert.same({ temperatures = { 258 }, fuel_l = 0.5 }, extras())
+    blocks = run { feed(0x0200, POSITION .. extra, { serial = 1 }) }
+    assert.same({ ["0x51"] = "0102", fuel_l = 0.5 }, extras())
+  end)
+
+  it("of a batch say that they are old", function()
+    local batch = "\0\1\1\0\28" .. POSITION
+    local blocks = run { feed(0x0704, batch, { serial = 3 }) }
+    local p = terminal.published(blocks[1])[1]
+    assert.equal("location_batch", p[1])
+    assert.equal(1, p[2].type)
+    assert.equal(31.23, p[2].items[1].latitude)
+  end)
+end)
+
+describe("jt808 long messages", function()
+  local HEAD = "\0\0\0\9\0\0\0\1" .. POSITION
+
+  local function packet(number, body, o)
+    o = o or {}
+    return feed(o.id or 0x0801, body, { serial = o.serial or 10 + number, total = o.total or 3,
+      number = number })
+  end
+
+  it("become whole in any order, and a picture is published as it is", function()
+    local blocks = run { packet(2, "def"), packet(3, "ghi"), packet(2, "def"),
+      packet(1, HEAD .. "abc") }
+    for i = 1, 4 do assert.equal(0x8001, terminal.sent(blocks[i])[1].id) end
+    local all = terminal.published(blocks[4])
+    assert.equal("jt808/013800138000/media_file/9.jpg", all[1][3])
+    assert.equal("abcdefghi", all[1][2])
+    assert.equal("9.jpg", all[2][2].file)
+    assert.equal(9, all[2][2].size)
+    local last = terminal.sent(blocks[4])[2]
+    assert.equal(0x8800, last.id)
+    assert.equal("\0\0\0\9", last.body)
+  end)
+
+  it("are asked for what is missing, then given up", function()
+    local blocks = run({ packet(1, HEAD), packet(3, "ghi"), "advance 10001", "advance 10001",
+      "advance 10001" }, { config = '{"resend_tries":2}' })
+    local ask = terminal.sent(blocks[3])[1]
+    assert.equal(0x8003, ask.id)
+    assert.equal(string.pack(">I2BI2", 11, 1, 2), ask.body)
+    assert.equal(0x8003, terminal.sent(blocks[4])[1].id)
+    local event = terminal.published(blocks[5])[1]
+    assert.equal("incomplete", event[1])
+    assert.same({ 2 }, event[2].missing)
+  end)
+
+  it("are asked for in the width of the edition", function()
+    local o = { v2019 = true, total = 2, number = 2, serial = 21 }
+    local login = "\4code" .. ("i"):rep(15) .. ("v"):rep(20)
+    local blocks = run({ feed(0x0102, login, { v2019 = true }), feed(0x0704, "x", o),
+      "advance 10001" }, { login = false })
+    assert.equal(string.pack(">I2I2I2", 20, 1, 1), terminal.sent(blocks[3])[1].body)
+  end)
+
+  it("with numbers that cannot be are refused", function()
+    local blocks = run({ packet(0, "x"), packet(4, "x"), packet(1, "x", { total = 9999 }) })
+    for i = 1, 3 do
+      assert.equal(1, #offline.of(blocks[i], "complain"))
+      assert.equal(1, terminal.answer(terminal.sent(blocks[i])[1])[3])
+    end
+  end)
+
+  it("are bounded", function()
+    local commands = {}
+    for n = 1, 40 do commands[n] = packet(n, ("x"):rep(1000), { total = 100, serial = n }) end
+    local blocks, refused = run(commands, { config = '{"reassembly":20000}' }), 0
+    for i = 1, 40 do
+      if terminal.answer(terminal.sent(blocks[i])[1])[3] == 1 then refused = refused + 1 end
+    end
+    assert.equal(20, refused)
+  end)
+
+  it("begin again with another first packet", function()
+    local blocks = run { packet(1, "old", { id = 0x0701, total = 2 }),
+      packet(1, "\0\0\0\4ab", { id = 0x0701, total = 2 }),
+      packet(2, "cd", { id = 0x0701, total = 2 }) }
+    assert.equal("61626364", terminal.published(blocks[3])[1][2].data)
+  end)
+end)
+
+describe("jt808 answers", function()
+  it("are none to answers, 3 to what is not known, the time to who asks", function()
+    local blocks = run { feed(0x0104, "\0\0\0", { serial = 1 }), feed(0x0F01, "x", { serial = 2 }),
+      feed(0x0004, "", { serial = 3 }), feed(0x0003, "", { serial = 4 }) }
+    assert.equal(0, #terminal.sent(blocks[1]))
+    assert.equal(3, terminal.answer(terminal.sent(blocks[2])[1])[3])
+    assert.equal("\x26\1\2\3\4\5", terminal.sent(blocks[3])[1].body)
+    assert.equal(0, terminal.answer(terminal.sent(blocks[4])[1])[3])
+    assert.equal(1, #offline.of(blocks[4], "close"))
+  end)
+
+  it("to encrypted bodies leave them as they are", function()
+    local body = "\1\2\3"
+    local frame = terminal.frame(0x0900, body, { serial = 1 })
+    local b = frame:sub(2, -3)
+    b = b:sub(1, 2) .. string.pack(">I2", 3 | 0x400) .. b:sub(5)
+    local x = 0
+    for i = 1, #b do x = x ~ b:byte(i) end
+    local blocks = run { "feed 1 " .. terminal.hex("~" .. b .. string.char(x) .. "~") }
+    assert.equal("010203", terminal.published(blocks[1])[1][2].encrypted)
+  end)
+
+  it("end after a long silence", function()
+    local blocks = run { "advance 601000" }
+    assert.equal(1, #offline.of(blocks[1], "close"))
+  end)
+end)
