@@ -52,7 +52,8 @@ static bool expand(tg_slice from, const who *w, pattern *out)
         size_t used = 1;
         for (size_t i = 0; i < 2; i++)
             if (begins(from, marks[i].mark)) {
-                if (!harmless(marks[i].name))
+                if (!harmless(marks[i].name) ||
+                    (out->len == 0 && marks[i].name.at[0] == '$'))
                     return false;
                 piece = marks[i].name;
                 used = marks[i].mark.len;

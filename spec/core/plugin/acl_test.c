@@ -47,6 +47,13 @@ static void a_client_id_cannot_widen_a_pattern(void **state)
     assert_true(topic("open/up", "#", "open/up"));
 }
 
+static void a_client_id_cannot_lead_to_the_hosts_topics(void **state)
+{
+    (void)state;
+    assert_false(topic("${client_id}/up", "$SYS", "$SYS/up"));
+    assert_true(topic("dev/${client_id}/up", "$SYS", "dev/$SYS/up"));
+}
+
 static void a_filter_lies_within_a_pattern_or_does_not(void **state)
 {
     (void)state;
@@ -128,6 +135,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_replaced_in_patterns),
         cmocka_unit_test(a_client_id_cannot_widen_a_pattern),
+        cmocka_unit_test(a_client_id_cannot_lead_to_the_hosts_topics),
         cmocka_unit_test(a_filter_lies_within_a_pattern_or_does_not),
         cmocka_unit_test(no_pair_of_filters_leaks_a_topic),
         cmocka_unit_test(no_list_lets_nothing_through),
