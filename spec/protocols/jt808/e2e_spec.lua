@@ -1,0 +1,138 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- A terminal on a socket of the real host, an MQTT client on the other side.
+local cjson = require "cjson"
+local Host = require "support.host"
+local terminal = dofile "spec/protocols/jt808/terminal.lua"
+
+local PHONE = "013800138000"
+
+--- Waits for the next whole frames and gives them, read.
+local function answers(conn, n)
+  Host.await(function()
+    local _, flags = conn.data:gsub("~", "")
+    return flags >= 2 * n
+  end, n .. " frames")
+  local frames = terminal.read(conn.data)
+  conn.data = ""
+  return frames
+end
+
+local function subscribe(host)
+  local sub = Host.spawn("mosquitto_sub", { "-p", host.ports.mqtt, "-t", "jt808/#", "-q", 1,
+    "-F", "%t %p", "-i", "watcher", "-V", "mqttv5" })
+  Host.eventually(function()
+    local _, topics = host:api("GET", "/api/v1/topics")
+    for _, item in ipairs(topics.items) do
+      if item.filter == "jt808/#" then return true end
+    end
+  end, "the subscription")
+  return sub
+end
+
+local function next_of(sub, type)
+  local line = sub:line("^jt808/" .. PHONE .. "/" .. type .. " ")
+  return cjson.decode(line:match " (.*)$")
+end
+
+local function publish(host, message)
+  local code = Host.run("mosquitto_pub", { "-p", host.ports.mqtt, "-q", "1", "-t",
+    "jt808/" .. PHONE .. "/down", "-m", cjson.encode(message) })
+  assert.equal(0, code)
+end
+
+describe("a terminal", function()
+  local host, sub, conn
+
+  before_each(function()
+    host = Host.start { config = {
+      plugins = { mqtt = {}, jt808 = { resend_after = "300ms" } },
+      listeners = {
+        { name = "mqtt", adapter = "mqtt", anonymous = true },
+        { name = "jt808", adapter = "jt808", anonymous = true },
+      },
+    } }
+    sub = subscribe(host)
+    conn = Host.connect(host.ports.jt808)
+  end)
+  after_each(Host.cleanup)
+
+  local function say(id, body, o)
+    conn:send(terminal.frame(id, body, o))
+  end
+
+  local function join()
+    say(0x0100, string.pack(">I2I2", 31, 115) .. "abcde" .. ("m"):rep(20) .. "1234567\1PLATE",
+      { serial = 0 })
+    local registered = answers(conn, 1)[1]
+    assert.equal(0x8100, registered.id)
+    say(0x0102, registered.body:sub(4), { serial = 1 })
+    assert.same({ 1, 0x0102, 0 }, { table.unpack(terminal.answer(answers(conn, 1)[1]), 1, 3) })
+  end
+
+  it("registers, authenticates, reports, and is answered with its serials", function()
+    join()
+    assert.equal("PLATE", next_of(sub, "register").plate)
+    next_of(sub, "auth")
+    for serial = 2, 101 do say(0x0200, terminal.POSITION .. "\1\4\0\0\1\0", { serial = serial }) end
+    local frames = answers(conn, 100)
+    for i, f in ipairs(frames) do
+      assert.same({ i + 1, 0x0200, 0 }, { table.unpack(terminal.answer(f), 1, 3) })
+    end
+    for serial = 2, 101 do
+      local report = next_of(sub, "location")
+      assert.equal(serial, report.serial)
+      assert.near(31.23, report.latitude, 1e-9)
+      assert.equal(25.6, report.extras.mileage_km)
+    end
+    conn:close()
+    host:stop()
+  end)
+
+  it("gets commands and is heard: with an answer, with none of its kind, after being away", function()
+    join()
+    publish(host, { command = "query_location", id = "job-1" })
+    local ask = answers(conn, 1)[1]
+    assert.equal(0x8201, ask.id)
+    assert.equal("sent", next_of(sub, "command").state)
+    say(0x0201, string.pack(">I2", ask.serial) .. terminal.POSITION, { serial = 2 })
+    local fate = next_of(sub, "command")
+    assert.equal("acked", fate.state)
+    assert.equal("job-1", fate.id)
+
+    conn:close()
+    Host.eventually(function()
+      local status, body = host:api("GET", "/api/v1/clients/" .. PHONE)
+      return status == 404 or body.connected == false
+    end, "the terminal to be gone")
+    publish(host, { command = "text", args = { text = "hello" }, id = "job-2" })
+    conn = Host.connect(host.ports.jt808)
+    say(0x0102, "code", { serial = 0 })
+    local frames = answers(conn, 2)
+    local text = frames[1].id == 0x8300 and frames[1] or frames[2]
+    assert.equal("\12hello", text.body)
+    say(0x0001, string.pack(">I2I2B", text.serial, 0x8300, 0), { serial = 1 })
+    next_of(sub, "command")
+    assert.equal("job-2", next_of(sub, "command").id)
+    conn:close()
+    host:stop()
+  end)
+
+  it("is asked for the packet that did not come", function()
+    join()
+    local head = "\0\0\0\7\0\0\0\1" .. terminal.POSITION
+    say(0x0801, head .. "abc", { serial = 2, total = 3, number = 1 })
+    say(0x0801, "ghi", { serial = 4, total = 3, number = 3 })
+    assert.equal(2, #answers(conn, 2))
+    local ask = answers(conn, 1)[1]
+    assert.equal(0x8003, ask.id)
+    assert.equal(string.pack(">I2BI2", 2, 1, 2), ask.body)
+    say(0x0801, "def", { serial = 3, total = 3, number = 2 })
+    local frames = answers(conn, 2)
+    assert.equal(0x8800, frames[2].id)
+    assert.equal("\0\0\0\7", frames[2].body)
+    assert.matches(" abcdefghi$", sub:line("^jt808/" .. PHONE .. "/media_file/7.jpg"))
+    assert.equal(9, next_of(sub, "media").size)
+    conn:close()
+    host:stop()
+  end)
+end)
