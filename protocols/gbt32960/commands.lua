@@ -179,17 +179,18 @@ function M.add(adapter)
     if type(json.args or {}) ~= "table" then return nil, "args: expected an object" end
     local args = json.args or {}
     args.correlation_id = args.correlation_id or json.correlation_id
+    if type(json.command) ~= "string" then return nil, "command: expected a name" end
     return json.command, args
   end
 
   --- What cannot be done is told, and nothing happens to the link.
   function adapter.on_downlink(conn, message)
     local name, args = read(message)
-    local run = type(name) == "string" and commands[name]
+    local run = name and commands[name]
     local vin = message.device
     local job = { name = name or "?", vin = vin }
     if not run then
-      local why = name and "no such command: " .. tostring(name) or args
+      local why = name and "no such command: " .. name or args
       tell(conn, job, "refused", { error = why })
       return nil, why
     end

@@ -127,6 +127,7 @@ function data.activation(msg)
 end
 
 function data.parameters(msg)
+  if not msg.data.parameters then return {} end
   local list = tg.json.array {}
   for i, id in ipairs(msg.order or {}) do
     list[i] = { [("0x%02X"):format(id)] = msg.data.parameters[names.parameter(id, msg.edition)] }
@@ -148,10 +149,11 @@ function M.of(msg, frame)
   if msg.flag ~= 0xFE then suffix = "upstream/response" end
   if not suffix or msg.refused or msg.error == "encrypted" then return nil end
   local fill = data[msg.type]
-  local ok = not msg.error or msg.members
-  local body = ok and fill and (msg.data or msg.members) and fill(msg, frame)
+  local answer = msg.flag ~= 0xFE and msg.cmd < 0x80 -- has a time alone, whatever it repeats
+  local known = fill and (msg.members or not msg.error)
+  local body = known and (answer and {} or fill(msg, frame))
     or { Raw = tg.hex.encode(sub(frame, 25, -2)) }
-  if #frame >= 31 and ok and fill then body.Time = time_of(sub(frame, 25, 30)) end
+  if known and #frame >= 32 then body.Time = time_of(sub(frame, 25, 30)) end
   local payload = { Cmd = msg.cmd, Encrypt = byte(frame, 22), Vin = msg.device, Data = body }
   return { suffix = suffix, payload = tg.json.encode(payload) }
 end
