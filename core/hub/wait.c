@@ -127,7 +127,9 @@ void tg_wait_publish_put(tg_shard *sh, tg_wait *w)
     if (--w->left > 0)
         return;
     w->finished = true;
-    if (w->sess == NULL)
+    if (w->fired) // cancelled by what it was delivered to
+        tg_wait_free(w);
+    else if (w->sess == NULL)
         fire(sh, w);
     else
         release_publishes(sh, w->sess);

@@ -240,6 +240,29 @@ static void answers_wait_for_the_commit_and_stall_nobody_else(void **state)
     forget_all();
 }
 
+static void close_itself(client *c, const tg_delivery *d)
+{
+    (void)d;
+    c->on_deliver = NULL;
+    client_close(c, 0);
+}
+
+static void a_publisher_that_closes_within_its_publish_is_answered_once(void **state)
+{
+    (void)state;
+    start(NULL);
+    open_durable(&p, 0, "p", 0);
+    sub(&p, "t", 0);
+    p.on_deliver = close_itself;
+    p.ndone = 0;
+    client_pub(&p, "t", "1", 1);
+    assert_int_equal(p.done, TG_E_CANCELLED);
+    settle_all(&w);
+    assert_int_equal(p.ndone, 1);
+    world_close(&w);
+    forget_all();
+}
+
 static void a_failed_commit_is_told(void **state)
 {
     (void)state;
@@ -548,6 +571,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_wait_for_the_commit_and_stall_nobody_else),
+        cmocka_unit_test(a_publisher_that_closes_within_its_publish_is_answered_once),
         cmocka_unit_test(a_failed_commit_is_told),
         cmocka_unit_test(a_restart_brings_back_all_that_was_committed),
         cmocka_unit_test(what_ends_leaves_the_store),
