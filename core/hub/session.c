@@ -325,6 +325,8 @@ void tg_sess_end(tg_shard *sh, tg_sess *s)
 void tg_sess_end_link(tg_shard *sh, tg_sess *s, int reason, bool forget)
 {
     tg_sess_detach(sh, s, reason);
+    if (s->link != NULL)
+        return; // who was told of it has opened it again
     tg_will_lost(sh, s);
     if (forget) {
         tg_will_publish(sh, s);
@@ -394,6 +396,8 @@ int tg_session_close(tg_shard *sh, tg_session h, unsigned flags)
     if (s == NULL)
         return TG_E_CLOSED;
     tg_sess_detach(sh, s, 0);
+    if (s->link != NULL)
+        return 0; // who was told of it has opened it again
     bool end = (flags & TG_CLOSE_END_SESSION) != 0;
     if ((flags & TG_CLOSE_KEEP_WILL) == 0)
         tg_will_drop(s);

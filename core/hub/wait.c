@@ -161,10 +161,17 @@ void tg_wait_run(tg_shard *sh)
 
 void tg_wait_cancel(tg_shard *sh, tg_sess *s, int code)
 {
+    tg_list all; // not what their callbacks begin with the session
+    tg_list_init(&all);
     while (!tg_list_empty(&s->pending)) {
         tg_wait *w = TG_OWNER(s->pending.next, tg_wait, node);
-        w->sess = NULL; // NOLINT: what was freed is off the list
+        tg_list_del(&w->node);
+        tg_list_del(&w->opening);
+        tg_list_add(&all, &w->node);
+        w->sess = NULL;
         w->code = code;
-        fire(sh, w);
     }
+    while (!tg_list_empty(&all))
+        fire(sh,
+             TG_OWNER(all.next, tg_wait, node)); // NOLINT: what was freed is off the list
 }

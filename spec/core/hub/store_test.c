@@ -263,6 +263,52 @@ static void a_publisher_that_closes_within_its_publish_is_answered_once(void **s
     forget_all();
 }
 
+static void open_again(void *ctx, int code, uint32_t receivers)
+{
+    (void)ctx;
+    (void)receivers;
+    assert_int_equal(code, TG_E_CANCELLED);
+    client_init(&q, &w, 0);
+    tg_session_spec spec = spec_of("p", 0, false);
+    client_open_spec(&q, &spec);
+}
+
+static void publish_and_wait(void)
+{
+    start(NULL);
+    open_durable(&a, 1, "a", 100);
+    sub(&a, "t", 1);
+    open_durable(&p, 0, "p", 0);
+    tg_msg_spec spec = {.size = sizeof(spec), .topic = tg_str("t"), .qos = 1};
+    tg_msg m = tg_msg_new(&spec);
+    w.here = 0;
+    assert_int_equal(tg_session_publish(w.shard[0], p.s, m, open_again, NULL), 0);
+    tg_msg_unref(m);
+    world_settle(&w);
+}
+
+static void who_opens_again_when_told_of_the_end_keeps_the_session(void **state)
+{
+    (void)state;
+    publish_and_wait();
+    assert_int_equal(tg_hub_kick(w.hub, tg_str("p"), true), 0);
+    settle_all(&w);
+    assert_int_equal(p.ended, TG_E_KICKED);
+    assert_int_equal(q.opened, 0);
+    assert_int_equal(tg_session_close(w.shard[0], q.s, 0), 0);
+    settle_all(&w);
+    world_close(&w);
+    forget_all();
+    publish_and_wait();
+    client_close(&p, 0);
+    settle_all(&w);
+    assert_int_equal(q.opened, 0);
+    assert_int_equal(tg_session_close(w.shard[0], q.s, 0), 0);
+    settle_all(&w);
+    world_close(&w);
+    forget_all();
+}
+
 static void a_failed_commit_is_told(void **state)
 {
     (void)state;
@@ -572,6 +618,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_wait_for_the_commit_and_stall_nobody_else),
         cmocka_unit_test(a_publisher_that_closes_within_its_publish_is_answered_once),
+        cmocka_unit_test(who_opens_again_when_told_of_the_end_keeps_the_session),
         cmocka_unit_test(a_failed_commit_is_told),
         cmocka_unit_test(a_restart_brings_back_all_that_was_committed),
         cmocka_unit_test(what_ends_leaves_the_store),
