@@ -1,0 +1,163 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Through the real binary: vehicles and a platform on one port, MQTT clients on the other side.
+local Host = require "support.host"
+local cjson = require "cjson"
+local vectors = dofile "spec/protocols/gbt32960/vectors.lua"
+
+local VIN, OTHER, PLATFORM = "LTEST000000009016", "LTEST000000009017", "TESTPLATFORM00001"
+local TIME = vectors.TIME
+local VEHICLE = "\1\1\3\1\2\x7A\0\2\xDB\x63\x0D\xE9\x2A\x79\x47\1\x2E\x10\x18\x12\0"
+
+local function bytes(hex) return vectors.unhex(hex) end
+
+local function frame(...) return bytes(vectors.frame(...)) end
+
+local function report(vin) return frame("##", 2, 0xFE, vin, TIME .. VEHICLE) end
+
+local function login(conn, vin, serial)
+  conn:send(bytes(vectors.login("##", vin, serial)))
+  conn:expect(frame("##", 1, 1, vin, TIME))
+  return conn
+end
+
+local function beat(conn, vin)
+  conn:send(frame("##", 7, 0xFE, vin, ""))
+  conn:expect(frame("##", 7, 1, vin, ""))
+end
+
+--- @return the link, and the flag of the answer
+local function platform(host, password)
+  local conn = Host.connect(host.ports.gbt32960)
+  local user = string.pack("c12c20B", "operator", password or "secret", 1)
+  conn:send(frame("##", 5, 0xFE, PLATFORM, TIME .. "\0\1" .. user))
+  local answer = conn:read(31)
+  assert.equal("##\5", answer:sub(1, 3))
+  assert.equal(TIME, answer:sub(25, 30))
+  return conn, answer:byte(4)
+end
+
+local function subscribe(host, filter)
+  local sub = Host.spawn("mosquitto_sub", { "-p", host.ports.mqtt, "-t", filter, "-q", 1,
+    "-F", "%t %p", "-i", "watcher", "-V", "mqttv5" })
+  Host.eventually(function()
+    local _, topics = host:api("GET", "/api/v1/topics")
+    for _, item in ipairs(topics.items) do
+      if item.filter == filter then return true end
+    end
+  end, "the subscription " .. filter)
+  return sub
+end
+
+local function message(sub, topic)
+  local _, payload = sub:line(topic):match "^(%S+) (.*)$"
+  return cjson.decode(payload)
+end
+
+local function command(host, vin, json)
+  local code = Host.run("mosquitto_pub", { "-p", host.ports.mqtt, "-q", "1", "-t",
+    "gbt32960/" .. vin .. "/down", "-m", json })
+  assert.equal(0, code)
+end
+
+--- A frame from the host. @return its command and unit
+local function take(conn)
+  local head = conn:read(24)
+  local rest = conn:read(string.unpack(">I2", head, 23) + 1)
+  return head:byte(3), rest:sub(1, -2)
+end
+
+describe("gbt32960 in a running host", function()
+  local host
+
+  before_each(function()
+    host = Host.start { config = {
+      plugins = { mqtt = {}, gbt32960 = {} },
+      users = { { user = "operator", password = "secret" } },
+      listeners = {
+        { name = "mqtt", adapter = "mqtt", anonymous = true },
+        { name = "gbt32960", adapter = "gbt32960", anonymous = true },
+      },
+    } }
+  end)
+  after_each(Host.cleanup)
+
+  it("hears vehicles, each frame cut where it hurts, and tells subscribers", function()
+    local sub = subscribe(host, "gbt32960/#")
+    local conn = login(Host.connect(host.ports.gbt32960), VIN)
+    assert.equal("89860000000000009016", message(sub, VIN .. "/login").iccid)
+    local one = report(VIN)
+    for cut = 1, #one - 1, 7 do
+      conn:send(one:sub(1, cut))
+      conn:send(one:sub(cut + 1))
+      local got = message(sub, VIN .. "/report")
+      assert.equal(63.4, got.vehicle.speed_kmh)
+      assert.equal("2024-03-15T08:19:59+08:00", got.time)
+    end
+    conn:send("#" .. one .. one:sub(1, -2) .. "\0" .. one)
+    message(sub, VIN .. "/report")
+    message(sub, VIN .. "/report")
+    beat(conn, VIN)
+    sub:kill "sigterm"
+    sub:wait()
+    host:stop()
+  end)
+
+  it("asks a vehicle for its parameters", function()
+    local sub = subscribe(host, "gbt32960/+/command")
+    local conn = login(Host.connect(host.ports.gbt32960), VIN)
+    command(host, VIN, '{"command":"query","args":{"ids":["heartbeat_period_s"]},'
+      .. '"correlation_id":"q7"}')
+    local cmd, unit = take(conn)
+    assert.equal(0x80, cmd)
+    assert.equal("\1\9", unit:sub(7))
+    assert.equal("sent", message(sub, "/command").state)
+    conn:send(frame("##", 0x80, 1, VIN, unit:sub(1, 6) .. "\1\9\30"))
+    local fate = message(sub, "/command")
+    assert.equal("acked", fate.state)
+    assert.equal("q7", fate.correlation_id)
+    assert.same({ heartbeat_period_s = 30 }, fate.parameters)
+    command(host, VIN, "nonsense")
+    assert.equal("refused", message(sub, "/command").state)
+    beat(conn, VIN)
+    sub:kill "sigterm"
+    sub:wait()
+    host:stop()
+  end)
+
+  it("serves a platform with many VINs, and gives one up to a newer login", function()
+    local sub = subscribe(host, "gbt32960/+/report")
+    local stranger, refused = platform(host, "guess")
+    assert.equal(2, refused)
+    stranger:await_close()
+    local link, ok = platform(host)
+    assert.equal(1, ok)
+    login(link, VIN)
+    login(link, OTHER)
+    link:send(report(VIN) .. report(OTHER))
+    link:expect(frame("##", 2, 1, VIN, TIME) .. frame("##", 2, 1, OTHER, TIME))
+    message(sub, VIN)
+    message(sub, OTHER)
+    command(host, OTHER, '{"command":"reset"}')
+    assert.equal(0x82, (take(link)))
+
+    local vehicle = login(Host.connect(host.ports.gbt32960), VIN, 2)
+    link:send(report(VIN) .. report(OTHER))
+    link:expect(frame("##", 2, 2, VIN, TIME) .. frame("##", 2, 1, OTHER, TIME))
+    vehicle:send(report(VIN))
+    beat(vehicle, VIN)
+    message(sub, OTHER)
+    message(sub, VIN)
+    sub:kill "sigterm"
+    sub:wait()
+    host:stop()
+  end)
+
+  it("keeps one link for a VIN: the newest", function()
+    local first = login(Host.connect(host.ports.gbt32960), VIN)
+    local second = login(Host.connect(host.ports.gbt32960), VIN, 2)
+    first:await_close()
+    beat(second, VIN)
+    assert.equal(1, host:metric "tidegate_gbt32960_takeovers")
+    host:stop()
+  end)
+end)
