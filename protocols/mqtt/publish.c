@@ -13,6 +13,7 @@ typedef struct mqtt_ack {
     uint8_t type; // MQTT_PUBACK or MQTT_PUBREC
     uint8_t reason;
     bool done;
+    bool silent; // the session was taken away first: its next connection asks again
 } mqtt_ack;
 
 // They come in slabs that stay with the worker: no allocation for each message, and what a
@@ -108,7 +109,7 @@ static void flush(mqtt_conn *m)
         mqtt_ack *ack = m->acks;
         m->acks = ack->next;
         m->waiting--;
-        if (m->state == MQTT_CONNECTED)
+        if (m->state == MQTT_CONNECTED && !ack->silent)
             send_answer(m, ack);
         ack_free(ack);
     }
@@ -150,6 +151,7 @@ static void on_published(void *ctx, int code, uint32_t receivers)
         ack_free(ack);
         return;
     }
+    ack->silent = code == TG_E_CANCELLED;
     answer(ack, reason_of(code, receivers));
     mqtt_read_on(m);
 }

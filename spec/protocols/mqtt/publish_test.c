@@ -125,6 +125,26 @@ static void a_refusal_does_not_overtake_what_waits(void **state)
     sent(c, "40 02 0001 40 03 0002 87 50 02 0003 50 02 0003");
 }
 
+static void what_a_lost_session_cancels_is_not_answered(void **state)
+{
+    (void)state;
+    tg_conn c = client(CONNECT_5);
+    fake.later = true;
+    feed(c, "32 * <a> 0001 00 'x'");
+    feed(c, "34 * <a> 0002 00 'x'");
+    fake.publish_code = TG_E_CANCELLED; // as the host does before on_session_end
+    fake_answer();
+    sent(c, "");
+    assert_int_equal(state_of(c)->waiting, 0);
+    fake.later = false;
+    c = client(CONNECT_311);
+    fake.later = true;
+    feed(c, "32 * <a> 0001 'x'");
+    fake_answer();
+    sent(c, "");
+    assert_false(conn_of(c)->closed);
+}
+
 static void pings_are_answered_while_a_slow_store_works(void **state)
 {
     (void)state;
@@ -314,6 +334,7 @@ int main(void)
         TEST(large_properties_travel_too),
         TEST(acknowledgements_keep_the_order_of_their_publishes),
         TEST(a_refusal_does_not_overtake_what_waits),
+        TEST(what_a_lost_session_cancels_is_not_answered),
         TEST(pings_are_answered_while_a_slow_store_works),
         TEST(too_many_unanswered_publishes_stop_the_reading),
         TEST(receive_maximum_is_enforced),
