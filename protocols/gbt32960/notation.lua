@@ -34,8 +34,10 @@ end
 
 --- @return tg.Layout values in units
 --- @return tg.Layout numbers as they are on the wire
+--- @return string the first one's text
 function M.struct(text)
-  return tg.struct(each_line(text, scaled)), tg.struct(each_line(text, raw))
+  local values = each_line(text, scaled)
+  return tg.struct(values), tg.struct(each_line(text, raw)), values
 end
 
 return M

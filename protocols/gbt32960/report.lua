@@ -16,8 +16,8 @@ local function compile(list)
   local out = {}
   for code, block in pairs(list) do
     if type(code) == "number" then
-      local scaled, raw = notation.struct(block[2])
-      out[code] = { name = block[1], key = ('"%s":'):format(block[1]), layout = scaled, raw = raw }
+      local scaled, raw, text = notation.struct(block[2])
+      out[code] = { name = block[1], layout = scaled, raw = raw, text = text }
     end
   end
   return out
@@ -32,7 +32,8 @@ for edition, blocks in pairs(M.blocks) do
   M.by_name[edition] = names
 end
 
-local HEAD = tg.struct "skip[4] vin:ascii[17] skip[3] time:time6@+08:00"
+local HEAD_TEXT = "skip[4] vin:ascii[17] skip[3] time:time6@+08:00\n"
+local HEAD = tg.struct(HEAD_TEXT)
 local UNIT = 25 -- where the unit begins, and its time
 
 --- A custom block (80..FE). @return where the next one is; nil: its length does not fit
@@ -168,26 +169,57 @@ local function marked(text)
     or find(text, '"on"', 1, true)
 end
 
---- Plain blocks of known types, each once: from bytes to JSON in C. @return nil: not plain
+-- Vehicles send the same blocks in the same order again and again. What a length was made of
+-- last is one layout, from the head to the last block: from bytes to JSON in one call. The
+-- sequences that are known are few, so that nobody makes us compile for ever.
+local SEQUENCES_MAX = 64
+local known_lengths = { [2016] = {}, [2025] = {} }
+local sequences, nsequences = {}, 0
+
+local function learn(frame, edition, codes)
+  local key = edition .. string.char(table.unpack(codes))
+  if not sequences[key] then
+    if nsequences == SEQUENCES_MAX then return end
+    local parts = { HEAD_TEXT }
+    for i, code in ipairs(codes) do
+      local block = M.blocks[edition][code]
+      parts[i + 1] = ("_type%d:u8=%d %s:{ %s }\n"):format(i, code, block.name, block.text)
+    end
+    nsequences, sequences[key] = nsequences + 1, tg.struct(concat(parts))
+  end
+  known_lengths[edition][#frame] = sequences[key]
+end
+
+--- @return string? nil: the frame is not what its length was last, or is not plain
+local function at_once(frame, edition)
+  local layout = known_lengths[edition][#frame]
+  if not layout then return nil end
+  local text, next_at, flaws = layout:members(frame)
+  if not text or flaws or next_at ~= #frame or marked(text) then return nil end
+  return text
+end
+
+--- Blocks of known types, each once, without marks and flaws: the same text block by block.
 local function plain(frame, edition, merge)
-  local parts, seen, stop, pos = {}, 0, #frame, UNIT + 6
-  local types = M.blocks[edition]
-  local n = 0
+  local head, _, late = HEAD:members(frame)
+  if late then return nil end
+  local parts, codes, stop, pos = { head }, {}, #frame, UNIT + 6
+  local types, seen = M.blocks[edition], 0
   while pos < stop do
     local code = byte(frame, pos)
     local block = code < 0x40 and types[code]
     if not block or seen & (1 << code) ~= 0 then return nil end
-    seen = seen | 1 << code
     if merge and code == 0x08 and cells.partial(frame, pos) then return nil end
-    local text, next_at, flaws = block.layout:json(frame, pos + 1)
-    if not text or flaws or next_at > stop then return nil end
-    parts[n + 1], parts[n + 2] = block.key, text
-    n = n + 3
-    pos = next_at
-    parts[n] = pos < stop and "," or ""
+    seen = seen | 1 << code
+    local text, next_at, flaws = known(block.layout, "json", frame, pos, stop)
+    if not text or flaws then return nil end
+    codes[#codes + 1], pos = code, next_at
+    parts[#parts + 1] = ('"%s":%s'):format(block.name, text)
   end
-  local text = concat(parts)
-  return not marked(text) and text or nil
+  local text = concat(parts, ",")
+  if marked(text) then return nil end
+  if not (merge and seen & (1 << 0x08) ~= 0) then learn(frame, edition, codes) end
+  return text
 end
 
 --- The members of a report's JSON, without its braces.
@@ -197,24 +229,19 @@ end
 ---@return boolean? structure the unit could not be read to its end
 ---@return table[]? parts of packs, taken out of the report
 function M.members(frame, edition, merge)
-  local head, _, late = HEAD:members(frame)
   merge = merge and edition == 2016
-  local text, flaws, n, structure = plain(frame, edition, merge), nil, 0, nil
-  local parts
-  if not text then
-    parts = merge and {} or nil
-    text, flaws, n, structure = careful(frame, edition, parts)
-  end
+  local end_of_it = edition == 2016 and ',"edition":2016' or ',"edition":2025'
+  local text = at_once(frame, edition) or plain(frame, edition, merge)
+  if text then return text .. end_of_it, nil, 0 end
+  local head, _, late = HEAD:members(frame)
+  local parts = merge and {} or nil
+  local flaws, n, structure
+  text, flaws, n, structure = careful(frame, edition, parts)
   if late then
     flaws = flaws or {}
     table.insert(flaws, 1, "time_invalid")
   end
-  if edition == 2016 then
-    head = head .. ',"edition":2016'
-  else
-    head = head .. ',"edition":2025'
-  end
-  return text ~= "" and head .. "," .. text or head, flaws, n, structure, parts
+  return (text ~= "" and head .. "," .. text or head) .. end_of_it, flaws, n, structure, parts
 end
 
 return M
