@@ -132,6 +132,9 @@ local function plain_layouts(vendor)
   return out
 end
 
+--- Applications of another product want records, from which their shape is made.
+local function wants_records(config) return config.payload == "emqx" end
+
 --- What positions of most terminals are read with: as long as the config stays the same and
 --- names no single devices, there is nothing to look up.
 local usual = { config = false }
@@ -140,6 +143,7 @@ local function look_at_config(config)
   usual.config = config
   usual.single = next(config.editions) ~= nil or next(config.vendors) ~= nil
   usual.edition = config.edition ~= "auto" and config.edition or nil
+  usual.records = wants_records(config)
   usual.layouts = plain[config.vendor] or plain_layouts(config.vendor)
 end
 
@@ -150,6 +154,7 @@ M.editions = EDITIONS
 local function layout_for(phone, header, ctx)
   local config, codec = ctx.config, ctx.codec
   if usual.config ~= config then look_at_config(config) end
+  if usual.records then return nil end
   if not usual.single then
     local edition = usual.edition or codec and codec.edition or header
     return usual.layouts[header][edition], edition
@@ -163,6 +168,7 @@ end
 local function fast(frame, header, phone, serial, status, ctx)
   if status & 12 ~= 0 then return nil end
   local layout, edition = layout_for(phone, header, ctx)
+  if not layout then return nil end
   local members, _, flaws = layout:members(frame)
   if not members or flaws then return nil end
   return {

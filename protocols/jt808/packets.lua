@@ -10,6 +10,7 @@ local registry = require "registry"
 
 local M = {}
 
+local IN_RECORD = 2 * 256 * 1024 -- digits
 local ASK_AT_ONCE = 100 -- numbers in one request
 
 function M.new(config, say, out)
@@ -97,9 +98,12 @@ function M.new(config, say, out)
     end
   end
 
-  --- Pictures that were put together, or came in one packet.
+  --- Pictures that were put together, or came in one packet. Small ones stay in the record
+  --- where its shape wants them there.
   function self.media(conn, dev, msg)
-    if msg.data.data then publish_media(conn, dev, msg) end
+    local hex = msg.data.data
+    if not hex or config.payload == "emqx" and #hex <= IN_RECORD then return end
+    publish_media(conn, dev, msg)
   end
 
   function self.closed(conn)

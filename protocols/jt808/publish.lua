@@ -49,7 +49,6 @@ function M.new(config)
 
   --- A position of the common kind. The table is used again: publishing copies it.
   function out.position(conn, dev, msg)
-    if like_emqx then return conn:publish(emqx.position(dev, msg, config)) end
     clock_text()
     publish = publish or conn.publish
     one.payload = "{" .. msg.payload .. endings[msg.key >> 40]

@@ -168,7 +168,8 @@ function M.add(adapter, many)
   }
 
   handle[0x0001] = function(conn, dev, msg)
-    if not replies.general(conn, dev, msg.data) then out.message(conn, dev, msg) end
+    local taken = replies.general(conn, dev, msg.data)
+    if not taken or config.payload == "emqx" then out.message(conn, dev, msg) end
   end
 
   handle[0x0005] = function(conn, dev, msg) say.packets(conn, dev, msg.data) end

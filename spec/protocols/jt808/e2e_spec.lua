@@ -88,7 +88,7 @@ describe("a terminal", function()
     host:stop()
   end)
 
-  it("gets commands and is heard: with an answer, with none of its kind, after being away", function()
+  it("gets commands and is heard, also after it was away", function()
     join()
     publish(host, { command = "query_location", id = "job-1" })
     local ask = answers(conn, 1)[1]
