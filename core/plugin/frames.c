@@ -100,7 +100,7 @@ static bool stopped(const tg_line *l)
 // @return bytes used, or the adapter's TG_E_*. *partial: more bytes are needed.
 static int64_t run_frames(tg_line *l, tg_slice data, size_t at, bool *partial)
 {
-    char *scratch = tg_here()->scratch;
+    char *scratch = tg_here()->scratch->bytes;
     while (at < data.len && !*partial && !stopped(l)) {
         tg_framed f = {0};
         size_t from = l->from;

@@ -40,16 +40,20 @@ static void state_free(tg_line *l)
     l->state = NULL;
 }
 
+// A dial may ask for more while a frame of another line is handled. It at least doubles, and so
+// all that stay for such frames are together no larger than the newest.
 static int scratch_for(tg_local *here, const tg_framer *f)
 {
-    size_t need = f != NULL ? tg_framer_max(f) : 0;
-    if (need <= here->scratch_size)
+    size_t need = f != NULL ? tg_framer_max(f) : 0, twice = 2 * here->scratch_size;
+    if (f == NULL || (here->scratch != NULL && need <= here->scratch_size))
         return 0;
-    char *grown = realloc(here->scratch, need);
-    if (grown == NULL)
+    size_t size = need > twice ? need : twice;
+    tg_scratch *s = malloc(sizeof(*s) + size);
+    if (s == NULL)
         return TG_E_NOMEM;
-    here->scratch = grown;
-    here->scratch_size = need;
+    s->older = here->scratch;
+    here->scratch = s;
+    here->scratch_size = size;
     return 0;
 }
 

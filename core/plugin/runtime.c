@@ -336,6 +336,15 @@ void tg_runtime_stop(tg_runtime *rt, uint32_t deadline_ms)
     rt->running = false;
 }
 
+static void scratch_free(tg_scratch *s)
+{
+    while (s != NULL) {
+        tg_scratch *older = s->older;
+        free(s);
+        s = older;
+    }
+}
+
 static void local_free(tg_local *here)
 {
     if (here == NULL)
@@ -348,7 +357,7 @@ static void local_free(tg_local *here)
     tg_map_free(&here->seats);
     free(here->alt_stack);
     free(here->owners);
-    free(here->scratch);
+    scratch_free(here->scratch);
     here->magic = 0;
     free(here);
 }

@@ -38,6 +38,12 @@ typedef struct tg_loose {
     char *image; ///< of the declarations
 } tg_loose;
 
+/// Memory for unescaped frames. One that became too small stays: a frame may still lie in it.
+typedef struct tg_scratch {
+    struct tg_scratch *older;
+    char bytes[];
+} tg_scratch;
+
 /// The line that a session is bound to, and where it stands in that line's list.
 typedef struct tg_owner {
     tg_line *line; ///< NULL: none
@@ -59,7 +65,7 @@ typedef struct tg_local {
     tg_owner *owners; ///< of sessions, by the index in their handle
     uint32_t nowners;
     void *alt_stack; ///< of the crash note
-    char *scratch; ///< unescaped frames, one at a time
+    tg_scratch *scratch; ///< unescaped frames, one at a time; NULL: nobody asked yet
     size_t scratch_size;
     tg_list held; ///< lines that wait for congestion to pass
     tg_list opening; ///< session opens under way

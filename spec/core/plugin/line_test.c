@@ -73,6 +73,27 @@ static void a_dialed_connection_is_one_like_any_other(void **state)
     close(fd);
 }
 
+static void a_frame_stays_while_its_handler_dials(void **state)
+{
+    (void)state;
+    char address[64], got[16];
+    install("wrapped", installed(&h, "wrapped"));
+    must_load(&h, "wrapped", NULL);
+    must_listen(&h,
+                "{\"name\": \"wrapped\", \"adapter\": \"wrapped\", \"bind\": "
+                "\"127.0.0.1:0\", \"anonymous\": true}",
+                address);
+    int fd = dial_to(address);
+    type_bytes(fd, "~a}\x02z~~y}\x01x~", 12);
+    for (size_t have = 0; have < 6;) {
+        ssize_t n = recv(fd, got + have, sizeof(got) - have, 0);
+        assert_true(n > 0);
+        have += (size_t)n;
+    }
+    assert_memory_equal(got, "a~zy}x", 6);
+    close(fd);
+}
+
 static void a_pause_keeps_what_was_read(void **state)
 {
     (void)state;
@@ -418,6 +439,7 @@ int main(void)
         T(a_line_is_answered_at_every_cut),
         T(the_tables_of_the_runtime_work_for_a_plugin),
         T(a_dialed_connection_is_one_like_any_other),
+        T(a_frame_stays_while_its_handler_dials),
         T(a_pause_keeps_what_was_read),
         T(a_session_carries_messages_both_ways),
         T(a_session_is_taken_over_with_its_subscriptions),
