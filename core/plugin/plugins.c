@@ -119,8 +119,8 @@ static int bring_up(tg_plug *p, tg_error *e)
     if (v == NULL)
         return tg_error_set(e, TG_E_NOMEM, "out of memory");
     int rc = stage(v, e);
-    if (rc == 0)
-        rc = tg_store_take(v, e);
+    if (rc == 0 && (rc = tg_store_take(v, e)) < 0)
+        tg_version_unstart(v);
     if (rc < 0) {
         tg_version_abandon(v);
         return rc;

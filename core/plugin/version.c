@@ -184,15 +184,20 @@ static int cancel_here(tg_worker *w, void *ctx)
     return tg_works_cancel(ctx, tg_here()) ? 0 : 1;
 }
 
+void tg_version_unstart(tg_version *v)
+{
+    while (tg_workers_call(v->rt->workers, cancel_here, v) != 0)
+        usleep(WORKS_POLL_US);
+    tg_workers_call(v->rt->workers, unstart_here, v);
+}
+
 int tg_version_start(tg_version *v, tg_error *e)
 {
     int rc = tg_workers_call(v->rt->workers, start_here, v);
     if (rc >= 0)
         return 0;
     explain(v, rc, "start", e);
-    while (tg_workers_call(v->rt->workers, cancel_here, v) != 0)
-        usleep(WORKS_POLL_US);
-    tg_workers_call(v->rt->workers, unstart_here, v);
+    tg_version_unstart(v);
     return rc;
 }
 

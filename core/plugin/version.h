@@ -107,6 +107,7 @@ void tg_version_drop(tg_version *v);
 int tg_version_configure(tg_version *v, tg_error *e); ///< checks the config by the schema
 int tg_version_load(tg_version *v, tg_error *e); ///< registrations, not yet visible
 int tg_version_start(tg_version *v, tg_error *e); ///< on all workers or on none
+void tg_version_unstart(tg_version *v); ///< one that has started and is not taken after all
 void tg_version_commit(tg_version *v,
                        tg_version *old); ///< new connections get `v`; `old` drains
 void tg_version_abandon(tg_version *v); ///< undoes load, and frees it

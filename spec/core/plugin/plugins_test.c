@@ -108,6 +108,23 @@ static void a_start_that_fails_on_one_worker_fails_on_all(void **state)
     no_adapter("probe");
 }
 
+static void a_store_that_cannot_be_read_ends_where_it_has_started(void **state)
+{
+    (void)state;
+    host h2;
+    tg_error e = {0};
+    host_begin(&h2);
+    tg_runtime_config c = config_of(&h2, 2);
+    c.store = TG_LIT("bad");
+    host_start(&h2, &c);
+    install("bad_store", installed(&h2, "bad_store"));
+    assert_true(tg_plugins_load(h2.rt, "bad_store", NULL, NULL, "bad_store", &e) < 0);
+    assert_non_null(strstr(e.message, "could not be read"));
+    for (int i = 0; i < 5; i++)
+        pump(&h2); // its timers would run now
+    host_down(&h2);
+}
+
 static void one_plugin_is_loaded_once(void **state)
 {
     (void)state;
@@ -506,6 +523,7 @@ int main(void)
         B(a_symbol_that_nobody_has_is_named),
         B(a_load_that_fails_half_way_leaves_nothing),
         B(a_start_that_fails_on_one_worker_fails_on_all),
+        cmocka_unit_test(a_store_that_cannot_be_read_ends_where_it_has_started),
         T(one_plugin_is_loaded_once),
         T(a_reload_serves_new_connections_and_drains_the_old),
         T(a_reload_that_fails_leaves_the_running_version),
