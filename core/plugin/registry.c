@@ -54,6 +54,15 @@ tg_seat *tg_seat_get(tg_runtime *rt, tg_offer_kind kind, tg_slice id)
     return s;
 }
 
+// One that nothing holds any more waits for its end: the host stops.
+static bool hold(tg_version *v)
+{
+    int64_t n = atomic_load(&v->holds);
+    while (n > 0 && !atomic_compare_exchange_weak(&v->holds, &n, n + 1))
+        ;
+    return n > 0;
+}
+
 tg_offer *tg_seat_hold(tg_runtime *rt, tg_offer_kind kind, tg_slice id)
 {
     char text[72];
@@ -61,8 +70,8 @@ tg_offer *tg_seat_hold(tg_runtime *rt, tg_offer_kind kind, tg_slice id)
     pthread_mutex_lock(&rt->lock);
     const tg_seat *s = tg_map_find(&rt->seats, key);
     tg_offer *o = s != NULL ? s->control : NULL;
-    if (o != NULL)
-        tg_version_hold(o->self);
+    if (o != NULL && !hold(o->self))
+        o = NULL;
     pthread_mutex_unlock(&rt->lock);
     return o;
 }
