@@ -62,6 +62,7 @@ static void hand_over(tg_shard *sh, void *ctx, int code)
     all_safe(s->queue);
     tg_queue_to_blocks(s->queue);
     s->flags |= TG_SESS_MOVING;
+    s->flags &= (uint8_t)~TG_SESS_LISTED; // on the list of this shard, which forgets it
     tg_slots_del(&sh->seats, c->old_seat);
     c->mail.mail.run = arrived;
     tg_shard_control(sh, worker_of(c), &c->mail);

@@ -304,6 +304,37 @@ static void shards_may_close_in_the_middle_of_everything(void **state)
     }
 }
 
+// The session was on its old shard's list of those that have retained messages to come.
+static void retained_messages_go_on_behind_a_takeover(void **state)
+{
+    (void)state;
+    static client a, b, p;
+    char topic[16];
+    world_open(&w, 2, NULL);
+    client_open(&p, &w, 0, "p", 0);
+    for (int i = 0; i < 1000; i++) {
+        snprintf(topic, sizeof(topic), "r/%d", i);
+        tg_msg_spec spec = {.topic = tg_str(topic), .payload = tg_str("x"), .retain = 1};
+        client_pub_msg(&p, spec);
+    }
+    client_open(&a, &w, 0, "s", 100);
+    assert_int_equal(client_sub_with(&a, "r/#", (tg_sub){0}), 0);
+    world_turn(&w, 0);
+    assert_in_range(a.count, 1, 999);
+    client_init(&b, &w, 1);
+    tg_session_spec spec = spec_of("s", 100, false);
+    client_open_spec(&b, &spec);
+    while (!world_idle(&w)) // no turn ends meanwhile
+        for (uint32_t to = 0; to < 2; to++)
+            for (uint32_t who = 0; who < 2; who++)
+                while (world_step(&w, to, who, true) || world_step(&w, to, who, false))
+                    continue;
+    world_settle(&w);
+    assert_true(b.present);
+    assert_int_equal(a.count + b.count, 1000);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +342,7 @@ int main(void)
         cmocka_unit_test(the_later_open_wins_when_two_arrive_at_once),
         cmocka_unit_test(a_clean_start_elsewhere_leaves_nothing_of_the_old_session),
         cmocka_unit_test(a_session_that_ends_while_it_is_claimed_begins_anew),
+        cmocka_unit_test(retained_messages_go_on_behind_a_takeover),
         cmocka_unit_test(shards_may_close_in_the_middle_of_everything),
     };
     return RUN(tests);
