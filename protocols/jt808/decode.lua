@@ -132,43 +132,42 @@ local function plain_layouts(vendor)
   return out
 end
 
---- Applications of another product want records, from which their shape is made.
-local function wants_records(config) return config.payload == "emqx" end
-
---- What positions of most terminals are read with: as long as the config stays the same and
---- names no single devices, there is nothing to look up.
-local usual = { config = false }
-
-local function look_at_config(config)
-  usual.config = config
-  usual.single = next(config.editions) ~= nil or next(config.vendors) ~= nil
-  usual.edition = config.edition ~= "auto" and config.edition or nil
-  usual.records = wants_records(config)
-  usual.layouts = plain[config.vendor] or plain_layouts(config.vendor)
-end
-
 local EDITIONS = { [0] = "2013", "2019", "2011" }
 local NUMBER = { ["2013"] = 0, ["2019"] = 1 << 40, ["2011"] = 2 << 40 }
 M.editions = EDITIONS
 
-local function layout_for(phone, header, ctx)
-  local config, codec = ctx.config, ctx.codec
-  if usual.config ~= config then look_at_config(config) end
-  if usual.records then return nil end
-  if not usual.single then
-    local edition = usual.edition or codec and codec.edition or header
-    return usual.layouts[header][edition], edition
+--- What the config says of plain positions, looked at once. `layouts` is nil where each device
+--- may have its own, or where records are wanted to make another shape of.
+local known, layouts, forced, single
+
+local function look_at_config(config)
+  known, forced = config, config.edition ~= "auto" and config.edition or nil
+  single = next(config.editions) ~= nil or next(config.vendors) ~= nil
+  layouts = nil
+  if config.payload ~= "emqx" and not single then
+    layouts = plain[config.vendor] or plain_layouts(config.vendor)
   end
-  local edition, vendor = settings(phone, header, config, codec)
+end
+
+local function single_layout(phone, header, ctx)
+  if not single or ctx.config.payload == "emqx" then return nil end
+  local edition, vendor = settings(phone, header, ctx.config, ctx.codec)
   return (plain[vendor] or plain_layouts(vendor))[header][edition], edition
 end
 
 --- A position as JSON members. Four fields, as a fifth would double the table; `key` has the
 --- id, the serial and the checksum, and the edition's number above them.
-local function fast(frame, header, phone, serial, status, ctx)
-  if status & 12 ~= 0 then return nil end
-  local layout, edition = layout_for(phone, header, ctx)
-  if not layout then return nil end
+local function fast(frame, header, phone, serial, ctx)
+  local config, codec = ctx.config, ctx.codec
+  local layout, edition
+  if known ~= config then look_at_config(config) end
+  if layouts then
+    edition = forced or codec and codec.edition or header
+    layout = layouts[header][edition]
+  else
+    layout, edition = single_layout(phone, header, ctx)
+    if not layout then return nil end
+  end
   local members, _, flaws = layout:members(frame)
   if not members or flaws then return nil end
   return {
@@ -177,19 +176,21 @@ local function fast(frame, header, phone, serial, status, ctx)
   }
 end
 
---- Plain positions by the upper bits of their attributes; nil for all others.
+--- A plain position: whole, in the clear, north and east; nil for all others.
 local function try_fast(frame, ctx)
-  local attributes = unpack(">I2", frame, 3)
+  local id, attributes, phone, serial, status = unpack(">I2I2c6I2xxxxI4", frame)
+  if id ~= 0x0200 then return nil end
   local bits, length = attributes & 0xFC00, attributes & 0x3FF
   if length < 28 then return nil end
-  if bits == 0 and #frame == 13 + length then
-    local phone, serial, status = unpack(">c6I2xxxxI4", frame, 5)
-    return fast(frame, "2013", phone, serial, status, ctx)
+  if bits == 0 and #frame == 13 + length and status & 12 == 0 then
+    return fast(frame, "2013", phone, serial, ctx)
   elseif bits == 0x4000 and #frame == 18 + length then
-    local phone, serial, status = unpack(">c10I2xxxxI4", frame, 6)
-    return fast(frame, "2019", phone, serial, status, ctx)
+    phone, serial, status = unpack(">c10I2xxxxI4", frame, 6)
+    return status & 12 == 0 and fast(frame, "2019", phone, serial, ctx) or nil
   end
 end
+
+local LEAST = 41 -- header, position, checksum
 
 local function parts(msg, head, frame, at, ctx)
   if (head.encryption or 0) ~= 0 and registry[msg.id] then
@@ -210,11 +211,11 @@ end
 ---@return table? message type, id, serial, phone, header and data, or fragment, total, number
 ---@return string? why
 function M.decode(frame, ctx)
-  local id = unpack(">I2", frame)
-  if id == 0x0200 then
+  if #frame >= LEAST then
     local msg = try_fast(frame, ctx)
     if msg then return msg end
   end
+  local id = unpack(">I2", frame)
   local header, size = wire.header_of(frame, ctx.config.lenient_length)
   if not header then return nil, size end
   local head = wire.head[header]:decode(frame)
