@@ -13,6 +13,7 @@
 
 #define DEEP 32
 #define PAIRS_HERE 64
+#define TEXT_MAX (16u << 20) ///< a small table that holds itself twice grows to any size
 
 static const char array_key = 0; // its address: the metatable of arrays in the registry
 
@@ -26,6 +27,7 @@ typedef struct writer {
     lua_State *L;
     tg_buf *out;
     tg_error *e;
+    size_t start; ///< of our text in `out`
     unsigned depth;
     tg_slice path[DEEP + 1]; ///< keys on the way; an element has its index in `index`
     lua_Integer index[DEEP + 1];
@@ -234,6 +236,8 @@ static int put(writer *w, int at)
 {
     lua_State *L = w->L;
     tg_slice s;
+    if (w->out->len - w->start > TEXT_MAX)
+        return fail(w, TG_E_TOOBIG, "more than 16 MiB of text");
     switch (lua_type(L, at)) {
     case LUA_TNIL:
         tg_buf_put(w->out, "null", 4);
@@ -276,6 +280,7 @@ int tg_lua_json_write(lua_State *L, int index, tg_buf *out, tg_error *e)
     w.L = L;
     w.out = out;
     w.e = e;
+    w.start = start;
     w.depth = 0;
     int rc = put(&w, lua_absindex(L, index));
     lua_settop(L, top);

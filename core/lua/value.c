@@ -10,6 +10,8 @@
 #include "lua/mod.h"
 
 #define DEPTH_MAX 32
+#define TREE_MAX                                                                           \
+    (16u << 20) ///< bytes: a small table that holds itself twice grows to any size
 #define SECRET_TYPE "tidegate.secret"
 
 static int secret_tostring(lua_State *L)
@@ -97,8 +99,27 @@ void tg_lua_push_value(lua_State *L, const tg_value *v)
     }
 }
 
-static int to_value(lua_State *L, int index, tg_arena *arena, tg_value *out, int depth,
+/// Where a tree is built, and how much of it there may still be.
+typedef struct growth {
+    tg_arena *arena;
+    size_t left;
+} growth;
+
+static int to_value(lua_State *L, int index, growth *g, tg_value *out, int depth,
                     tg_error *e);
+
+static bool spend(growth *g, size_t bytes)
+{
+    if (g->left < bytes)
+        return false;
+    g->left -= bytes;
+    return true;
+}
+
+static int too_big(tg_error *e)
+{
+    return tg_error_set(e, TG_E_TOOBIG, "more than %u MiB in all", TREE_MAX >> 20);
+}
 
 /// Is the table at absolute `index` a list? All keys lie in 1..n.
 static bool is_list(lua_State *L, int index, size_t *n)
@@ -118,15 +139,17 @@ static bool is_list(lua_State *L, int index, size_t *n)
     return seen == *n;
 }
 
-static int to_list(lua_State *L, int index, size_t n, tg_arena *arena, tg_value *out,
-                   int depth, tg_error *e)
+static int to_list(lua_State *L, int index, size_t n, growth *g, tg_value *out, int depth,
+                   tg_error *e)
 {
-    tg_value *items = tg_arena_alloc(arena, n * sizeof(*items));
+    if (!spend(g, n * sizeof(tg_value)))
+        return too_big(e);
+    tg_value *items = tg_arena_alloc(g->arena, n * sizeof(*items));
     if (items == NULL)
         return tg_error_set(e, TG_E_NOMEM, "out of memory");
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, index, (lua_Integer)i + 1);
-        int rc = to_value(L, lua_gettop(L), arena, &items[i], depth + 1, e);
+        int rc = to_value(L, lua_gettop(L), g, &items[i], depth + 1, e);
         lua_pop(L, 1);
         if (rc != 0)
             return tg_error_prefix(e, "[%zu]", i + 1);
@@ -157,10 +180,9 @@ static tg_slice key_text(lua_State *L, int index, tg_arena *arena)
     return tg_arena_copy(arena, tg_str(text));
 }
 
-static int to_map(lua_State *L, int index, tg_arena *arena, tg_value *out, int depth,
-                  tg_error *e)
+static int to_map(lua_State *L, int index, growth *g, tg_value *out, int depth, tg_error *e)
 {
-    tg_value_builder b = {.arena = arena};
+    tg_value_builder b = {.arena = g->arena};
     lua_pushnil(L);
     while (lua_next(L, index) != 0) {
         tg_pair pair = {0};
@@ -168,18 +190,20 @@ static int to_map(lua_State *L, int index, tg_arena *arena, tg_value *out, int d
             lua_pop(L, 2);
             return tg_error_set(e, TG_E_INVAL, "a key is neither a string nor an integer");
         }
-        pair.key = key_text(L, -2, arena);
-        int rc = to_value(L, lua_gettop(L), arena, &pair.value, depth + 1, e);
+        pair.key = key_text(L, -2, g->arena);
+        int rc = spend(g, sizeof(pair) + pair.key.len)
+                     ? to_value(L, lua_gettop(L), g, &pair.value, depth + 1, e)
+                     : too_big(e);
         if (rc != 0) {
             lua_pop(L, 2);
             return tg_error_prefix(e, "%.*s", (int)pair.key.len, pair.key.at);
         }
         lua_pop(L, 1);
         tg_build(&b, "", pair.value);
-        if (!arena->failed)
+        if (!g->arena->failed)
             b.pairs[b.count - 1].key = pair.key;
     }
-    if (arena->failed)
+    if (g->arena->failed)
         return tg_error_set(e, TG_E_NOMEM, "out of memory");
     if (b.count > 1)
         qsort(b.pairs, b.count, sizeof(*b.pairs), by_key);
@@ -187,7 +211,7 @@ static int to_map(lua_State *L, int index, tg_arena *arena, tg_value *out, int d
     return 0;
 }
 
-static int to_value(lua_State *L, int index, tg_arena *arena, tg_value *out, int depth,
+static int to_value(lua_State *L, int index, growth *g, tg_value *out, int depth,
                     tg_error *e)
 {
     size_t n;
@@ -207,15 +231,17 @@ static int to_value(lua_State *L, int index, tg_arena *arena, tg_value *out, int
         return 0;
     case LUA_TSTRING: {
         const char *at = lua_tolstring(L, index, &n);
-        *out = tg_value_of_slice(tg_arena_copy(arena, (tg_slice){at, n}));
-        return arena->failed ? tg_error_set(e, TG_E_NOMEM, "out of memory") : 0;
+        if (!spend(g, n))
+            return too_big(e);
+        *out = tg_value_of_slice(tg_arena_copy(g->arena, (tg_slice){at, n}));
+        return g->arena->failed ? tg_error_set(e, TG_E_NOMEM, "out of memory") : 0;
     }
     case LUA_TTABLE:
-        return is_list(L, index, &n) ? to_list(L, index, n, arena, out, depth, e)
-                                     : to_map(L, index, arena, out, depth, e);
+        return is_list(L, index, &n) ? to_list(L, index, n, g, out, depth, e)
+                                     : to_map(L, index, g, out, depth, e);
     case LUA_TUSERDATA:
         if (tg_lua_is_secret(L, index, &secret)) {
-            *out = tg_value_of_slice(tg_arena_copy(arena, secret));
+            *out = tg_value_of_slice(tg_arena_copy(g->arena, secret));
             out->secret = 1;
             return 0;
         }
@@ -235,7 +261,8 @@ static int to_value(lua_State *L, int index, tg_arena *arena, tg_value *out, int
 
 int tg_lua_to_value(lua_State *L, int index, tg_arena *arena, tg_value *out, tg_error *e)
 {
-    return to_value(L, lua_absindex(L, index), arena, out, 0, e);
+    growth g = {arena, TREE_MAX};
+    return to_value(L, lua_absindex(L, index), &g, out, 0, e);
 }
 
 int tg_lua_result(lua_State *L, int code)

@@ -205,6 +205,19 @@ static void json_is_deterministic_both_ways(void **s)
         "same(J.decode(J.encode(list)), list)\n");
 }
 
+static void a_table_that_holds_itself_twice_has_a_bound(void **s)
+{
+    (void)s;
+    run("local t, s = {}, ('x'):rep(1 << 16)\n"
+        "for i = 1, 30 do t = { t, t } end\n"
+        "for _, v in ipairs { { t }, { a = t } } do\n"
+        "  local text, err = tg.json.encode(v)\n"
+        "  assert(not text and err.code == 'TOOBIG', err)\n"
+        "end\n"
+        "for i = 1, 1000 do t[i] = s end\n"
+        "assert(not tg.json.encode(t))\n");
+}
+
 static void bits_bcd_and_hex(void **s)
 {
     (void)s;
@@ -354,6 +367,7 @@ int main(void)
         cmocka_unit_test(tag_lists_keep_what_they_do_not_know),
         cmocka_unit_test(fields_and_notes_describe_the_bytes),
         cmocka_unit_test(json_is_deterministic_both_ways),
+        cmocka_unit_test(a_table_that_holds_itself_twice_has_a_bound),
         cmocka_unit_test(bits_bcd_and_hex),
         cmocka_unit_test(charsets_and_checksums),
         cmocka_unit_test(clocks),
