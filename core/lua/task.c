@@ -262,7 +262,10 @@ static void run_queued(tg_job *j)
 
 static void drop_queued(tg_job *j)
 {
-    tg_lua_wait_free(TG_OWNER(j, tg_wait, job));
+    tg_wait *w = TG_OWNER(j, tg_wait, job);
+    if (w->task != NULL)
+        w->task->wait = NULL; // it ends with its script, and must not look here
+    tg_lua_wait_free(w);
 }
 
 void tg_wait_done(void *wait, int code, const tg_value *value)
