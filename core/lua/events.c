@@ -102,10 +102,11 @@ static void downlink_done(tg_task *t, int code, int nres)
     if (good && nres >= 2 && !lua_toboolean(t->co, -nres) && !lua_isnil(t->co, 1 - nres)) {
         good = false;
         lua_State *co = t->co;
-        if (lua_istable(co, 1 - nres))
-            lua_getfield(co, 1 - nres, "message");
-        else
-            lua_pushvalue(co, 1 - nres);
+        lua_pushvalue(co, 1 - nres);
+        if (lua_istable(co, -1)) { // raw: nobody would catch what a metamethod raises
+            lua_pushliteral(co, "message");
+            lua_rawget(co, -2);
+        }
         size_t len = 0;
         const char *why = lua_tolstring(co, -1, &len);
         if (t->conn->open && why != NULL)

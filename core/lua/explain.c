@@ -44,8 +44,10 @@ static void say_result(explainer *x, lua_State *co, size_t end)
     tg_buf b = {0};
     tg_error e = {0};
     if (lua_isnil(co, -2)) {
-        if (!lua_isnil(co, -1) && lua_istable(co, -1))
-            lua_getfield(co, -1, "message");
+        if (lua_istable(co, -1)) { // raw: nobody would catch what a metamethod raises
+            lua_pushliteral(co, "message");
+            lua_rawget(co, -2);
+        }
         tg_slice why = TG_LIT("no message");
         if (lua_type(co, -1) == LUA_TSTRING)
             why.at = lua_tolstring(co, -1, &why.len);

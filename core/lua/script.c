@@ -109,7 +109,8 @@ static int find_handlers(tg_script *s, tg_app *app, tg_error *e)
             lua_pop(L, 1);
     }
     app->commands = LUA_NOREF;
-    if (rc == 0 && lua_getfield(L, -1, "commands") == LUA_TTABLE) {
+    lua_pushliteral(L, "commands"); // raw: nobody would catch what a metamethod raises
+    if (rc == 0 && lua_rawget(L, -2) == LUA_TTABLE) {
         lua_pushnil(L);
         if (lua_next(L, -2) != 0) {
             lua_pop(L, 2);

@@ -514,6 +514,23 @@ static void raw_bytes_are_taken_as_the_script_says(void **state)
     stage_end(&s);
 }
 
+static void metamethods_of_results_do_not_run(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s, LINES
+              "local hot = setmetatable({}, { __index = function() error('hot') end })\n"
+              "function M.on_message(conn, m) assert(conn:bind(m.text)) end\n"
+              "function M.on_downlink(conn, m) return nil, hot end\n"
+              "M.commands = nil\n"
+              "return setmetatable(M, getmetatable(hot))");
+    int c = connect(&s);
+    feed(&s, c, "login d1\n");
+    tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("x"), 1);
+    assert_told(&s, "\"packet_id\":1,\"how\":\"refused\"");
+    stage_end(&s);
+}
+
 typedef struct notes {
     char text[1024];
 } notes;
@@ -573,6 +590,7 @@ int main(void)
         cmocka_unit_test(a_handler_over_its_budget_is_ended_and_the_next_one_runs),
         cmocka_unit_test(nothing_is_left_of_a_plugin),
         cmocka_unit_test(raw_bytes_are_taken_as_the_script_says),
+        cmocka_unit_test(metamethods_of_results_do_not_run),
         cmocka_unit_test(fields_are_explained_from_the_layout_that_decodes),
     };
     return cmocka_run_group_tests(tests, rig_group_open, rig_group_close);
