@@ -182,6 +182,7 @@ void tg_lane_keep_frame(tg_lconn *c, tg_slice frame)
 
 typedef struct data_result {
     int64_t used;
+    bool ended;
 } data_result;
 
 static void data_done(tg_task *t, int code, int nres)
@@ -189,6 +190,7 @@ static void data_done(tg_task *t, int code, int nres)
     data_result *r = t->extra;
     if (r == NULL)
         return; // it waited: all its bytes count as used
+    r->ended = true;
     if (code == 0 && nres > 0 && lua_isinteger(t->co, -nres)) {
         lua_Integer n = lua_tointeger(t->co, -nres);
         if (n >= 0 && n <= r->used)
@@ -203,7 +205,7 @@ int64_t tg_lane_data(tg_lconn *c, tg_slice data)
     tg_task *t = tg_lane_task(&c->lane, "on_data", TG_BUDGET_HANDLER_US);
     if (t == NULL)
         return TG_E_NOMEM;
-    data_result r = {(int64_t)data.len};
+    data_result r = {.used = (int64_t)data.len};
     lua_rawgeti(t->co, LUA_REGISTRYINDEX, c->app->handler[TG_ON_DATA]);
     lua_rawgeti(t->co, LUA_REGISTRYINDEX, c->ref);
     lua_pushlstring(t->co, data.at, data.len);
@@ -211,7 +213,7 @@ int64_t tg_lane_data(tg_lconn *c, tg_slice data)
     t->done = data_done;
     t->extra = &r;
     tg_task_start(t, 2);
-    if (c->lane.busy == t)
+    if (!r.ended) // it waits, with its lane or without
         t->extra = NULL;
     return r.used;
 }

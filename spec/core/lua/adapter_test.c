@@ -514,6 +514,23 @@ static void raw_bytes_are_taken_as_the_script_says(void **state)
     stage_end(&s);
 }
 
+static void raw_bytes_may_be_answered_while_their_handler_waits(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s, "local tg = require 'tidegate'\n"
+                  "local M = tg.adapter { id = 'a', api = 1, frame = 'raw' }\n"
+                  "function M.on_data(conn, data)\n"
+                  "  if data == 'a' then return conn:answer('k', 1) and 1 end\n"
+                  "  conn:send('got' .. conn:request('q', { key = 'k' }))\n"
+                  "  return 0 end return M");
+    int c = connect(&s);
+    feed(&s, c, "x");
+    feed(&s, c, "a");
+    assert_told(&s, "\"hex\":\"676f7431\"");
+    stage_end(&s);
+}
+
 static void metamethods_of_results_do_not_run(void **state)
 {
     (void)state;
@@ -590,6 +607,7 @@ int main(void)
         cmocka_unit_test(a_handler_over_its_budget_is_ended_and_the_next_one_runs),
         cmocka_unit_test(nothing_is_left_of_a_plugin),
         cmocka_unit_test(raw_bytes_are_taken_as_the_script_says),
+        cmocka_unit_test(raw_bytes_may_be_answered_while_their_handler_waits),
         cmocka_unit_test(metamethods_of_results_do_not_run),
         cmocka_unit_test(fields_are_explained_from_the_layout_that_decodes),
     };
