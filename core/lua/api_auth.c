@@ -42,7 +42,8 @@ static void on_verdict(void *ctx, int code, const tg_value *value)
 
 static int read_extra(lua_State *L, tg_arena *arena, tg_value *out, tg_error *e)
 {
-    lua_getfield(L, 1, "extra");
+    lua_pushliteral(L, "extra");
+    lua_rawget(L, 1); // raw: the caller's wait is live
     int rc = lua_istable(L, -1) ? tg_lua_to_value(L, -1, arena, out, e) : 0;
     lua_pop(L, 1);
     return rc;
