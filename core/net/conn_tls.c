@@ -16,6 +16,7 @@
 
 #define RECORD 16384 // plaintext of the largest record
 #define SEND_AT (48 * 1024) // ciphertext that is sent without waiting for more
+#define PENDING_MAX (256 * 1024) // our own is far below: the rest are answers to the peer
 
 struct tg_secure {
     SSL *ssl;
@@ -328,6 +329,10 @@ void tg_secure_read(tg_net_conn *c, char *at, size_t len)
         return;
     }
     int rc = send_cipher(c); // tickets, key updates
+    if (rc == 0 && c->secure->pending.len > PENDING_MAX) {
+        tg_conn_complain(c, TG_MOD_TLS, "it asks for new keys and takes no answers");
+        rc = TG_E_LIMIT;
+    }
     if (rc != 0)
         tg_conn_abort(c, rc);
     else if (got > 0)

@@ -222,6 +222,29 @@ static SSL *narrow_device(void)
     return ssl;
 }
 
+enum { KEY_UPDATES = 400000 };
+
+// Each asks us for an answer, and none is read: what waits to leave must have an end.
+static void key_updates_that_nobody_reads_end_the_connection(void **state)
+{
+    (void)state;
+    lab_start(1);
+    tg_listener_spec spec = certs_spec();
+    lab_listen(&spec);
+    SSL *ssl = narrow_device();
+    int n = 0;
+    while (n < KEY_UPDATES && SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED) == 1 &&
+           SSL_do_handshake(ssl) == 1)
+        n++;
+    assert_true(n < KEY_UPDATES);
+    ERR_clear_error();
+    lab_wait(closed, 1);
+    assert_int_equal(the_lab.reason, TG_E_LIMIT);
+    close(SSL_get_fd(ssl));
+    SSL_free(ssl);
+    lab_stop();
+}
+
 static void free_pushed(void *owner)
 {
     free(owner);
@@ -630,6 +653,7 @@ int main(void)
         cmocka_unit_test(the_sends_of_a_turn_are_one_record),
         cmocka_unit_test(a_close_is_said_in_tls_first),
         cmocka_unit_test(a_close_notify_is_a_close),
+        cmocka_unit_test(key_updates_that_nobody_reads_end_the_connection),
         cmocka_unit_test(a_slow_reader_gets_everything),
         cmocka_unit_test(what_the_socket_does_not_take_waits),
         cmocka_unit_test(a_close_sends_all_of_it_and_says_so),
