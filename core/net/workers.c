@@ -89,16 +89,19 @@ int tg_workers_new(uint32_t count, size_t mailbox_bytes, tg_workers **out, tg_er
 }
 
 // Mails that arrive while the thread ends find `running` cleared under the lock, or are
-// seen by this last drain: a caller that waits for an answer gets one.
+// seen by this last drain: a caller that waits for an answer gets one. Who finds it cleared
+// stands in for this worker, and waits until the drain is over.
 static void *thread_main(void *arg)
 {
     tg_worker *w = arg;
     tg_worker_main(w);
+    pthread_mutex_lock(&w->all->stand_in);
     pthread_mutex_lock(&w->all->lock);
     w->all->running[w->index] = false;
     pthread_mutex_unlock(&w->all->lock);
     while (tg_mailbox_drain(w->mailbox, w, UINT32_MAX))
         ;
+    pthread_mutex_unlock(&w->all->stand_in);
     return NULL;
 }
 
