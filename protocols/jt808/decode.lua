@@ -136,12 +136,13 @@ local EDITIONS = { [0] = "2013", "2019", "2011" }
 local NUMBER = { ["2013"] = 0, ["2019"] = 1 << 40, ["2011"] = 2 << 40 }
 M.editions = EDITIONS
 
---- What the config says of plain positions, looked at once. `layouts` is nil where each device
+--- What the config says of plain positions, looked at once: new values come with new maps, in
+--- the same table. `layouts` is nil where each device
 --- may have its own, or where records are wanted to make another shape of.
 local known, layouts, forced, single
 
 local function look_at_config(config)
-  known, forced = config, config.edition ~= "auto" and config.edition or nil
+  known, forced = config.editions, config.edition ~= "auto" and config.edition or nil
   single = next(config.editions) ~= nil or next(config.vendors) ~= nil
   layouts = nil
   if config.payload ~= "emqx" and not single then
@@ -160,7 +161,7 @@ end
 local function fast(frame, header, phone, serial, ctx)
   local config, codec = ctx.config, ctx.codec
   local layout, edition
-  if known ~= config then look_at_config(config) end
+  if known ~= config.editions then look_at_config(config) end
   if layouts then
     edition = forced or codec and codec.edition or header
     layout = layouts[header][edition]

@@ -15,10 +15,14 @@ local ASK_AT_ONCE = 100 -- numbers in one request
 
 function M.new(config, say, out)
   local self = {}
-  local limits = {
-    packets = config.packets, bytes = config.reassembly, total = config.reassembly_total,
-    open = 8,
-  }
+
+  local limits = { open = 8 }
+  local function limits_now()
+    limits.packets, limits.bytes = config.packets, config.reassembly
+    limits.total = config.reassembly_total
+    return limits
+  end
+
   local lost = tg.metric.counter("incomplete", "long messages that never became whole")
 
   local function give_up(conn, dev, key, a)
@@ -83,7 +87,7 @@ function M.new(config, say, out)
   --- One packet of a longer message.
   function self.packet(conn, dev, msg)
     local now = tg.time.ticks()
-    local a, why = assemble.add(dev, msg, limits, now)
+    local a, why = assemble.add(dev, msg, limits_now(), now)
     if not a then
       conn:complain(why)
       return say.answer(conn, dev, msg, 1)

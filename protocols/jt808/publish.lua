@@ -26,13 +26,12 @@ local function clock_text()
   return clock.text
 end
 
-function M.new(config)
+function M.new(config, adapter_id)
   local out = {}
-  local like_emqx = config.payload == "emqx"
 
   --- A message as a record.
   function out.message(conn, dev, msg)
-    if like_emqx then return conn:publish(emqx.message(dev, msg, config)) end
+    if config.payload == "emqx" then return conn:publish(emqx.message(dev, msg, config)) end
     local data = msg.data or {}
     data.serial, data.edition, data.received = msg.serial, msg.edition, clock_text()
     data.message_id = ("0x%04x"):format(msg.id)
@@ -41,8 +40,9 @@ function M.new(config)
 
   --- The topic of positions, made once: a device is digits, so nothing in it needs care.
   function out.prepare(dev)
+    dev.template = config.topic
     dev.topic = config.topic:gsub("%${(%w+)}",
-      { device = dev.device, type = "location", adapter = "jt808" })
+      { device = dev.device, type = "location", adapter = adapter_id })
   end
 
   local one, publish = { type = "location" }, nil
@@ -50,6 +50,7 @@ function M.new(config)
   --- A position of the common kind. The table is used again: publishing copies it.
   function out.position(conn, dev, msg)
     clock_text()
+    if dev.template ~= config.topic then out.prepare(dev) end
     publish = publish or conn.publish
     one.payload = "{" .. msg.payload .. endings[msg.key >> 40]
     one.topic, one.device = dev.topic, dev.device

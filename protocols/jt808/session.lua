@@ -36,8 +36,10 @@ function M.add(adapter, many)
   local dropped = tg.metric.counter("before_auth", "messages of terminals that were not known")
   local again = tg.metric.counter("repeated", "messages that came twice")
   local say = replies.new(config)
-  local out = publish.new(config)
+  local out = publish.new(config, adapter.id)
   local assemble = packets.new(config, say, out)
+
+  local handle_message
 
   local function devices(conn)
     local state = conn.state
@@ -154,7 +156,7 @@ function M.add(adapter, many)
         out.position(conn, dev, msg)
         return say.answer(conn, dev, msg, 0)
       end
-      return M.handle(conn, dev, msg)
+      return handle_message(conn, dev, msg)
     end
     dropped(1)
     say.answer(conn, dev, msg, 1)
@@ -184,8 +186,7 @@ function M.add(adapter, many)
     local fine = taken or out.message(conn, dev, msg)
     say.reply(conn, dev, msg, entry, fine and 0 or 1)
   end
-  M.handle = message
-  assemble.deliver = message
+  handle_message, assemble.deliver = message, message
 
   --- A plain position that takes the way of all others.
   local function complete(msg)
@@ -224,8 +225,5 @@ function M.add(adapter, many)
   function adapter.on_close(conn) assemble.closed(conn) end
   function adapter.on_move(conn) assemble.moved(conn) end
 end
-
---- Bodies of messages that were put together are decoded where they are whole.
-M.body = decode.body
 
 return M
