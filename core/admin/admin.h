@@ -28,7 +28,7 @@ int tg_admin_start(tg_runtime *rt, const tg_admin_config *config, tg_admin **out
 /// Control thread, before tg_runtime_stop(): answers what is under way with 503, ends streams,
 /// joins the thread.
 void tg_admin_stop(tg_admin *a);
-/// After tg_runtime_stop(): until then workers may still hold requests.
+/// After tg_runtime_free(): until then mails may still hold requests.
 void tg_admin_free(tg_admin *a);
 /// "127.0.0.1:18083": as bound.
 const char *tg_admin_address(const tg_admin *a);

@@ -239,9 +239,25 @@ bool tg_request_on_worker(tg_request *r, void (*fn)(void *request))
            scheduled(r, tg_worker_run(tg_admin_next_worker(r->admin), fn, r));
 }
 
+// The control thread's loop ends before the API closes: what came in between is run when the
+// workers are freed. It was answered for by then, and must not begin a reload any more.
+static void run_on_control(void *ctx)
+{
+    tg_request *r = check(ctx);
+    pthread_mutex_lock(&r->admin->lock);
+    bool given_up = r->answered;
+    pthread_mutex_unlock(&r->admin->lock);
+    if (given_up)
+        tg_request_unref(r);
+    else
+        r->run(r);
+}
+
 bool tg_request_on_control(tg_request *r, void (*fn)(void *request))
 {
-    return tg_request_defer(r) && scheduled(r, tg_control_run(r->admin->workers, fn, r));
+    r->run = fn;
+    return tg_request_defer(r) &&
+           scheduled(r, tg_control_run(r->admin->workers, run_on_control, r));
 }
 
 static void part_done(tg_request *r)

@@ -42,6 +42,7 @@ struct tg_request {
     unsigned status;
     struct MHD_Response *response;
     void *work; ///< of the handler's own, between threads; in the arena
+    void (*run)(void *request); ///< of tg_request_on_control()
     atomic_uint parts; ///< workers that tg_request_on_all() still waits for
     void (*part)(tg_request *r, uint32_t worker);
     void (*end)(tg_request *r);

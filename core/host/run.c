@@ -259,9 +259,9 @@ static void end(tg_the_host *h)
     }
     if (h->rt != NULL)
         tg_runtime_stop(h->rt, (uint32_t)h->config.shutdown_ms);
-    tg_admin_free(h->admin);
     if (h->rt != NULL)
         tg_runtime_free(h->rt);
+    tg_admin_free(h->admin); // last: mails that are left may be of its requests
     tg_log(HOST, INFO, "ended");
     if (h->lock_fd >= 0)
         close(h->lock_fd);
