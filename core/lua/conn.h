@@ -22,6 +22,7 @@ typedef struct tg_bound {
 typedef struct tg_lane {
     tg_lconn *conn;
     tg_task *busy;
+    uint32_t tasks; ///< with those that wait for an answer of the device
     tg_list ready; ///< tg_job: what waits for its turn
     bool pumping;
 } tg_lane;

@@ -125,7 +125,7 @@ static void pump_devices(tg_lconn *c)
         tg_device_lane *d = TG_OWNER(n, tg_device_lane, node);
         n = n->next;
         pump_lane(&d->lane);
-        if (d->lane.busy != NULL || d->lane.pumping || !tg_list_empty(&d->lane.ready))
+        if (d->lane.tasks > 0 || d->lane.pumping || !tg_list_empty(&d->lane.ready))
             continue;
         n = d->node.next;
         tg_list_del(&d->node);
@@ -200,6 +200,7 @@ void tg_conn_task_ends(tg_task *t)
     tg_lconn *c = t->conn;
     tg_lane *lane = t->lane;
     c->ntasks--;
+    lane->tasks--;
     if (lane->busy == t)
         lane->busy = NULL;
     t->conn = NULL;
@@ -241,6 +242,7 @@ tg_task *tg_lane_task(tg_lane *lane, const char *what, uint32_t budget_us)
         return NULL;
     assert(lane->busy == NULL);
     lane->busy = t;
+    lane->tasks++;
     lane->conn->ntasks++;
     t->conn = lane->conn;
     t->lane = lane;

@@ -372,6 +372,28 @@ static void devices_of_one_link_do_not_wait_for_each_other(void **state)
     stage_end(&s);
 }
 
+static void a_devices_lane_stays_while_its_handler_asks_the_device(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(
+        &s,
+        "local tg = require 'tidegate'\n"
+        "local M = tg.adapter { id = 'a', api = 1, order = 'device', sessions = 'many',\n"
+        "  frame = { kind = 'line' } }\n"
+        "function M.decode(f) local d, n = f:match('(%a)(%d)')\n"
+        "  return { type = 't', device = d, n = n, data = {} } end\n"
+        "function M.on_message(conn, m)\n"
+        "  if m.n == '1' then conn:request('q', { key = m.device }) conn:send('ok') end\n"
+        "  if m.n == '2' then conn:answer('a') end end return M");
+    int c = connect(&s);
+    feed(&s, c, "a1\n");
+    feed(&s, c, "b3\n"); // lanes that nobody needs are given up now
+    feed(&s, c, "b2\n");
+    assert_told(&s, "\"hex\":\"6f6b\"");
+    stage_end(&s);
+}
+
 // ---- the rest of the API --------------------------------------------------------------
 
 static void timers_keys_drivers_and_the_end_of_a_connection(void **state)
@@ -606,6 +628,7 @@ int main(void)
         cmocka_unit_test(an_error_tells_where_and_for_whom_once_a_minute),
         cmocka_unit_test(a_handler_over_its_budget_is_ended_and_the_next_one_runs),
         cmocka_unit_test(nothing_is_left_of_a_plugin),
+        cmocka_unit_test(a_devices_lane_stays_while_its_handler_asks_the_device),
         cmocka_unit_test(raw_bytes_are_taken_as_the_script_says),
         cmocka_unit_test(raw_bytes_may_be_answered_while_their_handler_waits),
         cmocka_unit_test(metamethods_of_results_do_not_run),
