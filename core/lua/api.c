@@ -207,7 +207,7 @@ static const struct {
     {"bits", tg_lua_open_bits},     {"bcd", tg_lua_open_bcd},
     {"hex", tg_lua_open_hex},       {"charset", tg_lua_open_charset},
     {"check", tg_lua_open_check},   {"json", tg_lua_open_json},
-    {"time", tg_lua_open_time},
+    {"time", tg_lua_open_time},     {"crypto", tg_lua_open_crypto},
 };
 
 static const struct {

@@ -184,6 +184,25 @@ function tg.check.crc16_x25(bytes, from, to) end
 ---@return integer
 function tg.check.crc32(bytes, from, to) end
 
+tg.crypto = {}
+
+--- Signatures of EC keys are r and s, one behind the other.
+---@param kind "rsa-sha256"|"ecdsa-sha256"|"sm2" RSA is PKCS #1 v1.5
+---@param key string public key in PEM
+---@param bytes string
+---@param signature string
+---@param id? string of SM2's user; default "1234567812345678"
+---@return boolean? good
+---@return tg.Error? err the key cannot be used
+function tg.crypto.verify(kind, key, bytes, signature, id) end
+---@param cipher string "RSA" (PKCS #1 v1.5, block by block) or one of OpenSSL: "SM4-CBC"
+---@param key string private key in PEM, or the cipher's bytes
+---@param bytes string
+---@param iv? string
+---@return string? bytes
+---@return tg.Error? err
+function tg.crypto.decrypt(cipher, key, bytes, iv) end
+
 tg.json = {}
 
 --- What JSON's null is in Lua.

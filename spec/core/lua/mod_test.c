@@ -16,7 +16,7 @@ static const struct {
                {"bits", tg_lua_open_bits},     {"bcd", tg_lua_open_bcd},
                {"hex", tg_lua_open_hex},       {"charset", tg_lua_open_charset},
                {"check", tg_lua_open_check},   {"json", tg_lua_open_json},
-               {"time", tg_lua_open_time}};
+               {"time", tg_lua_open_time},     {"crypto", tg_lua_open_crypto}};
 
 static const char HELPERS[] =
     "function same(a, b, at) at = at or '' \n"
@@ -253,6 +253,36 @@ static void charsets_and_checksums(void **s)
         "raises('no such position', tg.check.xor8, 'abc', 5)\n");
 }
 
+/// The key, the signature and the ciphertext were made with the openssl command.
+static void signatures_and_ciphers(void **s)
+{
+    (void)s;
+    run("local C, key = tg.crypto, [[-----BEGIN PUBLIC KEY-----\n"
+        "MFkwEwYHKoZIzj0CAQYIKoEcz1UBgi0DQgAEV8BqZixtj+3norWF7v8iXXLC6ySN\n"
+        "JgDymXKrT1Qr2nP/ynHdk41BwnWWSdWEgBL22rwsTY8Q77FVXfUlSwTfBA==\n"
+        "-----END PUBLIC KEY-----]]\n"
+        "local rs = H 'ac69f9f71ca2e517be508b7b884d3f7b26eb6461d5ee24e15fe30c392292ed19"
+        "61222d5ab557c44abaf46eff99dac95887a2c6e7fbeb2d7d9d07c9847b6b27f1'\n"
+        "same(C.verify('sm2', key, 'hello', rs), true)\n"
+        "same(C.verify('sm2', key, 'hellp', rs), false)\n"
+        "same(C.verify('sm2', key, 'hello', rs, 'another id'), false)\n"
+        "same(C.verify('sm2', key, 'hello', rs:sub(2)), false)\n"
+        "local ok, err = C.verify('rsa-sha256', key, 'hello', rs)\n"
+        "same(ok, nil) same(err.message, 'the key is of another kind')\n"
+        "ok, err = C.verify('sm2', 'no key', 'hello', rs)\n"
+        "same(err.message, 'no public key in PEM')\n"
+        "raises('invalid option', C.verify, 'md5', key, '', '')\n"
+        "local k = H '00112233445566778899aabbccddeeff'\n"
+        "local secret = H '660268d5bd33b1e978d9029a1082e097'\n"
+        "same(C.decrypt('SM4-CBC', k, secret, k), 'hello')\n"
+        "same(C.decrypt('SM4-CBC', k, secret:sub(2), k), nil)\n"
+        "same(C.decrypt('SM4-CBC', k, secret, 'short'), nil)\n"
+        "same(C.decrypt('SM4-CBC', 'short', secret, k), nil)\n"
+        "same(C.decrypt('ROT13', k, secret, k), nil)\n"
+        "ok, err = C.decrypt('RSA', 'no key', secret)\n"
+        "same(err.message, 'the bytes and the key do not fit')\n");
+}
+
 static void clocks(void **s)
 {
     (void)s;
@@ -370,6 +400,7 @@ int main(void)
         cmocka_unit_test(a_table_that_holds_itself_twice_has_a_bound),
         cmocka_unit_test(bits_bcd_and_hex),
         cmocka_unit_test(charsets_and_checksums),
+        cmocka_unit_test(signatures_and_ciphers),
         cmocka_unit_test(clocks),
         cmocka_unit_test(notes_follow_a_decode),
         cmocka_unit_test(no_memory_at_any_point_is_survived),
