@@ -5,6 +5,7 @@
 local tg = require "tidegate"
 local control = require "control"
 local emqx = require "emqx"
+local keys = require "keys"
 local parameters = require "parameters"
 local report = require "report"
 local units = require "units"
@@ -67,6 +68,19 @@ local function keep_secret(msg, data, config)
   end
 end
 
+--- The signature is the last thing in the unit, behind its kind and two lengths.
+local function check_activation(msg, data, bytes, ctx)
+  local s = data.signature
+  local size = 5 + (#s.r + #s.s + #(data.tail_hex or "")) // 2
+  local good, why = keys.verify(s, ("\0"):rep(24) .. bytes, 24 + #bytes - size, msg.device, ctx)
+  if good == nil then return end
+  data.signature_valid = good
+  if not good then
+    msg.error, msg.why = "signature", "signature: " .. (why or "it does not fit")
+    flaw(data, msg.why)
+  end
+end
+
 local function by_layout(msg, unit, bytes, ctx)
   local got, err, flaws = unit.decode(bytes)
   local data = base(msg)
@@ -77,7 +91,7 @@ local function by_layout(msg, unit, bytes, ctx)
     return data
   end
   for key, value in pairs(got) do data[key] = value end
-  if data.signature then data.signed = true end
+  if data.signature then check_activation(msg, data, bytes, ctx) end
   add_flaws(data, type(flaws) == "table" and flaws or nil)
   if msg.cmd ~= 0x0A and msg.cmd ~= 0x0B and not data.time then flaw(data, "time_invalid") end
   if data.serial then login_flaws(data) end
@@ -166,7 +180,21 @@ local function answer(msg, bytes)
   return data
 end
 
-local function read_report(msg, frame, config)
+--- A signature that does not fit: what is signed may be anybody's.
+local function check_signature(msg, frame, more, flaws, ctx)
+  if msg.edition ~= 2025 or not keys.wanted(msg.device, ctx) then return flaws end
+  local block = more.signature
+  local good, why = nil, "there is none"
+  if block then good, why = keys.verify(block.record, frame, block.at - 1, msg.device, ctx) end
+  msg.signature_valid = good or false
+  if good then return flaws end
+  flaws = flaws or {}
+  flaws[#flaws + 1] = "signature: " .. (why or "it does not fit")
+  msg.error, msg.why = "signature", flaws[#flaws]
+  return flaws
+end
+
+local function read_report(msg, frame, ctx)
   if #frame < 32 then
     local data = raw(msg, sub(frame, 25, -2))
     msg.error, msg.why = "structure", "the unit is too short for its time"
@@ -174,15 +202,17 @@ local function read_report(msg, frame, config)
     msg.data = data
     return
   end
-  local members, flaws, marks, structure, parts =
-    report.members(frame, msg.edition, config.cells == "merge")
+  local members, flaws, more = report.members(frame, msg.edition, ctx.config.cells == "merge")
+  if more.structure then msg.error, msg.why = "structure", flaws[#flaws] end
+  flaws = check_signature(msg, frame, more, flaws, ctx)
+  if msg.signature_valid ~= nil then
+    members = ('%s,"signature_valid":%s'):format(members, msg.signature_valid)
+  end
   if flaws then
     members = members .. ',"flaws":' .. tg.json.encode(flaws)
     msg.flaws = flaws
   end
-  if structure then msg.error, msg.why = "structure", flaws[#flaws] end
-  msg.members, msg.marks = members, marks
-  if parts and #parts > 0 then msg.cells = parts end
+  msg.members, msg.marks, msg.cells = members, more.marks, more.cells
 end
 
 local function encrypted(msg, bytes)
@@ -193,9 +223,19 @@ local function encrypted(msg, bytes)
   return data
 end
 
+--- The frame as if its unit were not encrypted, if there is a key.
+local function decrypted(msg, frame, ctx)
+  if msg.encryption == 1 or #frame == 25 then return frame end
+  local unit = keys.decrypt(msg.encryption, sub(frame, 25, -2), msg.device, ctx)
+  if not unit then return frame end
+  msg.decrypted, msg.encryption = CIPHERS[msg.encryption], 1
+  return keys.plain(frame, unit)
+end
+
 local function read_unit(msg, frame, ctx)
+  msg.time6 = #frame >= 31 and msg.encryption == 1 and sub(frame, 25, 30) or nil
   if msg.flag == M.COMMAND and (msg.cmd == 0x02 or msg.cmd == 0x03) and msg.encryption == 1 then
-    return read_report(msg, frame, ctx.config)
+    return read_report(msg, frame, ctx)
   end
   local bytes = sub(frame, 25, -2)
   if msg.encryption ~= 1 and #bytes > 0 then
@@ -227,14 +267,14 @@ function M.decode(frame, ctx)
   local msg = {
     type = TYPES[cmd] or "raw", cmd = cmd, flag = flag, id = id,
     device = device_of(id, cmd, config), edition = start == 0x23 and 2016 or 2025,
-    encryption = byte(frame, 22), time6 = sub(frame, 25, 30),
+    encryption = byte(frame, 22),
   }
   if not msg.device then
     msg.refused = "the VIN may not be a name: " .. hex(id)
     return msg
   end
+  frame = decrypted(msg, frame, ctx)
   read_unit(msg, frame, ctx)
-  if #frame < 31 then msg.time6 = nil end
   if config.ack == "echo" then msg.unit = sub(frame, 25, -2) end
   if config.payload == "emqx" then msg.emqx = emqx.of(msg, frame) end
   return msg

@@ -56,6 +56,10 @@ local M = tg.adapter {
     publish_keys = {
       type = "boolean", default = false, help = "keys of key exchanges are published, too",
     },
+    public_key = {
+      type = "string", default = "",
+      help = "PEM: signatures of 2025 are checked with it where auth gives no key for the VIN",
+    },
     max_vehicles = {
       type = "integer", default = 10000, min = 1, max = 1000000, help = "VINs on one link",
     },

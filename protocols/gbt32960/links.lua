@@ -3,6 +3,7 @@
 -- The newest login of a VIN has it. The host closes a vehicle's old link; on a platform's link,
 -- which goes on for others, the VIN's owner is looked up, in keys that all workers share.
 local tg = require "tidegate"
+local keys = require "keys"
 local quality = require "quality"
 
 local M = {}
@@ -84,11 +85,21 @@ function M.prepare(conn)
   return state
 end
 
+--- Keys are what decode knows of a link's vehicles.
+local function keep_keys(conn, device, found)
+  local codec = conn.codec
+  if not found and not (codec and codec.keys[device]) then return end
+  local all = codec and codec.keys or {}
+  all[device] = found
+  conn.codec = { keys = all }
+end
+
 --- The device leaves this link; its session may live on for a while.
 function M.forget(conn, vin)
   local state = conn.state
   if not state.vehicles or not state.vehicles[vin] then return end
   state.vehicles[vin], state.count = nil, state.count - 1
+  keep_keys(conn, vin, nil)
   if M.owns(conn, vin) then kv.del("owner/" .. vin) end
 end
 
@@ -102,6 +113,7 @@ function M.forget_all(conn)
 end
 
 local function bind(conn, msg, who, config)
+  keep_keys(conn, msg.device, keys.of(who))
   local expiry = config.session_expiry / 1000
   return conn:bind(msg.device, { tenant = who.tenant }, { expiry = expiry })
 end

@@ -139,7 +139,7 @@ end
 --- With marks in it, or anything else that is not plain: by way of tables.
 local function careful(frame, edition, cell_parts)
   local blocks, left, flaws = M.read(frame, edition, "layout")
-  local parts, custom, seen, n = {}, {}, {}, 0
+  local parts, custom, seen, n, signature = {}, {}, {}, 0, nil
   for i, block in ipairs(blocks) do
     if block.hex then
       custom[#custom + 1] = block
@@ -151,8 +151,11 @@ local function careful(frame, edition, cell_parts)
       n = n + marked
       parts[#parts + 1] = ('"%s":%s'):format(name_of(block, seen), text)
     end
-    if block.name == "signature" and (blocks[i + 1] or left) then
-      flaws = add_flaws(flaws, "signature", { "there are bytes behind it" })
+    if block.name == "signature" then
+      signature = block
+      if blocks[i + 1] or left then
+        flaws = add_flaws(flaws, "signature", { "there are bytes behind it" })
+      end
     end
   end
   add_custom(parts, custom)
@@ -161,7 +164,8 @@ local function careful(frame, edition, cell_parts)
     flaws = flaws or {}
     flaws[#flaws + 1] = left.why
   end
-  return concat(parts, ","), flaws, n, left and left.structure
+  return concat(parts, ","), flaws, { marks = n, structure = left and left.structure,
+    signature = signature }
 end
 
 local function marked(text)
@@ -222,26 +226,28 @@ local function plain(frame, edition, merge)
   return text
 end
 
+local PLAIN = { marks = 0 }
+
 --- The members of a report's JSON, without its braces.
----@return string? members
+---@return string members
 ---@return string[]? flaws
----@return integer|string marks how many values were abnormal or invalid; after nil, why
----@return boolean? structure the unit could not be read to its end
----@return table[]? parts of packs, taken out of the report
+---@return table more marks: how many values were abnormal or invalid; structure: the unit could
+--- not be read to its end; cells: parts of packs, taken out; signature: its block
 function M.members(frame, edition, merge)
   merge = merge and edition == 2016
   local end_of_it = edition == 2016 and ',"edition":2016' or ',"edition":2025'
   local text = at_once(frame, edition) or plain(frame, edition, merge)
-  if text then return text .. end_of_it, nil, 0 end
+  if text then return text .. end_of_it, nil, PLAIN end
   local head, _, late = HEAD:members(frame)
   local parts = merge and {} or nil
-  local flaws, n, structure
-  text, flaws, n, structure = careful(frame, edition, parts)
+  local flaws, more
+  text, flaws, more = careful(frame, edition, parts)
   if late then
     flaws = flaws or {}
     table.insert(flaws, 1, "time_invalid")
   end
-  return (text ~= "" and head .. "," .. text or head) .. end_of_it, flaws, n, structure, parts
+  if parts and #parts > 0 then more.cells = parts end
+  return (text ~= "" and head .. "," .. text or head) .. end_of_it, flaws, more
 end
 
 return M

@@ -13,8 +13,10 @@ local now, format, ticks = tg.time.now, tg.time.format, tg.time.ticks
 
 -- The answer flags of 2016 know an error only.
 local FLAGS = {
-  [2016] = { ok = 1, error = 2, structure = 2, encrypted = 2, unknown = 2, duplicate = 3 },
-  [2025] = { ok = 1, error = 2, structure = 6, encrypted = 7, unknown = 4, duplicate = 3 },
+  [2016] = { ok = 1, error = 2, structure = 2, encrypted = 2, signature = 2, unknown = 2,
+    duplicate = 3 },
+  [2025] = { ok = 1, error = 2, structure = 6, encrypted = 7, signature = 5, unknown = 4,
+    duplicate = 3 },
 }
 local COMMAND = 0xFE
 
@@ -140,6 +142,11 @@ function M.add(adapter)
 
   function handle.report(conn, msg, v)
     quality.report(v.q, msg)
+    if msg.error == "signature" then
+      msg.type = "rejected"
+      publish(conn, msg)
+      return answer_report(conn, msg, "signature")
+    end
     publish(conn, msg)
     if msg.cells then publish_cells(conn, msg, v) end
     answer_report(conn, msg, msg.error or "ok")
