@@ -131,6 +131,18 @@ local function converse(conn, frames, w, config)
   return answer, err
 end
 
+local AGAIN = 3
+
+--- A command whose terminal left goes back to where it came from: its session holds it until
+--- the terminal is there again.
+local function queue_again(job)
+  local request = job.request
+  local times = request and (tonumber(request.again) or 0) + 1
+  if not times or times > AGAIN then return false end
+  request.again = times
+  return tg.publish { topic = job.from, data = request, qos = 1 } ~= nil
+end
+
 local function execute(conn, dev, job, config)
   local frames, serial = encode.frames({
     id = job.message, data = job.data, header = dev.header, version = dev.version,
@@ -153,6 +165,9 @@ local function execute(conn, dev, job, config)
   local answer, err = converse(conn, frames, w, config)
   forget(dev, w)
   if answer then return outcome(conn, dev, job, answer) end
+  if err.code == "CLOSED" and queue_again(job) then
+    return tell(conn, dev, job, "queued", { reason = "the terminal left" })
+  end
   tell(conn, dev, job, "expired", { reason = err.message })
   return nil, err
 end
@@ -202,11 +217,14 @@ local function terminal(conn, device)
     or "no such terminal on this connection")
 end
 
-local function command(conn, id, name, args, config)
+local function command(conn, id, name, args, config, request, from)
   if type(args) ~= "table" then return nil, invalid "'args' must be an object" end
   local dev, err = terminal(conn, args.device)
   if not dev then return nil, err end
-  local job = { id = args.correlation_id, name = name, message = id, topic = config.topic }
+  local job = {
+    id = args.correlation_id, name = name, message = id, topic = config.topic,
+    request = request, from = from,
+  }
   if registry.entry(id).risky and not allowed(dev.device, config) then
     tell(conn, dev, job, "refused", { reason = NOT_ALLOWED.message })
     return nil, NOT_ALLOWED
@@ -284,7 +302,7 @@ function M.add(adapter)
     local args = {}
     for key, value in pairs(what.args) do args[key] = value end
     args.device, args.correlation_id = msg.device, request.id
-    return command(conn, what.id, what.name, args, config)
+    return command(conn, what.id, what.name, args, config, request, msg.topic)
   end
 end
 

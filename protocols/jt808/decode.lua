@@ -97,7 +97,7 @@ function M.body(bytes, at, how, ctx)
     data, flaws = {}, { next_at.message }
   end
   finish_positions(data)
-  if size == 0 and entry.layout ~= body.empty and not entry.unknown then
+  if size == 0 and entry.layout ~= body.empty and not entry.may_be_empty then
     flaws = { "the body is empty" }
   end
   if flaws then

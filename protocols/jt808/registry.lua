@@ -13,6 +13,7 @@ local params = require "params"
 local record = require "record"
 local subiao = require "subiao"
 local text = require "text"
+local vendor = require "vendor"
 
 local M = {}
 
@@ -64,7 +65,7 @@ up(0x0108, "upgrade_result", general.upgraded)
 up(0x0200, "location", location.around("", "", true))
 up(0x0201, "location_answer",
   location.around("reply_serial:u16be location:{", "}", true), none())
-up(0x0205, "satellites", body.same "data:hex[*]")
+up(0x0205, "satellites", vendor.satellites, { edition = vendor.satellites_edition })
 up(0x0301, "event", text.event)
 up(0x0302, "question_answer", text.answered, none())
 up(0x0303, "info_subscription", text.subscription)
@@ -157,10 +158,19 @@ down(0x9304, "wiper_camera", av.lens)
 down(0x9305, "infrared_camera", av.lens)
 down(0x9306, "zoom_camera", av.lens)
 
+up(0x0109, "vendor_time_request", vendor.heartbeat, { reply = 0x8109, may_be_empty = true })
+up(0x0506, "vendor_heartbeat", vendor.heartbeat, { may_be_empty = true })
+up(0x1007, "vendor_time_zone", vendor.zone)
+up(0x1300, "vendor_text_answer", vendor.text_answer, none())
+up(0x6006, "vendor_text", vendor.text)
+down(0x8109, "vendor_time", vendor.time, false)
+
 -- What is not known goes on as hex: vendors' own messages, and those of later texts.
 local RAW = body.same "data:hex[*]"
-M.unknown_up = { name = "vendor", dir = "up", layout = RAW, unknown = true }
-M.unknown_down = { name = "vendor_down", dir = "down", layout = RAW, unknown = true }
+M.unknown_up = { name = "vendor", dir = "up", layout = RAW, unknown = true, may_be_empty = true }
+M.unknown_down = {
+  name = "vendor_down", dir = "down", layout = RAW, unknown = true, may_be_empty = true,
+}
 
 function M.entry(id)
   return M[id] or (id >= 0x8000 and id < 0xE000 or id >= 0xF000) and M.unknown_down

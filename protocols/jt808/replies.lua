@@ -58,6 +58,10 @@ function M.new(config)
     send(conn, dev, 0x8004, { time = ms }, config)
   end
 
+  by_reply[0x8109] = function(conn, dev)
+    send(conn, dev, 0x8109, { time = tg.time.now() }, config)
+  end
+
   --- Complete, so the id alone: a zero behind it makes terminals fail.
   by_reply[0x8800] = function(conn, dev, msg)
     local id = msg.media_id or msg.data and msg.data.media_id

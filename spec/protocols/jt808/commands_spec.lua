@@ -140,6 +140,21 @@ describe("jt808 commands", function()
       "acked check_link", "sent check_link", "acked check_link" }, fates(blocks))
   end)
 
+  it("of a terminal that leaves go back to its queue, three times at most", function()
+    local blocks = run { down("check_link", {}, "a"), "hangup 1", "advance 10" }
+    local all = {}
+    for i = 2, 3 do
+      for _, p in ipairs(terminal.published(blocks[i])) do all[p[1]] = p[2] end
+    end
+    assert.equal("check_link", all.down.command)
+    assert.equal(1, all.down.again)
+    assert.equal("queued", all.command.state)
+    blocks = run { ("deliver %s jt808/%s/down 1 %s"):format(DEVICE, DEVICE,
+      cjson.encode { command = "check_link", args = {}, again = 3 }), "hangup 1", "advance 10" }
+    local fate = terminal.published(blocks[2])[1] or terminal.published(blocks[3])[1]
+    assert.equal("expired", fate[2].state)
+  end)
+
   it("that make no sense are refused with the reason, and the terminal stays", function()
     local blocks = run { "deliver 013800138000 jt808/013800138000/down 1 no json",
       "deliver 013800138000 jt808/013800138000/down 1 [1]",

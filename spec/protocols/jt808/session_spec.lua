@@ -286,6 +286,20 @@ describe("jt808 answers", function()
     assert.equal(1, #offline.of(blocks[4], "close"))
   end)
 
+  it("suit what vendors send outside of the text", function()
+    local blocks = run { feed(0x0506, "", { serial = 1 }), feed(0x0109, "", { serial = 2 }),
+      feed(0x1300, "\0\5\0a\0b", { serial = 3 }),
+      feed(0x0205, "\1\9\45\0\90\40\0\0\0" .. POSITION, { serial = 4 }),
+      feed(0x0205, "\1\2\3", { serial = 5 }) }
+    assert.equal(0, terminal.answer(terminal.sent(blocks[1])[1])[3])
+    assert.equal("\x26\1\2\3\4\5", terminal.sent(blocks[2])[1].body)
+    assert.equal("ab", terminal.published(blocks[3])[1][2].text)
+    local sky = terminal.published(blocks[4])[1][2]
+    assert.same({ number = 9, elevation_deg = 45, azimuth_deg = 90, cn0 = 40 }, sky.beidou[1])
+    assert.equal(31.23, sky.location.latitude)
+    assert.equal("010203", terminal.published(blocks[5])[1][2].data)
+  end)
+
   it("to encrypted bodies leave them as they are", function()
     local body = "\1\2\3"
     local frame = terminal.frame(0x0900, body, { serial = 1 })
