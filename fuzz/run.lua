@@ -52,8 +52,9 @@ local function main()
   local execs = read("grep -oE 'stat::number_of_executed_units: *[0-9]+|^Done [0-9]+' %s/log", work)
     :match "%d+" or "?"
   local reached = coverage(binary, work)
-  local missed = run("LLVM_PROFILE_FILE=/dev/null %s-planted %s -max_total_time=60 -artifact_prefix=%s/planted/ %s/corpus %s"
-    .. " >%s/planted.log 2>&1", binary, flags, work, work, seeds, work)
+  local missed = run("LLVM_PROFILE_FILE=/dev/null %s-planted %s -max_total_time=60"
+    .. " -artifact_prefix=%s/planted/ %s/corpus %s >%s/planted.log 2>&1", binary, flags, work,
+    work, seeds, work)
   print(("%s: nothing new in %d s and %s runs; decoder covered: %s; planted bug %s"):format(
     target, seconds, execs, reached, missed and "NOT FOUND" or "found"))
   run("rm -rf %s", work)
