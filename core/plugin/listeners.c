@@ -357,21 +357,23 @@ bool tg_listening_known(tg_runtime *rt, tg_slice name)
     return known;
 }
 
+// Where memory was short on one worker, others may have let devices in already: then it stays
+// as a closed one does.
 static int open_new(tg_listening *g, const listener_spec *s, const char *where, tg_error *e)
 {
     tg_runtime *rt = g->rt;
     int rc = begin(g, s, where, e);
-    if (g->net == NULL) {
+    if (g->net == NULL && rc != TG_E_NOMEM) {
         listening_free(g);
         return rc < 0 ? rc : TG_E_IO;
     }
     pthread_mutex_lock(&rt->lock);
     tg_list_add(&rt->listenings, &g->node);
     pthread_mutex_unlock(&rt->lock);
-    if (rc < 0)
-        listening_close(g);
-    else
+    if (rc == 0)
         warn_if_open(g);
+    else if (g->net != NULL)
+        listening_close(g);
     return rc;
 }
 
