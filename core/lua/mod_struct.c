@@ -98,9 +98,23 @@ static int64_t place_in(tg_slice frame, tg_slice bytes)
     return at != NULL ? at - frame.at : -1;
 }
 
+/// A layout that reads the same bytes again tells nothing new: first as JSON, then as a table.
+static bool told(tg_lua_scratch *s, const tg_layout *l, int64_t at)
+{
+    uint32_t n = s->ntold < TG_LUA_TOLD ? s->ntold : TG_LUA_TOLD;
+    for (uint32_t i = 0; at >= 0 && i < n; i++)
+        if (s->told[i] == l && s->told_at[i] == at)
+            return true;
+    s->told[s->ntold % TG_LUA_TOLD] = l;
+    s->told_at[s->ntold++ % TG_LUA_TOLD] = (uint32_t)at;
+    return false;
+}
+
 static void tell_notes(const call *c)
 {
     int64_t at = place_in(c->s->note_frame, c->bytes);
+    if (told(c->s, c->l, at < 0 ? at : at + (int64_t)c->pos))
+        return;
     tg_tape_notes(c->l, c->s->tape, c->bytes, at >= 0 ? (uint32_t)at : 0, at >= 0 ? 0 : 1,
                   c->s->note, c->s->note_ctx);
 }

@@ -118,6 +118,7 @@ void tg_lua_notes_begin(lua_State *L, tg_slice frame, tg_lua_note_fn *emit, void
     s->note = emit;
     s->note_ctx = ctx;
     s->note_frame = frame;
+    s->ntold = 0;
 }
 
 void tg_lua_notes_end(lua_State *L)

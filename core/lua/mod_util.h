@@ -10,6 +10,8 @@
 #include "codec/layout.h"
 #include "lua/mod.h"
 
+#define TG_LUA_TOLD 64
+
 typedef struct tg_lua_scratch {
     uint32_t magic;
     tg_tape *tape;
@@ -18,6 +20,8 @@ typedef struct tg_lua_scratch {
     tg_lua_note_fn *note; ///< between notes_begin and notes_end
     void *note_ctx;
     tg_slice note_frame;
+    const tg_layout *told[TG_LUA_TOLD]; ///< what read where, of the last ones
+    uint32_t told_at[TG_LUA_TOLD], ntold;
 } tg_lua_scratch;
 
 /// The state's scratch, its buffer empty. May raise for memory.

@@ -318,8 +318,9 @@ static void notes_follow_a_decode(void **s)
     lua_State *L = state();
     tg_buf out = {0};
     assert_int_equal(
-        luaL_dostring(L, "S = tg.struct 'b:u8 c:u16be'\n"
-                         "return function(f) S:decode(f, 2) S:decode(f:sub(3)) end"),
+        luaL_dostring(
+            L, "S = tg.struct 'b:u8 c:u16be'\n"
+               "return function(f) S:decode(f, 2) S:json(f, 2) S:decode(f:sub(3)) end"),
         LUA_OK);
     lua_pushliteral(L, "\1\2\3\4\5");
     tg_slice frame;
