@@ -3,6 +3,7 @@
 // encoder's memory is live. What is opened waits on the stack; strings are anchored in it.
 #include <lauxlib.h>
 
+#include "lua/guard.h"
 #include "lua/mod_layout.h"
 
 #define DEEP 40
@@ -71,9 +72,13 @@ static int64_t count(void *ctx)
     return (int64_t)lua_rawlen(s->L, s->top + (int)s->depth);
 }
 
+/// The walk begins anew for each: a large table costs its square, so the budget is looked at.
 static bool unknown(void *ctx, uint32_t i, tg_slice *key, tg_slice *value)
 {
     source *s = ctx;
+    tg_guard *g = tg_guard_here();
+    if (g != NULL && tg_guard_killed(g))
+        return false; // nobody will see what is encoded
     int open = s->top + (int)s->depth;
     lua_pushnil(s->L);
     while (lua_next(s->L, open)) {

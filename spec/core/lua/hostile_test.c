@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scripts that do not want to end. Each must be ended within 100 ms of CPU time past its
 // budget, with its line named, and the state must go on to serve the next handler.
+#include "lua/mod.h"
+
 #include "rig.h"
 
 #define BUDGET_US 20000u
@@ -274,6 +276,23 @@ static void memory_errors_leave_a_state_that_works(void **state)
     }
 }
 
+static void an_encode_of_many_tags_is_ended(void **state)
+{
+    rig *r = *state;
+    lua_State *L = r->vm.L;
+    static const hostile tags = {
+        "a tag list",
+        "local T = tlv { tag = 'u16be', length = 'u8', items = '0001 fuel:u16be' }\n"
+        "local t = {} for i = 2, 20000 do t[('0x%04x'):format(i)] = 'ab' end\n"
+        "T:encode(t) while true do end",
+        TG_E_BUDGET};
+    lua_getfield(L, LUA_REGISTRYINDEX, TG_LUA_GLOBALS);
+    tg_lua_open_tlv(L);
+    lua_setfield(L, -2, "tlv");
+    lua_pop(L, 1);
+    check(r, &tags);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +301,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_coroutine_that_was_ended_stays_so, rig_open,
                                         rig_close),
         cmocka_unit_test_setup_teardown(a_coroutine_made_before_is_ended_too, rig_open,
+                                        rig_close),
+        cmocka_unit_test_setup_teardown(an_encode_of_many_tags_is_ended, rig_open,
                                         rig_close),
         cmocka_unit_test_setup_teardown(what_a_hog_took_is_given_back, rig_open, rig_close),
         cmocka_unit_test_setup_teardown(memory_errors_leave_a_state_that_works, rig_open,
