@@ -69,7 +69,7 @@ static int64_t quantity(tg_slice text, const unit *units)
     tg_slice rest = {text.at + i, text.len - i};
     for (const unit *u = units; u->name != NULL; u++)
         if (tg_slice_eq(rest, tg_str(u->name)))
-            return n * u->factor;
+            return __builtin_mul_overflow(n, u->factor, &n) ? -1 : n;
     return -1;
 }
 

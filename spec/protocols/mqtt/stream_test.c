@@ -240,6 +240,7 @@ static void wrong_options_are_named(void **state)
         {INT_OPTION("receive_maximun", 5)},
         {INT_OPTION("receive_maximum", 0)},
         {STR_OPTION("max_packet_size", "64Kib")},
+        {STR_OPTION("max_packet_size", "17179869185GiB")},
         {STR_OPTION("keepalive_max", "2x")},
         {INT_OPTION("retain", 1)},
         {BOOL_OPTION("max_qos", true)},
