@@ -59,9 +59,9 @@ local function extra_of(e)
   out.in_out_alarm = a and { type = a.location_type_raw, id = a.area_id,
     direction = a.direction_raw }
   out.path_time_alarm = p and { id = p.section_id, time = p.seconds, result = p.result_raw }
-  local io = e.io_raw
+  local io, word = math.tointeger(e.io_raw), math.tointeger(e.vehicle_signals_raw)
   out.io_status = io and { deep_sleep = io & 1, sleep = io >> 1 & 1 }
-  if e.vehicle_signals_raw then put_signals(out, e.vehicle_signals_raw) end
+  if word then put_signals(out, word) end
   for key, hex in pairs(e) do
     if key:find "^0x" then out[key] = base64.encode(tg.hex.decode(hex) or "") end
   end

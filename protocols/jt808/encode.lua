@@ -13,7 +13,11 @@ local LAYOUTS = { "2011", "2013", "2019" }
 function M.body(id, data, edition)
   local entry = registry.entry(id)
   local record, why = data, nil
-  if entry.write then record, why = entry.write(data, edition) end
+  if entry.write then
+    local fine
+    fine, record, why = pcall(entry.write, data, edition)
+    if not fine then return nil, "a member has the wrong type" end
+  end
   if not record then return nil, why end
   if entry.choose then edition = entry.choose(record, edition) end
   local layout = entry.layout[edition] or entry.layout[LAYOUTS[2]]
