@@ -173,7 +173,7 @@ end
 --- An answer has a time, or repeats the unit. What it answers is known by its command.
 local function answer(msg, bytes)
   local data = raw(msg, bytes)
-  data.answer = FLAGS[msg.flag] or msg.flag
+  msg.type, data.answer = "raw", FLAGS[msg.flag] or msg.flag
   if #bytes >= 6 and msg.cmd ~= 0x0B then put_time(msg, data, bytes) end
   if #bytes <= 6 then data.unit_hex = nil end
   msg.error = nil
@@ -217,7 +217,7 @@ end
 
 local function encrypted(msg, bytes)
   local data = raw(msg, bytes)
-  data.encryption = CIPHERS[msg.encryption] or msg.encryption
+  msg.type, data.encryption = "raw", CIPHERS[msg.encryption] or msg.encryption
   msg.error, msg.why = "encrypted", "encryption " .. tostring(data.encryption) .. ", no key"
   flaw(data, msg.why)
   return data

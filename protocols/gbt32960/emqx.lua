@@ -150,7 +150,7 @@ function M.of(msg, frame)
   if not suffix or msg.refused or msg.error == "encrypted" then return nil end
   local fill = data[msg.type]
   local answer = msg.flag ~= 0xFE and msg.cmd < 0x80 -- has a time alone, whatever it repeats
-  local known = fill and (msg.members or not msg.error)
+  local known = (fill or answer) and (msg.members or not msg.error)
   local body = known and (answer and {} or fill(msg, frame))
     or { Raw = tg.hex.encode(sub(frame, 25, -2)) }
   if known and #frame >= 32 then body.Time = time_of(sub(frame, 25, 30)) end

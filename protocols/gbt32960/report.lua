@@ -32,7 +32,10 @@ for edition, blocks in pairs(M.blocks) do
   M.by_name[edition] = names
 end
 
-local HEAD_TEXT = "skip[4] vin:ascii[17] skip[3] time:time6@+08:00\n"
+local HEAD_TEXT = [[
+  _start:hex[2] _command:u8 _flag:u8 vin:ascii[17] _encryption:u8 _length:u16be
+  time:time6@+08:00
+]]
 local HEAD = tg.struct(HEAD_TEXT)
 local UNIT = 25 -- where the unit begins, and its time
 
@@ -168,9 +171,10 @@ local function careful(frame, edition, cell_parts)
     signature = signature }
 end
 
+--- Looked for from letters that are rare in the names: this runs over all that is reported.
 local function marked(text)
-  return find(text, '"abnormal"', 1, true) or find(text, '"invalid"', 1, true)
-    or find(text, '"on"', 1, true)
+  return find(text, 'bnormal"', 1, true) or find(text, 'invalid"', 1, true)
+    or find(text, 'pct":"on"', 1, true)
 end
 
 -- Vehicles send the same blocks in the same order again and again. What a length was made of

@@ -189,7 +189,9 @@ function M.add(adapter)
   -- ---- messages ------------------------------------------------------------------------------
 
   local function platform_message(conn, msg)
-    if msg.type == "platform_logout" then
+    if msg.flag ~= COMMAND then
+      publish(conn, msg)
+    elseif msg.type == "platform_logout" then
       local state = conn.state
       if not msg.error and msg.data.serial ~= state.serial then
         msg.data.flaws = { "serial_of_another_login" }
@@ -237,7 +239,7 @@ function M.add(adapter)
   function adapter.on_message(conn, msg)
     if msg.refused then return refuse_name(conn, msg) end
     local enters = msg.flag == COMMAND and enter[msg.type]
-    if enters and msg.error ~= "encrypted" then return enters(conn, msg) end
+    if enters then return enters(conn, msg) end
     local state = conn.state
     if state.platform and msg.device == state.platform then return platform_message(conn, msg) end
     local v = vehicle_of(conn, msg)

@@ -12,11 +12,13 @@ local VEHICLE = "\1\1\3\1\2\x7A\0\2\xDB\x63\x0D\xE9\x2A\x79\x47\1\x2E\x10\x18\x1
 -- the clock of the runner, 2026-01-02T03:04:05Z, as it is in Beijing
 local NOW = string.char(26, 1, 2, 11, 4, 5)
 
+local platform_login
+
 local function report(vin, unit, start, command)
   return frame(start or "##", command or 2, 0xFE, vin, TIME .. (unit or VEHICLE))
 end
 
-local function platform_login(serial)
+function platform_login(serial)
   local unit = TIME .. string.pack(">I2", serial or 1) .. ("operator"):rep(1) .. ("\0"):rep(4)
     .. "secret" .. ("\0"):rep(14) .. "\1"
   return frame("##", 5, 0xFE, PLATFORM, unit)
@@ -137,7 +139,14 @@ describe("gbt32960 vehicle links", function()
   it("never answer answers, whatever their flag", function()
     local blocks = run { frame("##", 2, 0x42, VIN, TIME), frame("##", 7, 1, VIN, ""),
       frame("$$", 2, 7, VIN, TIME) }
-    for i = 1, 3 do assert.same({}, sent(blocks[i])) end
+    for i = 1, 3 do
+      assert.same({}, sent(blocks[i]))
+      assert.same({ "raw" }, kinds(blocks[i]))
+    end
+    blocks = run({ frame("##", 6, 1, PLATFORM, TIME .. "\0\1"),
+      frame("##", 7, 0xFE, PLATFORM, "") }, nil, platform_login())
+    assert.same({}, sent(blocks[1]))
+    assert.same({ frame("##", 7, 1, PLATFORM, "") }, sent(blocks[2]))
   end)
 
   it("log out with the serial of their login", function()
@@ -184,6 +193,7 @@ describe("gbt32960 vehicle links", function()
     local blocks = run { frame("$$", 2, 0xFE, VIN, "\1\2\3", 5),
       frame("##", 0xC0, 0xFE, VIN, "\1\2\3") }
     local p = published(blocks[1])[1]
+    assert.equal("raw", p.kind)
     assert.equal("SM4", p.data.encryption)
     assert.equal("010203", p.data.unit_hex)
     assert.same({ frame("$$", 2, 7, VIN, NOW) }, sent(blocks[1]))
