@@ -5,6 +5,7 @@
 local tg = require "tidegate"
 local body = require "body"
 local extras = require "extras"
+local files = require "files"
 local general = require "general"
 local location = require "location"
 local registry = require "registry"
@@ -216,6 +217,7 @@ function M.decode(frame, ctx)
     local msg = try_fast(frame, ctx)
     if msg then return msg end
   end
+  if sub(frame, 1, 4) == "01cd" then return files.decode(frame) end
   local id = unpack(">I2", frame)
   local header, size = wire.header_of(frame, ctx.config.lenient_length)
   if not header then return nil, size end

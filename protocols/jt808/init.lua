@@ -10,21 +10,27 @@ local FRAME = {
   min = 15, max = 2100, lenient = true,
 }
 
---- The same adapter three times: most listeners, those of concentrators, and those of terminals
---- whose checksums are wrong.
-local function declare(id, checked, many)
+-- Blocks of files between the messages, on connections for attachments.
+local BLOCK = {
+  kind = "length", magic = "01cd", size = "u32be", size_at = 58, min = 62, max = 65598,
+}
+
+--- The same adapter four times: for most listeners, those of concentrators, those of terminals
+--- whose checksums are wrong, and those that alarms' attachments come to.
+local function declare(id, checked, many, blocks)
   local frame = {}
   for key, value in pairs(FRAME) do frame[key] = value end
   frame.check = checked and "xor8" or nil
   local M = tg.adapter {
-    id = id, version = "1.0.0", api = 1, transports = { "tcp", "tls", "udp" }, frame = frame,
+    id = id, version = "1.0.0", api = 1, transports = { "tcp", "tls", "udp" },
+    frame = blocks and { frame, BLOCK } or frame,
     topic = "jt808/${device}/${type}", down = "jt808/${device}/down",
     sessions = many and "many" or "one", order = many and "device" or "connection",
     config = options,
   }
   M.decode = require("decode").decode
   M.encode = require("encode").encode
-  require("session").add(M, many)
+  require("session").add(M, many, blocks)
   require("commands").add(M, many)
   return M
 end
@@ -32,5 +38,6 @@ end
 local M = declare("jt808", true, false)
 declare("jt808-concentrator", true, true)
 declare("jt808-unchecked", false, false)
+declare("jt808-attachments", true, false, true)
 
 return M

@@ -82,6 +82,10 @@ return {
   media_topic = {
     type = "topic", default = "jt808/${device}/media_file/${file}", help = "of their bytes",
   },
+  attachment_topic = {
+    type = "topic", default = "jt808/${device}/attachment_file/${file}/${offset}",
+    help = "of the blocks that come to a listener for attachments",
+  },
   rsa_modulus = { type = "string", default = "", help = "answer to 0x0A00: 256 hex digits" },
   rsa_exponent = { type = "integer", default = 65537, help = "the same" },
   idle = { type = "duration", default = "10m", help = "silence that ends a connection" },

@@ -5,6 +5,7 @@
 local tg = require "tidegate"
 local auth = require "auth"
 local decode = require "decode"
+local files = require "files"
 local packets = require "packets"
 local publish = require "publish"
 local registry = require "registry"
@@ -31,7 +32,8 @@ end
 
 ---@param adapter tg.Adapter
 ---@param many boolean a concentrator's: many phones on one connection
-function M.add(adapter, many)
+---@param blocks boolean a listener for attachments: they need no authentication code
+function M.add(adapter, many, blocks)
   local config = adapter.config
   local dropped = tg.metric.counter("before_auth", "messages of terminals that were not known")
   local again = tg.metric.counter("repeated", "messages that came twice")
@@ -68,7 +70,9 @@ function M.add(adapter, many)
   -- ---- registration, authentication ------------------------------------------------------------
 
   local function bind(conn, dev, who)
-    local ok, err = conn:bind(dev.device, { tenant = who.tenant }, {
+    -- a connection for attachments is beside the terminal's own, and must not take it over
+    dev.session = blocks and dev.device .. "-attachments" or dev.device
+    local ok, err = conn:bind(dev.session, { tenant = who.tenant }, {
       expiry = config.offline > 0 and config.offline / 1000 or nil,
       window = config.commands_in_flight,
     })
@@ -137,7 +141,7 @@ function M.add(adapter, many)
   local function logout(conn, dev, msg)
     say.answer(conn, dev, msg, 0)
     out.message(conn, dev, msg)
-    conn:unbind(dev.device)
+    if dev.session then conn:unbind(dev.session) end
     forget(conn, dev)
     if not many then conn:close("normal") end
   end
@@ -146,7 +150,7 @@ function M.add(adapter, many)
     if msg.id == 0x0100 then return register(conn, dev, msg) end
     if msg.id == 0x0102 then return authenticate(conn, dev, msg) end
     if msg.id == 0x0003 then return logout(conn, dev, msg) end
-    if config.before_auth == "accept" then
+    if config.before_auth == "accept" or blocks and msg.id == 0x1210 then
       local who, why = auth.authenticate(conn, dev.device, {}, config)
       if not who then return refuse(conn, dev, msg, why) end
       if not bind(conn, dev, who) then return end
@@ -176,6 +180,19 @@ function M.add(adapter, many)
 
   handle[0x0005] = function(conn, dev, msg) say.packets(conn, dev, msg.data) end
 
+  handle[0x1211] = function(conn, dev, msg)
+    if blocks then files.announce(conn, dev, msg.data) end
+    out.message(conn, dev, msg)
+    say.answer(conn, dev, msg, 0)
+  end
+
+  if blocks then
+    handle[0x1212] = function(conn, dev, msg)
+      msg.data.complete = files.done(conn, dev, msg.data, config)
+      out.message(conn, dev, msg)
+    end
+  end
+
   local function message(conn, dev, msg)
     if msg.fragment then return assemble.packet(conn, dev, msg) end
     local own = handle[msg.id]
@@ -197,6 +214,13 @@ function M.add(adapter, many)
     return msg
   end
 
+  --- A block has no phone: it is of the terminal that announced it.
+  local function block(conn, msg)
+    local _, dev = next(conn.state.devices or {})
+    if not dev or not dev.ready then return conn:complain "a block before its announcement" end
+    files.block(conn, dev, msg, config)
+  end
+
   local send, answer = nil, wire.answer -- a method is looked up once, not for each message
 
   function adapter.on_message(conn, msg)
@@ -204,6 +228,7 @@ function M.add(adapter, many)
     local all = conn.state.devices
     local dev = all and all[msg.phone]
     if not dev then
+      if msg.block then return block(conn, msg) end
       dev = meet(conn, msg)
       if not dev then return conn:complain "a phone that is not this connection's" end
     end

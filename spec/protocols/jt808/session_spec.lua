@@ -275,6 +275,41 @@ describe("jt808 long messages", function()
   end)
 end)
 
+describe("jt808 attachments", function()
+  local ID = "1234567" .. "\x26\1\2\3\4\5" .. "\1\1\0"
+  local INFO = "1234567" .. ID .. ("A"):rep(32) .. "\0\1" .. "\5a.jpg" .. "\0\0\0\8"
+  local FILE = "\5a.jpg\0\0\0\0\8"
+
+  local function block(offset, bytes)
+    return "feed 1 " .. terminal.hex("01cd" .. "a.jpg" .. ("\0"):rep(45)
+      .. string.pack(">I4s4", offset, bytes))
+  end
+
+  it("come in blocks between the messages; missing ones are asked for", function()
+    local blocks = run({ feed(0x1210, INFO, { serial = 1 }), feed(0x1211, FILE, { serial = 2 }),
+      block(4, "~}gh"), feed(0x1212, FILE, { serial = 3 }), block(0, "abcd"),
+      feed(0x1212, FILE, { serial = 4 }) },
+      { login = false, path = PATH .. " jt808-attachments" })
+    assert.equal(DEVICE .. "-attachments", first(blocks[1], "bind").device)
+    assert.equal("a.jpg", terminal.published(blocks[1])[1][2].files[1].name)
+    local topic = "jt808/" .. DEVICE .. "/attachment_file/a.jpg/4"
+    assert.equal(topic, first(blocks[3], "publish").topic)
+    assert.equal("~}gh", first(blocks[3], "publish").payload)
+    local again = terminal.sent(blocks[4])[1]
+    assert.equal(0x9212, again.id)
+    assert.equal("\5a.jpg\0\1\1" .. string.pack(">I4I4", 0, 4), again.body)
+    assert.equal("\5a.jpg\0\0\0", terminal.sent(blocks[6])[1].body)
+    assert.is_true(terminal.published(blocks[6])[1][2].complete)
+  end)
+
+  it("that were not announced are nothing", function()
+    local blocks = run({ block(0, "abcd"), feed(0x1210, INFO, { serial = 1 }), block(0, "abcd") },
+      { login = false, path = PATH .. " jt808-attachments" })
+    assert.equal(0, #offline.of(blocks[1], "publish"))
+    assert.equal(0, #offline.of(blocks[3], "publish"))
+  end)
+end)
+
 describe("jt808 answers", function()
   it("are none to answers, 3 to what is not known, the time to who asks", function()
     local blocks = run { feed(0x0104, "\0\0\0", { serial = 1 }), feed(0x0F01, "x", { serial = 2 }),
