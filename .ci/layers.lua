@@ -8,7 +8,7 @@ local ROOMS = {
   { path = "core/base/", see = { "base" }, libs = {} },
   { path = "core/net/", see = { "base", "net" }, libs = { "uv.h", "openssl/" } },
   { path = "core/hub/", see = { "base", "hub" }, libs = {} },
-  { path = "core/codec/", see = { "base", "codec" }, libs = { "yajl/", "iconv.h" } },
+  { path = "core/codec/", see = { "base", "codec" }, libs = { "yajl/", "iconv.h", "openssl/" } },
   { path = "core/plugin/", see = { "base", "net", "hub", "codec", "plugin" },
     libs = { "gelf.h", "libelf.h", "elf.h", "dlfcn.h", "openssl/", "uv.h" } },
   { path = "core/lua/", see = { "base", "codec", "lua" },

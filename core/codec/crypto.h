@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/// Signatures and ciphers of device protocols, by libcrypto. Pure: keys come with each call, as
+/// PEM or as bytes, and are kept nowhere. Any thread.
+#ifndef TG_CODEC_CRYPTO_H
+#define TG_CODEC_CRYPTO_H
+
+#include "tidegate/types.h"
+
+#define TG_CRYPTO_MAX 65536 ///< bytes of a key, and of what is decrypted
+#define TG_CRYPTO_ROOM 64 ///< that a cipher's output needs beyond its input
+#define TG_SM2_ID "1234567812345678" ///< GM/T 0009: for users that agreed on none
+
+typedef enum tg_signature {
+    TG_SIGN_RSA_SHA256, ///< PKCS #1 v1.5
+    TG_SIGN_ECDSA_SHA256, ///< r and s, one behind the other
+    TG_SIGN_SM2_SM3, ///< r and s, one behind the other
+} tg_signature;
+
+/// @param id SM2's user id; other kinds do not look at it.
+/// @return 1 the signature fits; 0 it does not; TG_E_INVAL: no public key in PEM;
+///         TG_E_UNSUPPORTED: a key of another kind.
+int tg_signature_verify(tg_signature kind, tg_slice pem, const char *id, tg_slice data,
+                        tg_slice signature);
+
+/// Decrypts with the cipher that OpenSSL calls `name` ("AES-128-CBC", "SM4-ECB", …), or with
+/// "RSA": a private key in PEM, PKCS #1 v1.5, block by block of the key's size.
+/// @param out room for data.len + TG_CRYPTO_ROOM. @return bytes written; TG_E_INVAL: bytes,
+///        key and cipher do not fit; TG_E_TOOBIG.
+int tg_decrypt(const char *name, tg_slice key, tg_slice iv, tg_slice data, uint8_t *out);
+
+#endif
