@@ -3,11 +3,11 @@
 -- topic or the REST API. Each gets a serial, is sent again after T, 2T and 6T, and ends with the
 -- terminal's answer. What becomes of it is published: queued, sent, acked, refused or expired.
 local tg = require "tidegate"
-local areas = require "areas"
 local emqx = require "emqx"
 local encode = require "encode"
 local registry = require "registry"
 local replies = require "replies"
+local shapes = require "shapes"
 
 local M = {}
 
@@ -23,39 +23,6 @@ local function allowed(device, config)
     if name == "*" or name == device then return true end
   end
   return false
-end
-
--- ---- what a command says ----------------------------------------------------------------------
-
-local shape = {}
-
---- { lock = true } in the form of the terminal's edition; numbers go as they are.
-shape[0x8500] = function(args, dev, config)
-  local edition = dev.edition or dev.header
-  if args.lock == nil then return args end
-  local door = areas.door(args.lock, edition, config.door_sense)
-  if edition == "2019" then return { controls = { { id = 1, parameter = door } } } end
-  return { flag = door }
-end
-
---- Texts are shown and spoken unless flags say otherwise.
-shape[0x8300] = function(args)
-  local out = { flag = args.flag or 12, text_type = args.text_type or 1, text = args.text }
-  return out
-end
-
-shape[0x8202] = function(args)
-  return { interval = args.interval, validity = args.interval ~= 0 and args.validity or nil }
-end
-
-local RESERVED = { correlation_id = true, device = true, ttl = true }
-
-local function data_of(id, args, dev, config)
-  local data = {}
-  for key, value in pairs(args) do
-    if not RESERVED[key] then data[key] = value end
-  end
-  return shape[id] and shape[id](data, dev, config) or data
 end
 
 -- ---- fates -------------------------------------------------------------------------------------
@@ -229,7 +196,7 @@ local function command(conn, id, name, args, config, request, from)
     tell(conn, dev, job, "refused", { reason = NOT_ALLOWED.message })
     return nil, NOT_ALLOWED
   end
-  job.data = data_of(id, args, dev, config)
+  job.data = shapes.data(id, args, dev, config)
   return submit(conn, dev, job, config)
 end
 
