@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A GB/T 32960 report of an electric car (whole vehicle, a motor, position, extremes, alarms),
-// from the bytes as they come off a socket to the JSON message that a subscriber of the hub is
-// handed, on a vehicle's link: framer, checksum, the Lua adapter's decode and handler, JSON,
-// topic, router, delivery. The connection is a real one, logged in over loopback.
+// A GB/T 32960 report of an electric car (whole vehicle, a motor, position, extremes,
+// alarms), from the bytes as they come off a socket to the JSON message that a subscriber
+// of the hub is handed, on a vehicle's link: framer, checksum, the Lua adapter's decode and
+// handler, JSON, topic, router, delivery. The connection is a real one, logged in over
+// loopback.
 #include <fcntl.h>
 #include <sys/socket.h>
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Blocks of reports of the 2016 edition. A number outside its range has no value; it is there
--- as `<name>_raw`, and among the flaws.
+-- Blocks of reports of the 2016 edition. A number outside its range has no value; it is
+-- there as `<name>_raw`, and among the flaws.
 local M = {}
 
 M.GEARS = [[{0=N 1="1" 2="2" 3="3" 4="4" 5="5" 6="6" 7="7" 8="8" 9="9" 10="10" 11="11"

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Cell voltages of 2016 come 200 at most in a frame; larger packs are told in parts, each with
--- the number of its first cell. Here the parts of a pack become one list. They are kept as
--- bytes, few and not for long: a pack that is never whole costs little.
+-- Cell voltages of 2016 come 200 at most in a frame; larger packs are told in parts, each
+-- with the number of its first cell. Here the parts of a pack become one list. They are
+-- kept as bytes, few and not for long: a pack that is never whole costs little.
 local tg = require "tidegate"
 local marks = require "marks"
 local notation = require "notation"
@@ -14,8 +14,8 @@ local MAX_CELLS, MAX_PARTS, MAX_PACKS, STALE_MS = 4000, 64, 16, 5000
 
 local VOLTAGES = notation.struct "cell_voltages_v:[*]W*0.001 in 0..60000"
 
---- Calls `each(number, total, first, from, to)` for the packs of the block (type 08) at `pos`
---- that are there in part; `from` and `to` are their bytes.
+--- Calls `each(number, total, first, from, to)` for the packs of the block (type 08) at
+--- `pos` that are there in part; `from` and `to` are their bytes.
 local function each_part(frame, pos, each)
   local count, at = byte(frame, pos + 1), pos + 2
   if count >= 254 then return end

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Commands down. The header has no serial, so an answer is known by its VIN and command alone:
--- of each command one is on its way to a vehicle, and those behind it wait. What became of each
--- is published on the topic `command`: queued, sent, acked, refused, expired or failed.
+-- Commands down. The header has no serial, so an answer is known by its VIN and command
+-- alone: of each command one is on its way to a vehicle, and those behind it wait. What
+-- became of each is published on the topic `command`: queued, sent, acked, refused, expired
+-- or failed.
 local tg = require "tidegate"
 local control = require "control"
 local emqx = require "emqx"

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
--- One frame to one message. The start mark chooses the edition, frame by frame. A message has
--- the header's parts; `members` (JSON without braces) or `data`; `refused` when nothing may be
--- done with it; and `error` when its unit cannot be read: "structure" or "encrypted".
+-- One frame to one message. The start mark chooses the edition, frame by frame. A message
+-- has the header's parts; `members` (JSON without braces) or `data`; `refused` when nothing
+-- may be done with it; and `error` when its unit cannot be read: "structure" or
+-- "encrypted".
 local tg = require "tidegate"
 local control = require "control"
 local emqx = require "emqx"

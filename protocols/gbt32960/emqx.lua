@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The option payload = "emqx": topics and JSON as EMQX's gateway has them, so that what was
--- written for it keeps working. Numbers are those of the wire. Fault codes have eight digits in
--- both editions, and the password of a platform is not in it.
+-- written for it keeps working. Numbers are those of the wire. Fault codes have eight
+-- digits in both editions, and the password of a platform is not in it.
 local tg = require "tidegate"
 local report = require "report"
 local names = require "emqx_names"

@@ -35,7 +35,8 @@ end
 local FIRST = tg.time.parse "2000-01-01T00:00:00+08:00"
 local LAST = tg.time.parse "2100-01-01T00:00:00+08:00"
 
---- The time of `m`: ISO 8601, ms since 1970, or the six bytes as they came; else that of now.
+--- The time of `m`: ISO 8601, ms since 1970, or the six bytes as they came; else that of
+--- now.
 local function time_of(m)
   if m.time_raw then
     local bytes = tg.hex.decode(m.time_raw)

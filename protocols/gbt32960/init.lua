@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- GB/T 32960.3, editions 2016 and 2025, on links of vehicles and of platforms. What bytes mean
--- is in decode.lua with report.lua, the blocks and units; what is said down in encode.lua; what
--- a link does in session.lua, links.lua and commands.lua.
+-- GB/T 32960.3, editions 2016 and 2025, on links of vehicles and of platforms. What bytes
+-- mean is in decode.lua with report.lua, the blocks and units; what is said down in
+-- encode.lua; what a link does in session.lua, links.lua and commands.lua.
 local tg = require "tidegate"
 
 local M = tg.adapter {

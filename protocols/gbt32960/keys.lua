@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Signatures of 2025 and encrypted units. Keys come with what auth says of a vehicle (a script
--- of the site's own may look them up), or from the options for all. The signed bytes go from
--- the time to the byte before the mark of the signature; VIN and command are not among them, so
--- a key belongs to a VIN.
+-- Signatures of 2025 and encrypted units. Keys come with what auth says of a vehicle (a
+-- script of the site's own may look them up), or from the options for all. The signed bytes
+-- go from the time to the byte before the mark of the signature; VIN and command are not
+-- among them, so a key belongs to a VIN.
 local tg = require "tidegate"
 
 local M = {}

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Who may speak on a link: logins of vehicles and platforms, their serials, and whose a VIN is.
--- The newest login of a VIN has it. The host closes a vehicle's old link; on a platform's link,
--- which goes on for others, the VIN's owner is looked up, in keys that all workers share.
+-- Who may speak on a link: logins of vehicles and platforms, their serials, and whose a VIN
+-- is. The newest login of a VIN has it. The host closes a vehicle's old link; on a
+-- platform's link, which goes on for others, the VIN's owner is looked up, in keys that all
+-- workers share.
 local tg = require "tidegate"
 local keys = require "keys"
 local quality = require "quality"

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- "abnormal" and "invalid" stand on the wire where a value would. In messages they are kept
 -- apart: the member is absent (in a list: null), and its path is in the list of that name
--- beside it, with indices as JSON counts them. So a number is a number wherever it is there.
+-- beside it, with indices as JSON counts them. So a number is a number wherever it is
+-- there.
 local tg = require "tidegate"
 
 local M = {}

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
--- The standard's own types in layouts: B, W and D are BYTE, WORD and DWORD, whose two highest
--- values say "abnormal" and "invalid" instead of being one. From one text come two layouts:
--- values in units, and the numbers of the wire for those who want them. A line that begins
--- with S or R stands in the one or the other alone.
+-- The standard's own types in layouts: B, W and D are BYTE, WORD and DWORD, whose two
+-- highest values say "abnormal" and "invalid" instead of being one. From one text come two
+-- layouts: values in units, and the numbers of the wire for those who want them. A line
+-- that begins with S or R stands in the one or the other alone.
 local tg = require "tidegate"
 
 local M = {}

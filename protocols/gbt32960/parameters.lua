@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Parameters of a terminal (commands 80 and 81). Items have no length, so an unknown id ends
--- the list. A host name is two of them: its length, and itself.
+-- Parameters of a terminal (commands 80 and 81). Items have no length, so an unknown id
+-- ends the list. A host name is two of them: its length, and itself.
 local tg = require "tidegate"
 
 local M = {}
@@ -82,7 +82,8 @@ local function read_item(data, bytes, pos, edition)
   return next_at
 end
 
---- Items behind their count. @return table data; rest_hex and why if they cannot all be read
+--- Items behind their count. @return table data; rest_hex and why if they cannot all be
+--- read
 function M.read(bytes, edition)
   local count, data, pos = bytes:byte(1), {}, 2
   if not count then return data, nil, "the count is missing" end

@@ -33,7 +33,8 @@ local function add(q, what, n)
   end
 end
 
---- The time between reports, and how far the vehicle's clock is ahead; not of reissued ones.
+--- The time between reports, and how far the vehicle's clock is ahead; not of reissued
+--- ones.
 local function pace(q, msg)
   local at = ticks()
   if q.last then

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- The unit of reports: a time, then blocks that say what they are and not how long they are.
--- So an unknown block, or one that ends too early, ends the reading; what was read stays, and
--- the rest is kept as it is. Custom blocks alone have a length.
+-- The unit of reports: a time, then blocks that say what they are and not how long they
+-- are. So an unknown block, or one that ends too early, ends the reading; what was read
+-- stays, and the rest is kept as it is. Custom blocks alone have a length.
 local tg = require "tidegate"
 local cells = require "cells"
 local marks = require "marks"
@@ -46,7 +46,8 @@ local function custom_end(frame, pos, stop)
   return after <= stop and after or nil
 end
 
---- What stops the reading at `pos`. `structure`: an error of the device, not a vendor's block.
+--- What stops the reading at `pos`. `structure`: an error of the device, not a vendor's
+--- block.
 local function rest(frame, pos, stop, why, structure)
   return {
     type = ("0x%02x"):format(byte(frame, pos)), hex = tg.hex.encode(sub(frame, pos, stop - 1)),
@@ -177,9 +178,9 @@ local function marked(text)
     or find(text, 'pct":"on"', 1, true)
 end
 
--- Vehicles send the same blocks in the same order again and again. What a length was made of
--- last is one layout, from the head to the last block: from bytes to JSON in one call. The
--- sequences that are known are few, so that nobody makes us compile for ever.
+-- Vehicles send the same blocks in the same order again and again. What a length was made
+-- of last is one layout, from the head to the last block: from bytes to JSON in one call.
+-- The sequences that are known are few, so that nobody makes us compile for ever.
 local SEQUENCES_MAX = 64
 local known_lengths = { [2016] = {}, [2025] = {} }
 local sequences, nsequences = {}, 0

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Units other than reports, up and down. The layouts cover the unit alone; what they cannot say
--- (counts that are sums, sizes from elsewhere) is read here.
+-- Units other than reports, up and down. The layouts cover the unit alone; what they cannot
+-- say (counts that are sums, sizes from elsewhere) is read here.
 local tg = require "tidegate"
 local blocks25 = require "blocks25"
 

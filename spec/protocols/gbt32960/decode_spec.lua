@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Every vector through the adapter: values, the way back, every cut of the bytes, bad input.
+-- Every vector through the adapter: values, the way back, every cut of the bytes, bad
+-- input.
 local cjson = require "cjson"
 local offline = require "support.offline"
 local vectors = dofile "spec/protocols/gbt32960/vectors.lua"

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Through the real binary: vehicles and a platform on one port, MQTT clients on the other side.
+-- Through the real binary: vehicles and a platform on one port, MQTT clients on the other
+-- side.
 local Host = require "support.host"
 local cjson = require "cjson"
 local vectors = dofile "spec/protocols/gbt32960/vectors.lua"

@@ -24,7 +24,8 @@ function platform_login(serial)
   return frame("##", 5, 0xFE, PLATFORM, unit)
 end
 
---- Each line on connection 1, unless it begins with a command. @return blocks behind the login
+--- Each line on connection 1, unless it begins with a command. @return blocks behind the
+--- login
 local function run(lines, config, first)
   local all = { "open " .. (config and cjson.encode(config) or "{}"), "connect 192.0.2.1:5000" }
   all[#all + 1] = first ~= false and "feed 1 " .. (first or login("##", VIN)) or nil
