@@ -140,16 +140,18 @@ function M.add(adapter, many, blocks)
 
   local function logout(conn, dev, msg)
     say.answer(conn, dev, msg, 0)
-    out.message(conn, dev, msg)
+    if dev.ready then out.message(conn, dev, msg) end
     if dev.session then conn:unbind(dev.session) end
     forget(conn, dev)
     if not many then conn:close("normal") end
   end
 
+  --- What is heard from terminals that nobody knows yet, if it comes in one packet.
+  local open_to_all = { [0x0100] = register, [0x0102] = authenticate, [0x0003] = logout }
+
   local function before_auth(conn, dev, msg)
-    if msg.id == 0x0100 then return register(conn, dev, msg) end
-    if msg.id == 0x0102 then return authenticate(conn, dev, msg) end
-    if msg.id == 0x0003 then return logout(conn, dev, msg) end
+    local own = not msg.fragment and open_to_all[msg.id]
+    if own then return own(conn, dev, msg) end
     if config.before_auth == "accept" or blocks and msg.id == 0x1210 then
       local who, why = auth.authenticate(conn, dev.device, {}, config)
       if not who then return refuse(conn, dev, msg, why) end

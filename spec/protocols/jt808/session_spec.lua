@@ -86,6 +86,21 @@ describe("jt808 before authentication", function()
     end
   end)
 
+  it("a logout is answered and told to nobody", function()
+    local blocks = run({ feed(0x0003, "", { serial = 4 }) }, { login = false })
+    assert.equal(0, #offline.of(blocks[1], "publish"))
+    assert.equal(0, terminal.answer(terminal.sent(blocks[1])[1])[3])
+  end)
+
+  it("a registration or a login in packets is refused, too", function()
+    local blocks = run({ feed(0x0100, "abc", { total = 2, number = 1 }),
+      feed(0x0102, "abc", { total = 2, number = 1, serial = 1 }) }, { login = false })
+    for i = 1, 2 do
+      assert.equal(0, #offline.of(blocks[i], "log"))
+      assert.equal(1, terminal.answer(terminal.sent(blocks[i])[1])[3])
+    end
+  end)
+
   it("a position is a login where the option says so", function()
     local blocks = run({ feed(0x0200, POSITION, { serial = 5 }) },
       { login = false, config = '{"before_auth":"accept"}' })
