@@ -75,7 +75,7 @@ static const tg_option LIMIT_OPTIONS[] = {
     OPT(tg_config_limits, "session_expiry", DURATION, session_expiry_ms,
         "longest time a session outlives its client", .fallback = "7d", .max = 4e12),
     OPT(tg_config_limits, "topic_levels", INT, topic_levels, "of one topic or filter",
-        .fallback = "128", .min = 1, .max = 65535),
+        .fallback = "128", .min = 1, .max = 511),
     OPT(tg_config_limits, "share", ENUM, share, "who of a $share group gets a message",
         .fallback = "round_robin", .choices = SHARES),
     OPT(tg_config_limits, "mailbox", SIZE, mailbox_bytes,
