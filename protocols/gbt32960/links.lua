@@ -21,9 +21,11 @@ local function token_of(conn)
   return state.token
 end
 
---- Whether the VIN's newest login was on this link.
+--- Whether the VIN's newest login was on this link; also when the shared keys had no room
+--- left to say so.
 function M.owns(conn, vin)
-  return kv.get("owner/" .. vin) == conn.state.token
+  local v = conn.state.vehicles[vin]
+  return v ~= nil and (not v.shared or kv.get("owner/" .. vin) == conn.state.token)
 end
 
 --- Two devices with one VIN would throw each other out for ever.
@@ -99,9 +101,9 @@ end
 function M.forget(conn, vin)
   local state = conn.state
   if not state.vehicles or not state.vehicles[vin] then return end
+  if kv.get("owner/" .. vin) == state.token then kv.del("owner/" .. vin) end
   state.vehicles[vin], state.count = nil, state.count - 1
   keep_keys(conn, vin, nil)
-  if M.owns(conn, vin) then kv.del("owner/" .. vin) end
 end
 
 function M.leave(conn, vin)
@@ -123,8 +125,8 @@ local function remember(conn, msg, state)
   local vin = msg.device
   local old = state.vehicles[vin]
   if not old then state.count = state.count + 1 end
-  kv.set("owner/" .. vin, token_of(conn))
   state.vehicles[vin] = {
+    shared = kv.set("owner/" .. vin, token_of(conn)) == true,
     serial = msg.data.serial, edition = msg.edition, id = msg.id, packs = {},
     jobs = old and old.jobs or {}, q = old and old.q or quality.new(),
   }
