@@ -98,7 +98,7 @@ local function inproc()
   local results = {}
   for n = 1, RUNS do
     io.stderr:write(("  in process, run %d of %d\n"):format(n, RUNS))
-    for _, name in ipairs { "layout", "gt06_inproc", "guard", "idle" } do
+    for _, name in ipairs { "layout", "frames", "guard", "idle" } do
       local program = build .. "/bench/" .. name
       local args = { "-c", servers.LOAD_CPU, program }
       local code, out, err = Host.run("taskset", args, { ms = 60000 })
