@@ -65,7 +65,7 @@ static tg_slice fill_topic(lua_State *L, tg_script *s, const tg_lconn *c)
             tg_buf_put(&s->topic, p->text.at, p->text.len);
             continue;
         }
-        tg_slice value;
+        tg_slice value = {0};
         if (!push_part(L, c, p->text, &value))
             luaL_error(L, "publish: the topic needs '%s', which the message does not have",
                        lua_pushlstring(L, p->text.at, p->text.len));
