@@ -66,7 +66,7 @@ describe("make abi", function()
     },
     {
       "a member that is gone", "session",
-      "    uint8_t clean_start;   ///< drop",
+      "    uint8_t clean_start; ///< drop",
       "    ///< drop",
     },
     {
