@@ -118,7 +118,7 @@ static int digits_needed(double n)
     return 17;
 }
 
-// Digits from the first that is no zero to the last that is none.
+// Digits from the first that is no zero to the last that is none; zero itself has one.
 static int digits_of(const char *number)
 {
     int count = 0, zeros = 0;
@@ -130,7 +130,7 @@ static int digits_of(const char *number)
         count += zeros + 1;
         zeros = 0;
     }
-    return count;
+    return count > 0 ? count : 1;
 }
 
 static void no_shorter_number_reads_back_the_same(void **state)
