@@ -1,9 +1,15 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Runs the C tests and the Busted specs of one or more builds and adds up what they say, so
--- that the last line of a run is one count. Usage: run.lua BUILD [path | BUILD:path]…
+-- that the last line of a run is one count, and the lines above it name what failed: of a long
+-- log the end is what is read. Usage: run.lua BUILD [path | BUILD:path]…
 local cjson = require "cjson"
 
 local passed, failed = 0, 0
+local broken = {} -- what failed, by name
+
+local function count(good, bad)
+  passed, failed = passed + good, failed + bad
+end
 
 local function lines(command)
   local pipe = assert(io.popen(command, "r"))
@@ -27,12 +33,18 @@ local function run_c(build, path)
   for word, rest in ("\n" .. text):gmatch "\n(n?o?t? ?ok) %d+([^\n]*)" do
     if rest:find "# SKIP" then skipped = skipped + 1
     elseif word == "ok" then good = good + 1
-    else bad = bad + 1 end
+    else
+      bad = bad + 1
+      broken[#broken + 1] = binary .. ":" .. rest:gsub("^ %-", "")
+    end
   end
-  if (not ok and bad == 0) or good + bad + skipped == 0 then bad = bad + 1 end
+  if (not ok and bad == 0) or good + bad + skipped == 0 then
+    bad = bad + 1
+    broken[#broken + 1] = binary .. ": ended before its last test"
+  end
   if bad > 0 then io.write(text) end
   print(("%s: %d passed, %d failed"):format(binary, good, bad))
-  passed, failed = passed + good, failed + bad
+  count(good, bad)
 end
 
 local BUSTED = "TG_BUILD=%s lua5.4 /usr/bin/busted --lpath='./spec/?.lua'"
@@ -45,9 +57,14 @@ local function run_busted(build, path)
   local good, counts = pcall(cjson.decode, file and file:read("a") or "")
   if file then file:close() end
   os.remove(report)
-  if not good then counts = { passed = 0, failed = 1 } end
-  if not ok and counts.failed == 0 then counts.failed = 1 end
-  passed, failed = passed + counts.passed, failed + counts.failed
+  if not good then counts = { passed = 0, failed = 0, names = {} } end
+  if not ok and counts.failed == 0 then
+    counts.failed, counts.names = 1, { "the specs ended before their last test" }
+  end
+  for _, name in ipairs(counts.names) do
+    broken[#broken + 1] = ("%s (%s)"):format(name, build)
+  end
+  count(counts.passed, counts.failed)
 end
 
 local function run(build, path)
@@ -70,5 +87,6 @@ for i = 2, #arg do
   did = true
 end
 if not did then run(build, "spec") end
+for _, name in ipairs(broken) do print("failed: " .. name) end
 print(("%d passed, %d failed"):format(passed, failed))
 os.exit(failed == 0)
