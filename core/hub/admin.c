@@ -6,24 +6,29 @@
 #include "hub/internal.h"
 #include "hub/share.h"
 
-#define HOPS_MAX 16 // a session may move while the kick follows it
-
 struct kick {
     tg_hub_mail head;
     bool forget;
-    uint32_t hops;
     size_t len;
     char id[];
 };
 
-// @return the worker that has the session or is about to; -1: there is none.
-static int find_worker(tg_hub *h, tg_slice id)
+// Who is just being taken over has lost that connection anyway: the kick waits with the latest
+// claim for the session to arrive, and ends what was to be opened there.
+// @return the worker that has the session; -1: there is none, or its claim knows now.
+static int find_worker(tg_hub *h, tg_slice id, bool forget, bool *found)
 {
     uint32_t hash = (uint32_t)tg_hash(id);
     pthread_mutex_t *lock = tg_clients_lock(h->clients, hash);
     const tg_sess *s = tg_clients_find(h->clients, id, hash);
-    int worker = s != NULL ? (int)tg_handle_worker(atomic_load(&s->where)) : -1;
+    bool claimed = s != NULL && s->claim != NULL;
+    int worker = s != NULL && !claimed ? (int)tg_handle_worker(atomic_load(&s->where)) : -1;
+    if (claimed) {
+        s->claim->kicked = true;
+        s->claim->forget |= forget;
+    }
     pthread_mutex_unlock(lock);
+    *found = s != NULL;
     return worker;
 }
 
@@ -49,22 +54,19 @@ static void kick_here(tg_shard *sh, tg_sess *s, bool forget)
     }
 }
 
-// It follows a session that moves; one that is just being taken over has lost its link anyway.
+// It follows a session that has moved meanwhile.
 static void kick_run(tg_mail *mail, void *receiver)
 {
     (void)receiver;
     struct kick *k = (struct kick *)(void *)mail;
     tg_shard *sh = tg_mail_shard(&k->head);
-    if (sh == NULL) {
-        free(k);
-        return;
-    }
     tg_slice id = {k->id, k->len};
-    tg_sess *s = find_here(sh, id);
-    int worker = s == NULL ? find_worker(sh->hub, id) : -1;
+    tg_sess *s = sh != NULL ? find_here(sh, id) : NULL;
+    bool found;
+    int worker = sh != NULL && s == NULL ? find_worker(sh->hub, id, k->forget, &found) : -1;
     if (s != NULL)
         kick_here(sh, s, k->forget);
-    if (worker < 0 || k->hops++ >= HOPS_MAX)
+    if (worker < 0)
         free(k);
     else
         tg_shard_control(sh, (uint32_t)worker, &k->head);
@@ -72,16 +74,16 @@ static void kick_run(tg_mail *mail, void *receiver)
 
 int tg_hub_kick(tg_hub *h, tg_slice client_id, bool forget)
 {
-    int worker = find_worker(h, client_id);
+    bool found;
+    int worker = find_worker(h, client_id, forget, &found);
     if (worker < 0)
-        return TG_E_NOTFOUND;
+        return found ? 0 : TG_E_NOTFOUND;
     struct kick *k = malloc(sizeof(*k) + client_id.len);
     if (k == NULL)
         return TG_E_NOMEM;
     uint32_t to = (uint32_t)worker;
     k->head = (tg_hub_mail){.mail.run = kick_run, .hub = h, .to = to, .from = to};
     k->forget = forget;
-    k->hops = 0;
     k->len = client_id.len;
     memcpy(k->id, client_id.at, client_id.len);
     h->config.send(h->config.net, to, &k->head.mail, true);

@@ -306,10 +306,18 @@ int tg_deliver(tg_shard *sh, tg_sess *s, tg_msg m, const tg_target *t, const uin
     return straight(sh, s, &e) ? 0 : enqueue(sh, s, e);
 }
 
+bool tg_seat_gone(const void *seated)
+{
+    const tg_sess *s = seated;
+    return s == NULL || (s->magic == TG_SESS_MAGIC && (s->flags & TG_SESS_ENDED) != 0);
+}
+
 int tg_deliver_to_seat(tg_shard *sh, tg_msg m, const tg_target *t, const uint32_t *ids,
                        tg_ack_ref *ack)
 {
     void *p = tg_slots_find(&sh->seats, t->seat);
+    if ((t->flags & TG_ENTRY_SHARED) != 0 && tg_seat_gone(p))
+        return tg_publish_elsewhere(sh, m, t, ack);
     if (p == NULL)
         return 0; // it ended while the message was on its way
     if (*(const uint32_t *)p == TG_CLAIM_MAGIC)

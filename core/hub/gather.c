@@ -105,9 +105,12 @@ static void add_target(tg_gather *g, const tg_route *r)
         return;
     g->at = at;
     uint8_t flags = (r->flags & TG_SUB_RETAIN_AS_PUBLISHED) != 0 ? TG_ENTRY_RETAIN : 0;
-    if (r->group != NULL)
+    uint32_t group = 0;
+    if (r->group != NULL) {
         flags |= TG_ENTRY_SHARED;
-    g->at[g->n++] = (tg_target){seat, r->sub_id, r->sub_id != 0, r->qos, flags};
+        group = r->group->tag;
+    }
+    g->at[g->n++] = (tg_target){seat, r->sub_id, group, r->sub_id != 0, r->qos, flags};
 }
 
 static void more_add(tg_gather *g, tg_target *t, uint32_t id)

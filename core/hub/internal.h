@@ -13,6 +13,9 @@ void tg_gather_free(tg_gather *g);
 int tg_publish(tg_shard *sh, tg_sess *s, tg_msg m, tg_published_fn *done, void *ctx);
 /// Routes a message of an ended session's shared subscriptions to other members.
 void tg_publish_to_others(tg_shard *sh, tg_sess *s, const tg_entry *e);
+/// Routes `m`, which was meant for a member of a group, to another member.
+/// @param ack NULL, or what waits until that one has it.
+int tg_publish_elsewhere(tg_shard *sh, tg_msg m, const tg_target *t, tg_ack_ref *ack);
 // takeover.c
 /// Under the table's lock. @return 0; 1: `o` is now an earlier open of this worker, to fail with
 /// TG_E_TAKENOVER; TG_E_NOMEM, TG_E_BUSY.

@@ -30,8 +30,10 @@ struct ack_mail {
     struct ack acks[];
 };
 
-_Static_assert(sizeof(tg_target) == 16 && sizeof(tg_record) % 8 == 0,
-               "places are 16 bytes");
+#define PLACE_IDS 6 // subscription identifiers in a place
+_Static_assert(sizeof(tg_target) == PLACE_IDS * sizeof(uint32_t) &&
+                   sizeof(tg_record) % 8 == 0,
+               "places are of a target's size");
 
 static void out_run(tg_mail *mail, void *receiver);
 
@@ -86,7 +88,7 @@ bool tg_outbox_retain(tg_shard *sh, tg_msg m, tg_wait *pub)
 
 static uint32_t id_places(uint32_t nids)
 {
-    return nids > 1 ? (nids + 3) / 4 : 0;
+    return nids > 1 ? (nids + PLACE_IDS - 1) / PLACE_IDS : 0;
 }
 
 bool tg_outbox_target(tg_shard *sh, uint32_t to, const tg_target *t, const uint32_t *ids)
@@ -134,6 +136,12 @@ void tg_ack_ref_put(tg_shard *sh, tg_ack_ref *a, int code)
     else
         tg_outbox_ack(sh, a->from, a->pub, a->code);
     free(a);
+}
+
+void tg_ack_ref_drop(tg_ack_ref *a)
+{
+    if (--a->left == 0)
+        free(a);
 }
 
 static void committed(tg_shard *sh, void *ctx, int code)

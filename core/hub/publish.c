@@ -30,7 +30,8 @@ static void to_local(struct spread *p, tg_target *t)
     tg_ack_ref *ack = NULL;
     void *at = tg_slots_find(&p->sh->seats, t->seat);
     bool claim = at != NULL && *(const uint32_t *)at == TG_CLAIM_MAGIC;
-    if (claim && p->pub != NULL) {
+    bool moves_on = (t->flags & TG_ENTRY_SHARED) != 0 && tg_seat_gone(at);
+    if ((claim || moves_on) && p->pub != NULL) {
         ack = tg_ack_ref_new(p->sh->index, p->pub);
         p->pub->left += ack != NULL;
     }
@@ -170,8 +171,12 @@ void tg_publish_to_others(tg_shard *sh, tg_sess *s, const tg_entry *e)
         const tg_route *other = tg_group_other(r);
         if (other == NULL)
             continue;
-        t = (tg_target){atomic_load(&other->sess->where), other->sub_id, other->sub_id != 0,
-                        other->qos, TG_ENTRY_SHARED};
+        t = (tg_target){atomic_load(&other->sess->where),
+                        other->sub_id,
+                        r->group->tag,
+                        other->sub_id != 0,
+                        other->qos,
+                        TG_ENTRY_SHARED};
     }
     tg_epoch_leave(sh->hub->epoch, sh->index);
     if (t.seat == 0)
@@ -179,4 +184,54 @@ void tg_publish_to_others(tg_shard *sh, tg_sess *s, const tg_entry *e)
     uint32_t w = tg_handle_worker(t.seat);
     if (tg_outbox_open(sh, w, e->msg, NULL))
         tg_outbox_target(sh, w, &t, &t.sub_id);
+}
+
+struct member {
+    uint32_t group;
+    tg_target t;
+};
+
+static void find_member(void *ctx, tg_leaf *l)
+{
+    struct member *m = ctx;
+    const tg_filter *f = (const tg_filter *)(const void *)l;
+    const tg_route *r = m->t.seat == 0 ? tg_group_member(f, m->group) : NULL;
+    if (r != NULL)
+        m->t = (tg_target){atomic_load(&r->sess->where),
+                           r->sub_id,
+                           m->group,
+                           r->sub_id != 0,
+                           r->qos,
+                           TG_ENTRY_SHARED};
+}
+
+// Somebody waits for the store: he is answered when the member that gets it now has it.
+static tg_wait *pass_new(tg_shard *sh, tg_ack_ref *ack)
+{
+    tg_wait *w = ack != NULL ? tg_wait_new(sh, NULL, TG_WAIT_PASS, NULL) : NULL;
+    if (w == NULL)
+        return NULL;
+    w->ack = ack;
+    ack->left++;
+    return w;
+}
+
+// The member that was chosen has ended since: another one of its group gets the message.
+int tg_publish_elsewhere(tg_shard *sh, tg_msg m, const tg_target *t, tg_ack_ref *ack)
+{
+    struct member other = {.group = t->group};
+    tg_epoch_enter(sh->hub->epoch, sh->index);
+    tg_trie_match(&sh->hub->router.trie, m->topic, find_member, &other);
+    tg_epoch_leave(sh->hub->epoch, sh->index);
+    if (other.t.seat == 0) {
+        tg_metric_add(sh->hub->metrics.dropped[TG_DROP_SESSION_END], 1);
+        return 0;
+    }
+    tg_wait *pass = pass_new(sh, ack);
+    uint32_t to = tg_handle_worker(other.t.seat);
+    bool sent = tg_outbox_open(sh, to, m, pass) &&
+                tg_outbox_target(sh, to, &other.t, &other.t.sub_id);
+    if (pass != NULL)
+        tg_wait_put(sh, pass, 0);
+    return sent ? 0 : TG_E_NOMEM;
 }

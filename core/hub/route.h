@@ -25,6 +25,7 @@ typedef struct tg_group {
     _Atomic(tg_set *) members;
     _Atomic uint32_t turn; ///< round robin
     uint32_t count; ///< writers
+    uint32_t tag; ///< of name and filter: finds the group again when a member has gone
     uint16_t name_len;
     char name[];
 } tg_group;
@@ -82,5 +83,7 @@ typedef struct tg_choice {
 void tg_filter_shared(const tg_filter *f, const tg_choice *how, tg_route_fn *fn, void *ctx);
 /// Inside an epoch: a member of the route's group, other than its own; NULL none.
 const tg_route *tg_group_other(const tg_route *route);
+/// Inside an epoch: a member of the group of `f` with this tag; NULL none.
+const tg_route *tg_group_member(const tg_filter *f, uint32_t tag);
 
 #endif

@@ -161,10 +161,11 @@ typedef struct tg_open {
     uint8_t user_len;
 } tg_open;
 
-/// A receiver of a publish. With nids > 1 the ids follow it in the same array, two a place.
+/// A receiver of a publish. With nids > 1 the ids follow it in a mail, six a place.
 typedef struct tg_target {
     uint64_t seat;
     uint32_t sub_id; ///< when nids is 1
+    uint32_t group; ///< TG_ENTRY_SHARED: tag of the group that it is a member of
     uint16_t nids;
     uint8_t qos; ///< of the subscription
     uint8_t flags; ///< TG_ENTRY_RETAIN: as published; TG_ENTRY_SHARED
@@ -229,7 +230,9 @@ const uint32_t *tg_entry_ids(const tg_entry *e);
 /// @return 0; TG_E_FULL: its queue dropped it.
 int tg_deliver(tg_shard *sh, tg_sess *s, tg_msg m, const tg_target *t, const uint32_t *ids);
 void tg_deliver_pump(tg_shard *sh, tg_sess *s);
-/// To whatever sits at the target's seat. @param ack NULL, or what a held message takes along.
+bool tg_seat_gone(const void *seated); ///< who sat there has ended; NULL: and is gone
+/// To whatever sits at the target's seat; a shared one to another member where it has ended.
+/// @param ack NULL, or what a message takes along that is held or goes on.
 int tg_deliver_to_seat(tg_shard *sh, tg_msg m, const tg_target *t, const uint32_t *ids,
                        tg_ack_ref *ack);
 // will.c

@@ -31,11 +31,13 @@ struct tg_claim {
     tg_claim *next; ///< who takes it from here, once known
     bool arrived; ///< the session is here, but promised to a later claim
     bool clean; ///< clean_start of its first open; the old owner reads it
+    bool kicked, forget; ///< by an administrator; under the client table's lock
     uint64_t old_seat; ///< the old owner's
     tg_barrier *barrier; ///< the old owner will need it
     tg_open open;
     tg_held *held;
     uint32_t nheld, held_cap;
+    uint64_t held_bytes; ///< topics, properties and payloads of them
     tg_hub_mail mail; ///< the claim; later the session that answers it
     tg_list node; ///< tg_shard.claims
 };
@@ -174,13 +176,15 @@ struct tg_ack_ref {
 };
 tg_ack_ref *tg_ack_ref_new(uint32_t from, tg_wait *pub);
 void tg_ack_ref_put(tg_shard *sh, tg_ack_ref *a, int code); ///< NULL is fine
+void tg_ack_ref_drop(tg_ack_ref *a); ///< nobody is to be answered any more
 
 // wait.c
 typedef enum tg_wait_kind {
     TG_WAIT_OPEN,
     TG_WAIT_SUB,
     TG_WAIT_UNSUB,
-    TG_WAIT_PUB
+    TG_WAIT_PUB,
+    TG_WAIT_PASS, ///< hosted: a message went on to another member of its group
 } tg_wait_kind;
 
 /// A completion that is owed to a link.
@@ -201,6 +205,7 @@ struct tg_wait {
         tg_done_fn *done;
         tg_opened_fn *opened;
         tg_published_fn *published;
+        tg_ack_ref *ack; ///< PASS
     };
     void *ctx;
     tg_scan *scan; ///< SUB: begun when it fires

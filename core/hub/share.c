@@ -34,6 +34,7 @@ static tg_group *group_make(tg_filter *f, tg_slice name)
     atomic_init(&g->members, NULL);
     atomic_init(&g->turn, 0);
     g->count = 0;
+    g->tag = (uint32_t)(tg_hash(name) * 31 + tg_hash(tg_leaf_text(&f->leaf)));
     g->name_len = (uint16_t)name.len;
     memcpy(g->name, name.at, name.len);
     atomic_store_explicit(&f->groups, g, memory_order_release);
@@ -156,10 +157,23 @@ void tg_filter_shared(const tg_filter *f, const tg_choice *how, tg_route_fn *fn,
     }
 }
 
-const tg_route *tg_group_other(const tg_route *route)
+static const tg_route *next_member(tg_group *g, const tg_route *not_this)
 {
     const tg_choice turn = {.strategy = TG_SHARE_ROUND_ROBIN};
-    const tg_set *s = atomic_load_explicit(&route->group->members, memory_order_acquire);
+    const tg_set *s = atomic_load_explicit(&g->members, memory_order_acquire);
     uint32_t n = s != NULL ? atomic_load_explicit(&s->used, memory_order_acquire) : 0;
-    return n > 0 ? choose(s, first_candidate(route->group, &turn, n), n, route) : NULL;
+    return n > 0 ? choose(s, first_candidate(g, &turn, n), n, not_this) : NULL;
+}
+
+const tg_route *tg_group_other(const tg_route *route)
+{
+    return next_member(route->group, route);
+}
+
+const tg_route *tg_group_member(const tg_filter *f, uint32_t tag)
+{
+    tg_group *g = atomic_load_explicit(&f->groups, memory_order_acquire);
+    while (g != NULL && g->tag != tag)
+        g = atomic_load_explicit(&g->next, memory_order_acquire);
+    return g != NULL ? next_member(g, NULL) : NULL;
 }

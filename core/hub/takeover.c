@@ -154,6 +154,7 @@ int tg_takeover_claim(tg_shard *sh, tg_sess *s, tg_open *o)
     if (prev != NULL && worker_of(prev) == sh->index) {
         tg_open earlier = prev->open;
         prev->open = *o;
+        prev->kicked = false; // that was meant for the earlier one
         *o = earlier;
         return 1;
     }
@@ -181,7 +182,9 @@ static void append_held(tg_shard *sh, tg_sess *s, tg_claim *c)
         tg_held *h = &c->held[i];
         uint32_t before = tg_persist_count(sh);
         const uint32_t *ids = h->target.nids > 1 ? h->ids : &h->target.sub_id;
-        int rc = tg_deliver(sh, s, h->msg, &h->target, ids);
+        bool other = (h->target.flags & TG_ENTRY_SHARED) != 0 && tg_seat_gone(s);
+        int rc = other ? tg_publish_elsewhere(sh, h->msg, &h->target, h->ack)
+                       : tg_deliver(sh, s, h->msg, &h->target, ids);
         bool wait = h->ack != NULL && tg_persist_count(sh) != before;
         if (!wait || tg_persist_after(sh, put_committed, h->ack) < 0)
             tg_ack_ref_put(sh, h->ack, rc);
@@ -191,6 +194,7 @@ static void append_held(tg_shard *sh, tg_sess *s, tg_claim *c)
     c->nheld = 0;
 }
 
+// From here on a kick finds the session itself, or a later claim.
 static bool settle(tg_shard *sh, tg_sess *s, const tg_claim *c)
 {
     pthread_mutex_t *lock = tg_clients_lock(sh->hub->clients, s->hash);
@@ -204,13 +208,14 @@ static bool settle(tg_shard *sh, tg_sess *s, const tg_claim *c)
 static void open_here(tg_shard *sh, tg_sess *s, tg_claim *c)
 {
     tg_open o = c->open;
+    bool kicked = c->kicked;
     c->open = (tg_open){0};
     claim_free(c);
-    if (o.link != NULL) {
+    if (o.link != NULL && !kicked) {
         tg_sess_attach(sh, s, &o);
         return;
     }
-    tg_open_clear(&o); // its connection has gone meanwhile
+    tg_open_fail(&o, TG_E_KICKED); // tells nobody where the connection has gone meanwhile
     tg_sess_offline(sh, s);
 }
 
@@ -229,7 +234,10 @@ static void arrived(tg_mail *mail, void *receiver)
         s->extra->shard = sh;
     tg_slots_set(&sh->seats, c->seat, s);
     append_held(sh, s, c);
-    if (settle(sh, s, c)) {
+    bool last = settle(sh, s, c);
+    if (c->forget)
+        tg_sess_reset(sh, s);
+    if (last) {
         open_here(sh, s, c);
         return;
     }
@@ -252,6 +260,15 @@ static bool held_room(tg_claim *c)
     return true;
 }
 
+// As much as the session's queue may hold.
+static tg_drop hold_refuses(const tg_shard *sh, const tg_claim *c, size_t bytes)
+{
+    const tg_hub_limits *l = &sh->hub->config.limits;
+    if (c->nheld >= l->queue_messages)
+        return TG_DROP_QUEUE_FULL;
+    return c->held_bytes + bytes > l->queue_bytes ? TG_DROP_QUEUE_BYTES : TG_DROP_COUNT;
+}
+
 int tg_claim_hold(tg_shard *sh, tg_claim *c, tg_msg m, const tg_target *t,
                   const uint32_t *ids, tg_ack_ref *ack)
 {
@@ -259,11 +276,16 @@ int tg_claim_hold(tg_shard *sh, tg_claim *c, tg_msg m, const tg_target *t,
     if (t->nids > 1 && (copy = malloc(t->nids * sizeof(*copy))) != NULL)
         memcpy(copy, ids, t->nids * sizeof(*copy));
     bool whole = t->nids < 2 || copy != NULL;
-    if (!whole || c->nheld >= sh->hub->config.limits.queue_messages || !held_room(c)) {
+    size_t bytes = m->topic.len + m->payload.len + m->props.len;
+    tg_drop why = hold_refuses(sh, c, bytes);
+    if (why == TG_DROP_COUNT && (!whole || !held_room(c)))
+        why = TG_DROP_NOMEM;
+    if (why != TG_DROP_COUNT) {
         free(copy);
-        tg_metric_add(sh->hub->metrics.dropped[TG_DROP_QUEUE_FULL], 1);
+        tg_metric_add(sh->hub->metrics.dropped[why], 1);
         return TG_E_FULL;
     }
+    c->held_bytes += bytes;
     if (ack != NULL)
         ack->left++;
     c->held[c->nheld++] = (tg_held){tg_msg_ref(m), *t, copy, ack};

@@ -27,6 +27,8 @@ void tg_wait_free(tg_wait *w)
     tg_list_del(&w->node);
     tg_list_del(&w->opening);
     tg_scan_free(w->scan);
+    if (w->kind == TG_WAIT_PASS && !w->fired) // its shard closes
+        tg_ack_ref_drop(w->ack);
     free(w);
 }
 
@@ -81,6 +83,9 @@ static void fire(tg_shard *sh, tg_wait *w)
     case TG_WAIT_UNSUB:
         if (w->done != NULL)
             w->done(w->ctx, w->code, NULL);
+        break;
+    case TG_WAIT_PASS:
+        tg_ack_ref_put(sh, w->ack, w->code);
         break;
     default:
         w->published(w->ctx, w->code, w->receivers);

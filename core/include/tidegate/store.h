@@ -30,7 +30,8 @@ typedef struct tg_store {
 
     /// Applies `writes` in order, all or none. Called on any worker; commits of one worker
     /// take effect in the order of their calls. Copies what it keeps; ends with
-    /// complete(op, 0 or TG_E_*, NULL), from any thread.
+    /// complete(op, 0 or TG_E_*, NULL), from any thread. Completions need no order: one says
+    /// that what its worker committed before has taken effect, too, or has failed.
     int (*commit)(const struct tg_store *self, const tg_write *writes, size_t n, tg_op op);
 
     /// Calls `each` for every pair whose key begins with `prefix`, in key order, on the

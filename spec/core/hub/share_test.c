@@ -131,6 +131,57 @@ static void what_an_ended_member_did_not_finish_goes_to_another(void **state)
     }
 }
 
+// Matched on worker 0, and gone by the time the mail arrives on worker 1.
+static void a_member_that_ends_while_a_message_comes_loses_nothing(void **state)
+{
+    (void)state;
+    static client other;
+    for (uint8_t qos = 0; qos <= 2; qos++) {
+        open_group(TG_SHARE_ROUND_ROBIN, 2, 100);
+        client_open(&other, &w, 1, "other", 0);
+        client_sub(&other, "$share/h/t/#", 2); // of another group: it gets its own only
+        client_pub(&p, "t/1", "a", qos);
+        client_pub(&p, "t/1", "b", qos);
+        client_close(&m[1], TG_CLOSE_END_SESSION);
+        world_settle(&w);
+        assert_int_equal(m[0].count + m[1].count, 2);
+        assert_int_equal(m[0].count, 2);
+        assert_int_equal(other.count, 2);
+        world_close(&w);
+    }
+}
+
+static void a_member_that_begins_anew_passes_on_what_was_held_for_it(void **state)
+{
+    (void)state;
+    static client fresh;
+    open_group(TG_SHARE_ROUND_ROBIN, 2, 100);
+    client_init(&fresh, &w, 0);
+    tg_session_spec spec = spec_of("m1", 100, true);
+    client_open_spec(&fresh, &spec); // takes m[1] over from worker 1, and clean
+    assert_true(world_step(&w, 1, 0, true)); // frozen there: what comes is held on worker 0
+    for (int i = 0; i < 4; i++)
+        client_pub(&p, "t/1", "x", 1);
+    world_settle(&w);
+    assert_int_equal(fresh.opened, 0);
+    assert_int_equal(fresh.count, 0);
+    assert_int_equal(m[0].count, 4);
+    world_close(&w);
+}
+
+static void the_last_member_takes_the_message_along(void **state)
+{
+    (void)state;
+    open_group(TG_SHARE_ROUND_ROBIN, 2, 100);
+    client_close(&m[0], TG_CLOSE_END_SESSION);
+    world_settle(&w);
+    client_pub(&p, "t/1", "x", 1);
+    client_close(&m[1], TG_CLOSE_END_SESSION);
+    world_settle(&w);
+    assert_int_equal(dropped("session_end"), 1);
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +190,9 @@ int main(void)
         cmocka_unit_test(a_group_and_its_members_own_subscriptions_are_apart),
         cmocka_unit_test(who_is_connected_is_preferred),
         cmocka_unit_test(what_an_ended_member_did_not_finish_goes_to_another),
+        cmocka_unit_test(a_member_that_ends_while_a_message_comes_loses_nothing),
+        cmocka_unit_test(a_member_that_begins_anew_passes_on_what_was_held_for_it),
+        cmocka_unit_test(the_last_member_takes_the_message_along),
     };
     return RUN(tests);
 }

@@ -19,6 +19,7 @@ typedef struct commit {
     uint32_t worker;
     tg_done_fn *done;
     void *ctx;
+    int code; // once it has taken effect, and so has no writes left
 } commit;
 
 static pair pairs[PAIRS];
@@ -55,7 +56,7 @@ static int store_commit(const tg_store *self, const tg_write *writes, size_t n, 
     (void)o;
     assert_true(ncommits < COMMITS);
     commit *c = &commits[ncommits++];
-    *c = (commit){calloc(n, sizeof(*writes)), n, op.worker, op.done, op.ctx};
+    *c = (commit){calloc(n, sizeof(*writes)), n, op.worker, op.done, op.ctx, 0};
     for (size_t i = 0; i < n; i++) {
         c->writes[i] = writes[i];
         c->writes[i].key.at = copy(writes[i].key);
@@ -124,19 +125,29 @@ static void commit_free(commit *c)
     free(c->writes);
 }
 
-// Completes commit `i`; the commits of one worker in their order, as the contract says.
+static void take_effect(commit *c)
+{
+    for (size_t k = 0; k < c->n && c->code == 0; k++)
+        apply(&c->writes[k]);
+    commit_free(c);
+    c->writes = NULL;
+    c->n = 0;
+}
+
+// Completes commit `i`. Those of its worker before it have taken effect by then, and are told
+// of it later, as the contract allows.
 static void finish(world *w, unsigned i)
 {
-    for (unsigned k = 0; k < i; k++)
-        if (commits[k].worker == commits[i].worker)
-            i = k;
+    for (unsigned k = 0; k <= i; k++) {
+        if (commits[k].worker != commits[i].worker || commits[k].writes == NULL)
+            continue;
+        commits[k].code = fail_with;
+        take_effect(&commits[k]);
+    }
     commit c = commits[i];
     memmove(&commits[i], &commits[i + 1], (--ncommits - i) * sizeof(commit));
-    for (size_t k = 0; k < c.n && fail_with == 0; k++)
-        apply(&c.writes[k]);
-    commit_free(&c);
     w->here = c.worker;
-    c.done(c.ctx, fail_with, NULL);
+    c.done(c.ctx, c.code, NULL);
 }
 
 static void settle_all(world *w)
@@ -307,6 +318,69 @@ static void who_opens_again_when_told_of_the_end_keeps_the_session(void **state)
     settle_all(&w);
     world_close(&w);
     forget_all();
+}
+
+// The member that the message was meant for has gone when it arrives: the publisher waits for
+// the store of the one that gets it instead, which is on a third worker.
+static void who_waits_for_a_member_that_ended_waits_for_the_next(void **state)
+{
+    (void)state;
+    for (int fails = 0; fails < 2; fails++) {
+        start(NULL);
+        tg_log_set_level("hub", fails != 0 ? -1 : TG_LOG_ERROR);
+        open_durable(&a, 1, "a", 0);
+        sub(&a, "$share/g/t", 1);
+        open_durable(&p, 0, "p", 0);
+        client_pub(&p, "t", "1", 1);
+        open_durable(&b, 2, "b", 100);
+        w.here = 1; // the mail is still on its way to worker 1
+        sub(&b, "$share/g/t", 1);
+        settle_all(&w);
+        assert_int_equal(a.count, 1);
+        p.ndone = 0;
+        for (int i = 0; i < 2; i++) // one of them is b's
+            client_pub(&p, "t", "2", 1);
+        client_close(&a, TG_CLOSE_END_SESSION);
+        world_settle(&w);
+        assert_int_equal(b.count, 2);
+        assert_int_equal(p.ndone, 0);
+        fail_with = fails != 0 ? TG_E_IO : 0;
+        settle_all(&w);
+        assert_int_equal(p.ndone, 2);
+        assert_int_equal(p.done, fail_with);
+        fail_with = 0;
+        world_close(&w);
+        forget_all();
+    }
+    tg_log_set_level("hub", TG_LOG_ERROR);
+}
+
+static void a_kick_waits_for_a_session_that_a_slow_store_holds(void **state)
+{
+    (void)state;
+    for (int forget = 0; forget < 2; forget++) {
+        start(NULL);
+        open_durable(&a, 1, "a", 100);
+        sub(&a, "t", 1);
+        open_durable(&p, 0, "p", 0);
+        a.ack = false;
+        client_pub(&p, "t", "1", 1); // its commit is what the hand-over waits for
+        client_init(&b, &w, 2);
+        tg_session_spec spec = spec_of("a", 100, false);
+        client_open_spec(&b, &spec);
+        world_settle(&w);
+        assert_int_equal(a.ended, TG_E_TAKENOVER);
+        assert_int_equal(b.opened, 1);
+        w.here = 0;
+        assert_int_equal(tg_hub_kick(w.hub, tg_str("a"), forget != 0), 0);
+        settle_all(&w);
+        assert_int_equal(b.opened, TG_E_KICKED);
+        open_durable(&q, 0, "a", 100);
+        assert_int_equal(q.present, forget == 0);
+        assert_int_equal(q.count, forget == 0);
+        world_close(&w);
+        forget_all();
+    }
 }
 
 static void a_failed_commit_is_told(void **state)
@@ -619,6 +693,8 @@ int main(void)
         cmocka_unit_test(answers_wait_for_the_commit_and_stall_nobody_else),
         cmocka_unit_test(a_publisher_that_closes_within_its_publish_is_answered_once),
         cmocka_unit_test(who_opens_again_when_told_of_the_end_keeps_the_session),
+        cmocka_unit_test(who_waits_for_a_member_that_ended_waits_for_the_next),
+        cmocka_unit_test(a_kick_waits_for_a_session_that_a_slow_store_holds),
         cmocka_unit_test(a_failed_commit_is_told),
         cmocka_unit_test(a_restart_brings_back_all_that_was_committed),
         cmocka_unit_test(what_ends_leaves_the_store),

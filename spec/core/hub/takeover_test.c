@@ -335,6 +335,53 @@ static void retained_messages_go_on_behind_a_takeover(void **state)
     world_close(&w);
 }
 
+// What arrives before the session does is bounded as its queue is.
+static void what_is_held_for_a_session_on_its_way_is_bounded_by_bytes(void **state)
+{
+    (void)state;
+    static client a, b, p;
+    static char big[4001];
+    memset(big, 'x', sizeof(big) - 1);
+    tg_hub_limits limits = {.queue_messages = 1000, .queue_bytes = 10000};
+    world_open(&w, 2, &limits);
+    client_open(&p, &w, 1, "p", 0);
+    client_open(&a, &w, 0, "x", 100);
+    client_sub(&a, "t", 1);
+    client_init(&b, &w, 1);
+    tg_session_spec spec = spec_of("x", 100, false);
+    client_open_spec(&b, &spec);
+    assert_true(world_step(&w, 0, 1, true)); // frozen: its route leads to worker 1
+    for (int i = 0; i < 5; i++)
+        client_pub(&p, "t", big, 1);
+    assert_int_equal(p.done, TG_E_FULL);
+    assert_int_equal(dropped("queue_bytes"), 3);
+    world_settle(&w);
+    assert_int_equal(b.count, 2);
+    world_close(&w);
+}
+
+// A later open of the same worker takes the claim over: the kick was not meant for it.
+static void a_kick_before_a_later_open_forgets_and_does_not_refuse(void **state)
+{
+    (void)state;
+    for (int forget = 0; forget < 2; forget++) {
+        static client a, b, c;
+        world_open(&w, 2, NULL);
+        client_open(&a, &w, 0, "x", 100);
+        tg_session_spec spec = spec_of("x", 100, false);
+        client_init(&b, &w, 1);
+        client_open_spec(&b, &spec);
+        assert_int_equal(tg_hub_kick(w.hub, tg_str("x"), forget != 0), 0);
+        client_init(&c, &w, 1);
+        client_open_spec(&c, &spec);
+        world_settle(&w);
+        assert_int_equal(b.opened, TG_E_TAKENOVER);
+        assert_int_equal(c.opened, 0);
+        assert_int_equal(c.present, forget == 0);
+        world_close(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +390,8 @@ int main(void)
         cmocka_unit_test(a_clean_start_elsewhere_leaves_nothing_of_the_old_session),
         cmocka_unit_test(a_session_that_ends_while_it_is_claimed_begins_anew),
         cmocka_unit_test(retained_messages_go_on_behind_a_takeover),
+        cmocka_unit_test(what_is_held_for_a_session_on_its_way_is_bounded_by_bytes),
+        cmocka_unit_test(a_kick_before_a_later_open_forgets_and_does_not_refuse),
         cmocka_unit_test(shards_may_close_in_the_middle_of_everything),
     };
     return RUN(tests);
