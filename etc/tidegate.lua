@@ -23,7 +23,8 @@ return {
   -- Id of the store that keeps sessions and retained messages. "": memory.
   store = "",
 
-  -- Longest time that ending may take: clients are told, what is queued is flushed.
+  -- Longest time that ending may take: clients are told, what is queued is flushed, and the
+  -- store finishes what it was given.
   shutdown = "10s",
 
   log = {

@@ -28,9 +28,9 @@ typedef enum tg_share_strategy {
 typedef struct tg_hub_limits {
     uint32_t inflight; ///< QoS above 0 on the way to one peer, at most (32)
     uint32_t queue_messages; ///< waiting for one session (1,000)
-    uint32_t queue_bytes; ///< topics, properties and payloads of them (8 MiB)
+    uint32_t queue_bytes; ///< topics, properties and payloads of them (1 MiB)
     uint32_t queue_age_s; ///< older ones are dropped; 0 no limit
-    uint32_t rx_inflight; ///< QoS 2 from one peer (100)
+    uint32_t rx_inflight; ///< QoS 2 from one peer (256)
     uint32_t subscriptions; ///< of one session (no limit)
     uint32_t retained_count; ///< in all; 0 no limit
     uint64_t retained_bytes; ///< in all; 0 no limit
@@ -57,6 +57,8 @@ void tg_hub_free(tg_hub *h); ///< after all shards are closed
 int tg_shard_open(tg_hub *h, uint32_t worker, tg_wheel *wheel, tg_shard **out);
 void tg_shard_close(tg_shard *s);
 tg_shard *tg_hub_shard(tg_hub *h, uint32_t worker);
+/// @return the store has not answered for all that the shard gave it.
+bool tg_shard_committing(const tg_shard *s);
 /// End of a loop turn: grouped mails and store writes of this turn leave.
 void tg_shard_turn(tg_shard *s);
 
@@ -97,6 +99,7 @@ int tg_session_rx_del(tg_shard *sh, tg_session h, uint16_t packet_id);
 int tg_session_resume(tg_shard *sh, tg_session h);
 int tg_session_client_id(tg_shard *sh, tg_session h, tg_slice *out);
 const tg_value *tg_session_attributes(tg_shard *sh, tg_session h);
+int tg_session_expiry(tg_shard *sh, tg_session h, uint32_t *out);
 /// @return true: some worker's data lane is over its limit; the publisher's read should pause
 /// until the function given to tg_shard_on_clear() is called.
 bool tg_shard_congested(const tg_shard *sh);

@@ -299,6 +299,11 @@ static void committed(void *ctx, int code, const tg_value *value)
     batch_free(b);
 }
 
+bool tg_shard_committing(const tg_shard *sh)
+{
+    return sh->batch != NULL || !tg_list_empty(&sh->commits);
+}
+
 static int commit(tg_batch *b)
 {
     tg_write *writes = b->bytes.failed ? NULL : calloc(b->n, sizeof(*writes));

@@ -466,3 +466,12 @@ const tg_value *tg_session_attributes(tg_shard *sh, tg_session h)
     const tg_sess *s = tg_shard_attached(sh, h);
     return s != NULL && s->extra != NULL ? s->extra->attributes : NULL;
 }
+
+int tg_session_expiry(tg_shard *sh, tg_session h, uint32_t *out)
+{
+    const tg_sess *s = tg_shard_attached(sh, h);
+    if (s == NULL)
+        return TG_E_CLOSED;
+    *out = s->expiry_s;
+    return 0;
+}

@@ -3,8 +3,8 @@
 // ends with completions, then with versions that are done here, then with the hub's mails.
 //
 // Stopping goes the other way and in steps that each finish on all workers before the next:
-// nobody new, sessions told and connections closing, connections gone or given up, plugins
-// stopped, threads joined with all their mails run, then the shards.
+// nobody new, sessions told and connections closing, connections gone or given up, the store's
+// commits done, plugins stopped, threads joined with all their mails run, then the shards.
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@
 
 #define MAILBOX_BYTES (32u << 20)
 #define TURN_ROUNDS 4
-#define WORKS_POLL_US 2000
+#define POLL_US 2000
 
 static tg_runtime *check(const tg_runtime *rt)
 {
@@ -269,6 +269,20 @@ static int flush_here(tg_worker *w, void *ctx)
     return 0;
 }
 
+static int committing_here(tg_worker *w, void *ctx)
+{
+    (void)ctx;
+    const tg_local *here = tg_worker_get(w, TG_PLACE_PLUGIN);
+    return here != NULL && here->shard != NULL && tg_shard_committing(here->shard);
+}
+
+// The store's plugin must not stop before it has what was given to it, unless it is too slow.
+static void wait_for_commits(tg_runtime *rt, uint64_t end_ms)
+{
+    while (tg_workers_call(rt->workers, committing_here, NULL) != 0 && now_ms() < end_ms)
+        usleep(POLL_US);
+}
+
 static int cancel_works_here(tg_worker *w, void *ctx)
 {
     tg_runtime *rt = ctx;
@@ -324,8 +338,9 @@ void tg_runtime_stop(tg_runtime *rt, uint32_t deadline_ms)
     // What the ends of sessions have published, and below what that makes receivers store.
     tg_workers_call(rt->workers, flush_here, NULL);
     while (tg_workers_call(rt->workers, cancel_works_here, rt) != 0)
-        usleep(WORKS_POLL_US); // a job that runs goes first: its plugin is still needed
+        usleep(POLL_US); // a job that runs goes first: its plugin is still needed
     tg_workers_call(rt->workers, flush_here, NULL);
+    wait_for_commits(rt, end);
     tg_workers_call(rt->workers, stop_versions_here, rt);
     uint64_t now = now_ms();
     tg_workers_stop(rt->workers, now < end ? (uint32_t)(end - now) : 0);

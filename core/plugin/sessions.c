@@ -396,6 +396,15 @@ static const tg_value *session_attributes(tg_session s)
                                                : NULL;
 }
 
+static int session_expiry(tg_session s, uint32_t *out)
+{
+    tg_shard *shard;
+    int rc = shard_here(&shard);
+    if (rc < 0)
+        return rc;
+    return tg_session_expiry(shard, s, out);
+}
+
 const tg_session_api tg_session_table = {
     .size = sizeof(tg_session_api),
     .open = session_open,
@@ -410,4 +419,5 @@ const tg_session_api tg_session_table = {
     .resume = session_resume,
     .client_id = session_client_id,
     .attributes = session_attributes,
+    .expiry = session_expiry,
 };

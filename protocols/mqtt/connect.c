@@ -15,7 +15,7 @@ typedef struct mqtt_connect {
     mqtt_conn *m; // NULL: the connection went
     mqtt_packet packet;
     tg_slice client_id;
-    uint32_t expiry_s;
+    uint32_t expiry_s; // as asked for; once the session is open, as granted
     uint16_t keepalive;
     char assigned[ASSIGNED_LEN + 1];
     char bytes[];
@@ -131,6 +131,8 @@ static uint8_t check_wishes(const mqtt_conn *m, const mqtt_connect *k)
         return MQTT_NO_QOS;
     if ((c->flags & MQTT_F_WILL_RETAIN) != 0 && !m->config->retain)
         return MQTT_NO_RETAIN;
+    if (!mqtt_format_right(m, &c->will_props, c->will_payload))
+        return MQTT_BAD_PAYLOAD;
     return 0;
 }
 
@@ -211,7 +213,8 @@ static void enter(mqtt_conn *m, mqtt_connect *k, bool present)
 {
     tg_slice id;
     mqtt_connack c;
-    if (tg.session->client_id(m->session, &id) != 0 || !keep_user(m, k)) {
+    if (tg.session->client_id(m->session, &id) != 0 ||
+        tg.session->expiry(m->session, &k->expiry_s) != 0 || !keep_user(m, k)) {
         refuse(m, MQTT_UNAVAILABLE, "no memory for the session");
         return;
     }

@@ -166,7 +166,7 @@ end)
 
 describe("MQTT limits of a listener", function()
   setup(function()
-    host = Host.start { config = { listeners = {
+    host = Host.start { config = { limits = { session_expiry = "30m" }, listeners = {
       { name = "mqtt", adapter = "mqtt", anonymous = true },
       { name = "small", adapter = "mqtt", anonymous = true, options = {
         max_packet_size = "1KiB", receive_maximum = 3, max_qos = 1, retain = false,
@@ -181,6 +181,15 @@ describe("MQTT limits of a listener", function()
     assert.same({ maximum_packet = 1024, receive_maximum = 3, maximum_qos = 1,
       retain_available = 0, shared_available = 0, wildcard_available = 0, sub_ids_available = 0,
       server_keepalive = 20, session_expiry = 60 }, c.connack.props)
+    c:disconnect()
+  end)
+
+  it("are announced where they are the host's, too", function()
+    local c = Mqtt.connect(host.ports.mqtt, { id = "c", props = { session_expiry = 3600 } })
+    assert.equal(1800, c.connack.props.session_expiry)
+    c:disconnect()
+    c = Mqtt.connect(host.ports.mqtt, { id = "c", props = { session_expiry = 1800 } })
+    assert.is_nil(c.connack.props.session_expiry)
     c:disconnect()
   end)
 

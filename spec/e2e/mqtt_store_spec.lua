@@ -7,8 +7,9 @@ local wire = Mqtt.wire
 
 local host
 
-local function start(options)
+local function start(options, shutdown)
   host = Host.start { config = {
+    shutdown = shutdown,
     store = "slow",
     plugins = {
       { name = Host.build .. "/spec/plugins/slow_store.so", options = options },
@@ -74,6 +75,31 @@ describe("a slow store", function()
     for _ = 1, 20 do kept:receive() end
     kept:drop()
     host:stop()
+  end)
+end)
+
+describe("a host that ends", function()
+  after_each(Host.cleanup)
+
+  --- Ends the host while a publish waits for the store. @return the store was stopped too early
+  local function ends_early(delay, shutdown)
+    start({ delay = delay }, shutdown)
+    local kept = keeper("kept", 5)
+    local pub = client { id = "pub" }
+    pub:send(wire.publish(5, "kept/x", "x", { qos = 1, packet_id = 1 }))
+    kept:receive()
+    for _, line in ipairs(host:stop()) do
+      if line:find "commits under way" then return true end
+    end
+    return false
+  end
+
+  it("waits for what its store has been given", function()
+    assert.is_false(ends_early("400ms", "30s"))
+  end)
+
+  it("waits no longer than it may", function()
+    assert.is_true(ends_early("800ms", "200ms"))
   end)
 end)
 

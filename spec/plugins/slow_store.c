@@ -46,12 +46,15 @@ static void give(void *ctx)
 static void stop(uint32_t worker)
 {
     (void)worker; // its timers are gone with the version
-    for (answer *a = due; a != NULL;) {
+    unsigned owed = 0;
+    for (answer *a = due; a != NULL; owed++) {
         answer *next = a->next;
         free(a);
         a = next;
     }
     due = NULL;
+    if (owed > 0)
+        tg_logf(TG_LOG_WARN, "stopped with %u commits under way", owed);
 }
 
 static int commit(const tg_store *self, const tg_write *writes, size_t n, tg_op op)

@@ -109,6 +109,10 @@ typedef struct tg_session_api {
     int (*client_id)(tg_session s, tg_slice *out);
     /// @return the map given as `attributes` to open(), or NULL.
     const tg_value *(*attributes)(tg_session s);
+
+    /// The expiry that was granted: what open() or set_expiry() asked for, cut to the host's
+    /// limit (`limits.session_expiry`). @return 0 and seconds, or TG_EXPIRY_NEVER, in `out`.
+    int (*expiry)(tg_session s, uint32_t *out);
 } tg_session_api;
 
 #endif

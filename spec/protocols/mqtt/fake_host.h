@@ -46,6 +46,7 @@ static struct fake {
     bool later; // keep answers until fake_answer()
     int auth_code, open_code, publish_code, publish_rc, subscribe_code, ack_rc, rx_rc;
     uint32_t receivers;
+    uint32_t expiry_most; // 0: no limit
     bool present;
     const tg_value *attributes;
     bool may;
@@ -428,6 +429,14 @@ static const tg_value *fake_attributes(tg_session s)
     return fake.attributes;
 }
 
+static int fake_expiry(tg_session s, uint32_t *out)
+{
+    (void)s;
+    uint32_t most = fake.expiry_most != 0 ? fake.expiry_most : TG_EXPIRY_NEVER;
+    *out = fake.opened.expiry_s < most ? fake.opened.expiry_s : most;
+    return 0;
+}
+
 static const tg_session_api FAKE_SESSION = {
     .size = sizeof(FAKE_SESSION),
     .open = fake_open,
@@ -442,6 +451,7 @@ static const tg_session_api FAKE_SESSION = {
     .resume = fake_session_resume,
     .client_id = fake_client_id,
     .attributes = fake_attributes,
+    .expiry = fake_expiry,
 };
 
 static int fake_check(tg_conn c, const tg_auth_request *request, tg_done_fn *done,

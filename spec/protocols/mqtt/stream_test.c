@@ -199,6 +199,21 @@ static void answers_wait_in_the_outbox_of_a_slow_reader(void **state)
     sent(c, "d000");
 }
 
+static void the_hosts_limit_of_session_expiry_is_told(void **state)
+{
+    (void)state;
+    fake.expiry_most = 60;
+    tg_conn c = fake_connect(NULL);
+    feed(c, "10 * <MQTT> 05 02 003c [11 00000e10] <id>");
+    const fake_conn *f = conn_of(c);
+    static const uint8_t told[] = {0x11, 0, 0, 0, 60};
+    assert_non_null(memmem(f->out, f->out_len, told, sizeof(told)));
+    c = fake_connect(NULL); // no more than it asked for: nothing to say
+    feed(c, "10 * <MQTT> 05 02 003c [11 0000003c] <id>");
+    f = conn_of(c);
+    assert_null(memmem(f->out, f->out_len, told, sizeof(told)));
+}
+
 static void server_keepalive_and_session_expiry_are_imposed(void **state)
 {
     (void)state;
@@ -279,6 +294,7 @@ int main(void)
         TEST(ends_that_the_host_decides),
         TEST(silence_ends_a_connection),
         TEST(answers_wait_in_the_outbox_of_a_slow_reader),
+        TEST(the_hosts_limit_of_session_expiry_is_told),
         TEST(server_keepalive_and_session_expiry_are_imposed),
         TEST(a_listener_may_differ_from_the_plugin),
         TEST(wrong_options_are_named),
