@@ -34,6 +34,7 @@ static const option OPTIONS[] = {
     {"subscription_ids", FLAG, AT(sub_ids), 0, 1},
     {"assign_client_id", FLAG, AT(assign_client_id), 0, 1},
     {"reason_strings", FLAG, AT(reason_strings), 0, 1},
+    {"check_payload_format", FLAG, AT(check_payload), 0, 1},
     {"response_information", TEXT, AT(response_info), 0, 0},
 };
 

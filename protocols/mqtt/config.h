@@ -24,9 +24,10 @@ typedef struct mqtt_config {
     uint8_t sub_ids;
     uint8_t assign_client_id; ///< for clients that come without
     uint8_t reason_strings;
-    char response_info[126]; ///< given to clients that ask; empty: none
+    uint8_t check_payload; ///< payloads that say they are UTF-8 must be
+    char response_info[125]; ///< given to clients that ask; empty: none
 } mqtt_config;
-_Static_assert(sizeof(mqtt_config) == 9 * 4 + 6 + 126, "no gaps");
+_Static_assert(sizeof(mqtt_config) == 9 * 4 + 7 + 125, "no gaps");
 
 void mqtt_config_default(mqtt_config *c);
 

@@ -117,6 +117,8 @@ void mqtt_flush_outbox(mqtt_conn *m);
 
 // Handlers of packets from a connected client.
 void mqtt_on_publish(mqtt_conn *m, const mqtt_packet *p); // publish.c
+/// @return false for a payload that says it is text and is not, where that is checked.
+bool mqtt_format_right(const mqtt_conn *m, const mqtt_props *props, tg_slice payload);
 void mqtt_on_pubrel(mqtt_conn *m, const mqtt_packet *p); // publish.c
 void mqtt_on_ack(mqtt_conn *m, const mqtt_packet *p); // deliver.c
 void mqtt_on_subscribe(mqtt_conn *m, const mqtt_packet *p); // subscribe.c

@@ -233,6 +233,11 @@ static void publish_acked(mqtt_conn *m, const mqtt_packet *p, tg_slice topic)
         answer(ack, MQTT_NOT_AUTHORIZED);
         return;
     }
+    if (!mqtt_format_right(m, &p->props, p->payload)) {
+        refuse_0(m, MQTT_N_publish_refused, TG_E_MALFORMED, "payload is not UTF-8");
+        answer(ack, MQTT_BAD_PAYLOAD);
+        return;
+    }
     int rc = route(m, p, topic, ack);
     if (rc < 0) {
         refuse_0(m, MQTT_N_publish_refused, rc, "PUBLISH refused");
@@ -260,6 +265,12 @@ static void publish_2(mqtt_conn *m, const mqtt_packet *p, tg_slice topic)
         answer(ack, rc == TG_E_EXISTS ? MQTT_SUCCESS : MQTT_UNSPECIFIED);
 }
 
+bool mqtt_format_right(const mqtt_conn *m, const mqtt_props *props, tg_slice payload)
+{
+    return !m->config->check_payload || mqtt_number(props, MQTT_P_PAYLOAD_FORMAT, 0) == 0 ||
+           mqtt_text_valid(payload);
+}
+
 // @return 0 or the reason to disconnect; the topic after its alias was resolved.
 static uint8_t check(mqtt_conn *m, const mqtt_packet *p, tg_slice *topic)
 {
@@ -271,6 +282,8 @@ static uint8_t check(mqtt_conn *m, const mqtt_packet *p, tg_slice *topic)
         return MQTT_RECEIVE_MAX;
     if (mqtt_has(&p->props, MQTT_P_SUB_ID)) // §3.3.4: only a server sends them
         return MQTT_PROTOCOL;
+    if (p->qos == 0 && !mqtt_format_right(m, &p->props, p->payload))
+        return MQTT_BAD_PAYLOAD; // there is no answer that could say it
     if (mqtt_has(&p->props, MQTT_P_ALIAS))
         return mqtt_alias_in(m, (uint16_t)p->props.at[MQTT_P_ALIAS].number, topic);
     return 0;

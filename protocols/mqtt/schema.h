@@ -36,6 +36,8 @@
         "\"help\":\"give an identifier to clients that come without one\"}," \
     "\"reason_strings\":{\"type\":\"boolean\",\"default\":true," \
         "\"help\":\"say in words why something was refused\"}," \
+    "\"check_payload_format\":{\"type\":\"boolean\",\"default\":false," \
+        "\"help\":\"refuse payloads that say they are UTF-8 and are not\"}," \
     "\"response_information\":{\"type\":\"string\",\"default\":\"\"," \
         "\"help\":\"prefix of response topics, for clients that ask\"}" \
     "}"

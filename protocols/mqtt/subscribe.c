@@ -17,6 +17,7 @@ typedef struct mqtt_request {
     tg_conn conn;
     uint32_t count;
     uint32_t left; // filters without an answer
+    bool silent; // the session was taken away first: its connection ends
     slot slots[];
 } mqtt_request;
 
@@ -98,7 +99,8 @@ static void answered(mqtt_request *r)
         return;
     mqtt_conn *m = find(r);
     if (m != NULL) {
-        send_codes(m, r);
+        if (!r->silent)
+            send_codes(m, r);
         release(m, r);
         mqtt_set_crowded(m);
     }
@@ -128,6 +130,8 @@ static uint8_t code_of(int error)
 static void settle(slot *s, int error)
 {
     assert(s->request->magic == REQUEST_MAGIC);
+    if (error == TG_E_CANCELLED)
+        s->request->silent = true;
     if (error < 0)
         s->code = code_of(error);
     answered(s->request);

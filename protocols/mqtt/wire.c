@@ -107,6 +107,17 @@ bool mqtt_utf8_valid(tg_slice s)
     return true;
 }
 
+bool mqtt_text_valid(tg_slice s)
+{
+    for (const char *zero; s.len > 0 && (zero = memchr(s.at, 0, s.len)) != NULL;) {
+        size_t len = (size_t)(zero - s.at);
+        if (!mqtt_utf8_valid((tg_slice){s.at, len}))
+            return false;
+        s = (tg_slice){zero + 1, s.len - len - 1};
+    }
+    return mqtt_utf8_valid(s);
+}
+
 bool mqtt_has_wildcard(tg_slice topic)
 {
     const uint8_t *at = (const uint8_t *)topic.at;

@@ -76,6 +76,8 @@ tg_slice mqtt_get_topic(mqtt_in *in); ///< §4.7: text without wildcards; may be
 
 /// §1.5.4: no ill-formed sequence, no surrogate, no U+0000.
 bool mqtt_utf8_valid(tg_slice s);
+/// As a payload may be text: U+0000 is allowed there (MQTT 5.0 §3.3.2.3.2).
+bool mqtt_text_valid(tg_slice s);
 bool mqtt_has_wildcard(tg_slice topic); ///< a '+' or a '#' anywhere
 
 typedef struct mqtt_out {

@@ -125,6 +125,37 @@ static void a_refusal_does_not_overtake_what_waits(void **state)
     sent(c, "40 02 0001 40 03 0002 87 50 02 0003 50 02 0003");
 }
 
+static void payloads_that_say_they_are_text_must_be_where_it_is_checked(void **state)
+{
+    (void)state;
+    const tg_pair pair = BOOL_OPTION("check_payload_format", true);
+    const tg_value config = map_of(&pair, 1);
+    tg_conn c = client(CONNECT_5); // as it is by default
+    feed(c, "32 * <a> 0001 [0101] ff");
+    sent(c, "40 02 0001");
+    assert_int_equal(mqtt_adapter_reconfigure(fake.adapter, &config), 0);
+    c = client(CONNECT_5);
+    fake.npublished = 0;
+    feed(c, "32 * <a> 0001 [0101] 'x' 00 c3a4");
+    feed(c, "32 * <a> 0002 [0100] ff");
+    feed(c, "32 * <a> 0003 00 ff");
+    sent(c, "40 02 0001 40 02 0002 40 02 0003");
+    assert_int_equal(fake.npublished, 3);
+    feed(c, "32 * <a> 0004 [0101] c3");
+    feed(c, "34 * <a> 0005 [0101] 00c3");
+    feed(c, "34 * <a> 0005 [0101] 'x'");
+    sent(c, "40 03 0004 99 50 03 0005 99 50 02 0005");
+    assert_int_equal(fake.npublished, 4);
+    assert_int_equal(state_of(c)->in_flight, 1);
+    feed(c, "30 * <a> [0101] 'x'");
+    feed(c, "30 * <a> [0101] eda080");
+    assert_int_equal(fake.npublished, 5);
+    dismissed(c, MQTT_BAD_PAYLOAD);
+    c = fake_connect(NULL);
+    feed(c, "10 * <MQTT> 05 06 003c 00 <id> [0101] <w> 0001 ff");
+    sent_reason(c, 0x20, 3, MQTT_BAD_PAYLOAD);
+}
+
 static void what_a_lost_session_cancels_is_not_answered(void **state)
 {
     (void)state;
@@ -334,6 +365,7 @@ int main(void)
         TEST(large_properties_travel_too),
         TEST(acknowledgements_keep_the_order_of_their_publishes),
         TEST(a_refusal_does_not_overtake_what_waits),
+        TEST(payloads_that_say_they_are_text_must_be_where_it_is_checked),
         TEST(what_a_lost_session_cancels_is_not_answered),
         TEST(pings_are_answered_while_a_slow_store_works),
         TEST(too_many_unanswered_publishes_stop_the_reading),

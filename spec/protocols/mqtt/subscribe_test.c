@@ -85,6 +85,24 @@ static void limits_of_the_host(void **state)
     sent(c, "90 * 0002 00 80");
 }
 
+// The host cancels what was under way before it says why the session ends: a SUBACK with 0x80
+// would claim that the filters were refused.
+static void what_a_lost_session_cancels_is_not_answered(void **state)
+{
+    (void)state;
+    tg_conn c = client(CONNECT_5);
+    fake.later = true;
+    feed(c, "82 * 0001 00 <a> 01 <b> 01");
+    feed(c, "a2 * 0002 00 <c>");
+    fake.subscribe_code = TG_E_CANCELLED;
+    fake_answer();
+    sent(c, "");
+    assert_int_equal(state_of(c)->requests, 0);
+    assert_int_equal(state_of(c)->lists, 0);
+    mqtt_on_session_end(c, state_of(c), (tg_session){c.id}, TG_E_TAKENOVER);
+    dismissed(c, MQTT_TAKEN_OVER);
+}
+
 static void unsubscribe_answers_by_filter(void **state)
 {
     (void)state;
@@ -174,6 +192,7 @@ int main(void)
         TEST(what_was_announced_as_missing_is_refused),
         TEST(denied_filters),
         TEST(limits_of_the_host),
+        TEST(what_a_lost_session_cancels_is_not_answered),
         TEST(unsubscribe_answers_by_filter),
         TEST(suback_goes_before_retained_messages),
         TEST(live_messages_do_not_wait_for_a_suback),
