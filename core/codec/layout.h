@@ -143,8 +143,12 @@ typedef struct tg_source {
     bool (*open)(void *ctx, uint32_t field, int64_t index);
     void (*close)(void *ctx);
     int64_t (*count)(void *ctx); ///< elements of the open list
-    /// The open map's `i`th member whose key begins with "0x"; false behind the last.
-    bool (*unknown)(void *ctx, uint32_t i, tg_slice *key, tg_slice *value);
+    /// The member that holds the raw form of `field`: what makes no value goes back as it came.
+    void (*raw)(void *ctx, uint32_t field, tg_value *out);
+    /// The open map's `i`th member with a text as its key, a table as TG_MAP; false behind
+    /// the last.
+    bool (*member)(void *ctx, uint32_t i, tg_slice *key, tg_value *out);
+    bool (*open_member)(void *ctx, uint32_t i); ///< goes into that one
 } tg_source;
 
 /// Appends the record. Counts and lengths that are not given follow from what they count.

@@ -15,6 +15,27 @@ int tg_encode_fail(tg_encoder *x, uint32_t i, const char *why)
                         tg_layout_path(x->l, i, path, sizeof(path)), why);
 }
 
+bool tg_encode_get(tg_encoder *x, uint32_t i, int64_t index, tg_value *v)
+{
+    if (index == 0 && i == x->again) {
+        *v = x->again_value;
+        return false;
+    }
+    x->from->get(x->ctx, i, index, v);
+    if (v->kind != TG_NIL || index != 0)
+        return false;
+    x->from->raw(x->ctx, i, v);
+    return v->kind != TG_NIL;
+}
+
+static bool open_at(tg_encoder *x, uint32_t i, int64_t index)
+{
+    if (index != 0 || i != x->again)
+        return x->from->open(x->ctx, i, index);
+    x->again = 0; // what is inside is asked for by its own name
+    return x->from->open_member(x->ctx, x->again_at);
+}
+
 // ---- numbers ------------------------------------------------------------------------------
 
 static int64_t ten_to(unsigned n)
@@ -148,11 +169,26 @@ static void know(tg_encoder *x, const tg_op_field *f, int64_t raw, bool given)
     x->at[f->reg] = x->out->len;
 }
 
-static int put_int(tg_encoder *x, uint32_t i, const tg_value *v)
+/// A number as it is on the wire, given as one or in hex.
+static int from_wire(tg_encoder *x, uint32_t i, unsigned bits, const tg_value *v,
+                     int64_t *out)
+{
+    uint64_t mask = UINT64_MAX >> (64 - bits);
+    if (v->kind != TG_INT)
+        return tg_encode_fail(x, i, "its raw form is no number");
+    int64_t low = x->l->op[i].sign ? -(int64_t)(mask / 2) - 1 : 0;
+    if (bits < 64 && (v->integer < low || v->integer > (int64_t)mask))
+        return outside(x, i, v, low, mask);
+    *out = v->integer;
+    return 0;
+}
+
+static int put_int(tg_encoder *x, uint32_t i, const tg_value *v, bool wire)
 {
     const tg_op_field *f = &x->l->op[i];
     int64_t raw = 0;
-    int rc = raw_of(x, i, 8u * f->width, v, &raw);
+    int rc = wire ? from_wire(x, i, 8u * f->width, v, &raw)
+                  : raw_of(x, i, 8u * f->width, v, &raw);
     if (rc < 0)
         return rc;
     know(x, f, raw, v->kind != TG_NIL);
@@ -198,10 +234,11 @@ static int put_bits(tg_encoder *x, uint32_t i)
         int64_t raw = 0;
         if (!holds(x, b))
             continue;
-        x->from->get(x->ctx, k, 0, &v);
+        bool wire = tg_encode_get(x, k, 0, &v);
         if (v.kind == TG_NIL && b->op == OP_BOOL)
             v = tg_value_of_bool(false);
-        int rc = raw_of(x, k, b->bits, &v, &raw);
+        int rc =
+            wire ? from_wire(x, k, b->bits, &v, &raw) : raw_of(x, k, b->bits, &v, &raw);
         if (rc < 0)
             return rc;
         know(x, b, raw, true);
@@ -216,7 +253,13 @@ static int put_word(tg_encoder *x, uint32_t i, int64_t index)
 {
     if (x->l->op[i].flags & F_FLAT)
         return put_bits(x, i);
-    if (!x->from->open(x->ctx, i, index))
+    tg_value v = {0};
+    const tg_op_field *f = &x->l->op[i];
+    if (tg_encode_get(x, i, index, &v) && v.kind == TG_INT) {
+        know(x, f, v.integer, true);
+        return put_uint(x, (uint64_t)v.integer, f->width, f->be);
+    }
+    if (!open_at(x, i, index))
         return tg_encode_fail(x, i, "is missing");
     int rc = put_bits(x, i);
     x->from->close(x->ctx);
@@ -230,10 +273,10 @@ static int put_set(tg_encoder *x, uint32_t i, int64_t index)
     int64_t bits = 0, bit = 0;
     int rc = 0;
     tg_value v = {0};
-    x->from->get(x->ctx, i, index, &v);
+    tg_encode_get(x, i, index, &v);
     if (v.kind == TG_INT) {
         bits = v.integer;
-    } else if (x->from->open(x->ctx, i, index)) {
+    } else if (open_at(x, i, index)) {
         int64_t n = x->from->count(x->ctx);
         for (int64_t k = 1; k <= n && rc >= 0; k++) {
             x->from->get(x->ctx, i, k, &v);
@@ -311,11 +354,9 @@ static bool present(tg_encoder *x, uint32_t i, int64_t index)
                 return true;
         return false;
     }
-    x->from->get(x->ctx, i, index, &v);
+    tg_encode_get(x, i, index, &v);
     return v.kind != TG_NIL;
 }
-
-static int put_one(tg_encoder *x, uint32_t i, int64_t index);
 
 static bool wanted(tg_encoder *x, uint32_t i)
 {
@@ -330,7 +371,7 @@ static int put_fields(tg_encoder *x, uint32_t from, uint32_t end)
     int rc = 0;
     for (uint32_t i = from; i < end && rc >= 0; i = x->l->op[i].next)
         if (wanted(x, i))
-            rc = put_one(x, i, 0);
+            rc = tg_encode_one(x, i, 0);
     return rc;
 }
 
@@ -339,7 +380,7 @@ static int put_record(tg_encoder *x, uint32_t i, int64_t index)
     const tg_op_field *f = &x->l->op[i];
     if (f->flags & F_FLAT)
         return put_fields(x, i + 1, f->next);
-    if (!x->from->open(x->ctx, i, index))
+    if (!open_at(x, i, index))
         return tg_encode_fail(x, i, "is missing");
     int rc = put_fields(x, i + 1, f->next);
     x->from->close(x->ctx);
@@ -349,14 +390,14 @@ static int put_record(tg_encoder *x, uint32_t i, int64_t index)
 static int put_list(tg_encoder *x, uint32_t i, int64_t index)
 {
     const tg_op_field *f = &x->l->op[i];
-    if (!x->from->open(x->ctx, i, index))
+    if (!open_at(x, i, index))
         return tg_encode_fail(x, i, "is missing");
     int64_t n = x->from->count(x->ctx);
     size_t at = 0;
     int rc = tg_encode_size(x, i, &f->size, &at);
     rc = rc < 0 ? rc : tg_encode_sized(x, i, &f->size, at, n);
     for (int64_t k = 1; k <= n && rc >= 0; k++)
-        rc = put_one(x, i + 1, k);
+        rc = tg_encode_one(x, i + 1, k);
     x->from->close(x->ctx);
     return rc;
 }
@@ -368,81 +409,22 @@ static int put_sized(tg_encoder *x, uint32_t i, int64_t index)
     int rc = tg_encode_size(x, i, &f->size, &at);
     size_t start = x->out->len;
     if (rc >= 0 && present(x, i, index))
-        rc = put_one(x, i + 1, index);
+        rc = tg_encode_one(x, i + 1, index);
     if (rc < 0)
         return rc;
     return tg_encode_sized(x, i, &f->size, at, (int64_t)(x->out->len - start));
 }
 
-static size_t put_tag(tg_encoder *x, const tg_tlv_head *h, uint32_t tag)
-{
-    if (!h->length_first)
-        put_uint(x, tag, h->tag_width, h->tag_be);
-    size_t at = x->out->len;
-    put_uint(x, 0, h->length_width, h->length_be);
-    if (h->length_first)
-        put_uint(x, tag, h->tag_width, h->tag_be);
-    return at;
-}
-
-static int put_length(tg_encoder *x, uint32_t i, const tg_tlv_head *h, size_t at,
-                      size_t start)
-{
-    uint64_t n = x->out->len - start;
-    n += (h->counts_tag ? h->tag_width : 0u) + (h->counts_length ? h->length_width : 0u);
-    if (x->out->failed)
-        return 0;
-    if (n >> 8 * h->length_width != 0)
-        return tg_encode_fail(x, i, "is longer than its length can say");
-    tg_encode_uint(x->out->at + at, n, h->length_width, h->length_be);
-    return 0;
-}
-
-static int put_unknown(tg_encoder *x, uint32_t i, const tg_tlv_head *h)
-{
-    tg_slice key, value;
-    for (uint32_t k = 0; x->from->unknown(x->ctx, k, &key, &value); k++) {
-        unsigned tag = 0;
-        char text[11] = {0};
-        memcpy(text, key.at, key.len < 10 ? key.len : 10);
-        if (sscanf(text, "0x%8x", &tag) != 1 || (uint64_t)tag >> 8 * h->tag_width != 0)
-            return tg_encode_fail(x, i, "a key is no tag");
-        size_t at = put_tag(x, h, tag), start = x->out->len;
-        int rc = tg_encode_hex(x, i, value);
-        rc = rc < 0 ? rc : put_length(x, i, h, at, start);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
-static int put_tags(tg_encoder *x, uint32_t i)
-{
-    const tg_op_field *f = &x->l->op[i];
-    const tg_tlv *v = &x->l->tlvs[f->head];
-    for (uint32_t k = 0; k < v->ntags; k++) {
-        const tg_tag *t = &x->l->tags[v->tags + k];
-        if (!present(x, t->field, 0))
-            continue;
-        size_t at = put_tag(x, &v->head, t->tag), start = x->out->len;
-        int rc = put_one(x, t->field, 0);
-        rc = rc < 0 ? rc : put_length(x, t->field, &v->head, at, start);
-        if (rc < 0)
-            return rc;
-    }
-    return put_unknown(x, i, &v->head);
-}
-
 static int put_tlv(tg_encoder *x, uint32_t i, int64_t index)
 {
-    if (!x->from->open(x->ctx, i, index))
+    if (!open_at(x, i, index))
         return tg_encode_fail(x, i, "is missing");
-    int rc = put_tags(x, i);
+    int rc = tg_encode_tags(x, i);
     x->from->close(x->ctx);
     return rc;
 }
 
-static int put_one(tg_encoder *x, uint32_t i, int64_t index)
+int tg_encode_one(tg_encoder *x, uint32_t i, int64_t index)
 {
     tg_value v = {0};
     switch ((tg_opcode)x->l->op[i].op) {
@@ -463,18 +445,18 @@ static int put_one(tg_encoder *x, uint32_t i, int64_t index)
     default:
         break;
     }
-    x->from->get(x->ctx, i, index, &v);
+    bool wire = tg_encode_get(x, i, index, &v);
     switch ((tg_opcode)x->l->op[i].op) {
     case OP_INT:
-        return put_int(x, i, &v);
+        return put_int(x, i, &v, wire);
     case OP_BOOL:
         return put_bool(x, i, &v);
     case OP_FLOAT:
-        return put_float(x, i, &v);
+        return wire ? tg_encode_bytes(x, i, &v, true) : put_float(x, i, &v);
     case OP_DEC:
-        return put_dec(x, i, &v);
+        return wire ? tg_encode_bytes(x, i, &v, true) : put_dec(x, i, &v);
     default:
-        return tg_encode_bytes(x, i, &v);
+        return tg_encode_bytes(x, i, &v, wire);
     }
 }
 
@@ -488,7 +470,7 @@ int tg_layout_encode(const tg_layout *l, const tg_source *from, void *ctx,
                     .e = e,
                     .zone = how != NULL ? how->zone : 0};
     size_t start = out->len;
-    int rc = l->op[0].op == OP_TLV ? put_tags(&x, 0) : put_fields(&x, 1, l->n);
+    int rc = l->op[0].op == OP_TLV ? tg_encode_tags(&x, 0) : put_fields(&x, 1, l->n);
     if (rc >= 0 && out->failed)
         rc = tg_error_set(e, TG_E_NOMEM, "%s", tg_error_text(TG_E_NOMEM));
     if (rc < 0)

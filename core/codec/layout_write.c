@@ -102,19 +102,30 @@ static int put_bcd(tg_encoder *x, uint32_t i, tg_slice digits)
     return tg_encode_hex(x, i, digits);
 }
 
+/// Bytes that were no text when they came are beside it in their raw form.
+static int put_text(tg_encoder *x, uint32_t i, tg_slice s)
+{
+    size_t start = x->out->len;
+    tg_value raw = {0};
+    int lost = tg_charset_encode((tg_charset)x->l->field[i].charset, s, x->out);
+    if (lost <= 0)
+        return 0;
+    x->from->raw(x->ctx, i, &raw);
+    if (raw.kind != TG_STR)
+        return tg_encode_fail(x, i, "has characters that its charset has not");
+    x->out->len = start;
+    return tg_encode_hex(x, i, raw.string);
+}
+
 static int put_content(tg_encoder *x, uint32_t i, tg_slice s)
 {
-    const tg_op_field *f = &x->l->op[i];
-    int lost = 0;
-    switch ((tg_opcode)f->op) {
+    switch ((tg_opcode)x->l->op[i].op) {
     case OP_BCD:
         return put_bcd(x, i, s);
     case OP_HEX:
         return tg_encode_hex(x, i, s);
     case OP_TEXT:
-        lost = tg_charset_encode((tg_charset)x->l->field[i].charset, s, x->out);
-        return lost > 0 ? tg_encode_fail(x, i, "has characters that its charset has not")
-                        : 0;
+        return put_text(x, i, s);
     default:
         tg_buf_put(x->out, s.at, s.len);
         return 0;
@@ -123,20 +134,35 @@ static int put_content(tg_encoder *x, uint32_t i, tg_slice s)
 
 static int put_time(tg_encoder *x, uint32_t i, const tg_value *v);
 
-int tg_encode_bytes(tg_encoder *x, uint32_t i, const tg_value *v)
+/// The bytes of a time or a number that is none.
+static int put_wire(tg_encoder *x, uint32_t i, const tg_value *v)
+{
+    const tg_op_field *f = &x->l->op[i];
+    char bytes[8];
+    if (v->kind == TG_STR && v->string.len == 2u * f->width)
+        return tg_encode_hex(x, i, v->string);
+    if (v->kind != TG_INT || f->width > 8 || x->l->field[i].raw_hex)
+        return tg_encode_fail(x, i, "its raw form has another size");
+    tg_encode_uint(bytes, (uint64_t)v->integer, f->width, f->be);
+    tg_buf_put(x->out, bytes, f->width);
+    return 0;
+}
+
+int tg_encode_bytes(tg_encoder *x, uint32_t i, const tg_value *v, bool wire)
 {
     const tg_op_field *f = &x->l->op[i];
     size_t at = 0;
     tg_slice s = {0};
-    if (f->op >= OP_TIME6 && f->op <= OP_UNIXMS)
-        return put_time(x, i, v);
+    if ((f->op >= OP_TIME6 && f->op <= OP_UNIXMS) || f->op == OP_FLOAT)
+        return wire ? put_wire(x, i, v) : put_time(x, i, v);
     if (v->kind == TG_STR)
         s = v->string;
     else if (v->kind != TG_NIL || !(f->flags & (F_HIDDEN | F_OPTIONAL)))
         return tg_encode_fail(x, i, v->kind == TG_NIL ? "is missing" : "is no text");
     int rc = tg_encode_size(x, i, &f->size, &at);
     size_t start = x->out->len;
-    rc = rc < 0 ? rc : put_content(x, i, s);
+    if (rc >= 0)
+        rc = wire ? tg_encode_hex(x, i, s) : put_content(x, i, s);
     if (rc < 0 || x->out->failed)
         return rc;
     int64_t n = (int64_t)(x->out->len - start);
@@ -249,28 +275,49 @@ static int64_t tree_count(void *ctx)
     return v->kind == TG_LIST ? (int64_t)v->list.count : 0;
 }
 
-static bool tree_unknown(void *ctx, uint32_t i, tg_slice *key, tg_slice *value)
+static void tree_raw(void *ctx, uint32_t field, tg_value *out)
 {
     const tree *t = ctx;
     const tg_value *v = t->at[t->depth];
+    tg_slice name = t->l->field[field].name;
+    *out = NOTHING;
     for (size_t k = 0; v->kind == TG_MAP && k < v->map.count; k++) {
-        const tg_pair *p = &v->map.pairs[k];
-        if (p->key.len < 3 || memcmp(p->key.at, "0x", 2) != 0 || p->value.kind != TG_STR)
-            continue;
-        if (i-- == 0) {
-            *key = p->key;
-            *value = p->value.string;
-            return true;
-        }
+        tg_slice key = v->map.pairs[k].key;
+        if (name.len > 0 && key.len == name.len + 4 &&
+            memcmp(key.at, name.at, name.len) == 0 &&
+            memcmp(key.at + name.len, "_raw", 4) == 0)
+            *out = v->map.pairs[k].value;
     }
-    return false;
+}
+
+static bool tree_member(void *ctx, uint32_t i, tg_slice *key, tg_value *out)
+{
+    const tree *t = ctx;
+    const tg_value *v = t->at[t->depth];
+    if (v->kind != TG_MAP || i >= v->map.count)
+        return false;
+    *key = v->map.pairs[i].key;
+    *out = v->map.pairs[i].value;
+    return true;
+}
+
+static bool tree_open_member(void *ctx, uint32_t i)
+{
+    tree *t = ctx;
+    tg_slice key;
+    tg_value v;
+    if (!tree_member(t, i, &key, &v) || (v.kind != TG_MAP && v.kind != TG_LIST))
+        return false;
+    t->at[t->depth + 1] = &t->at[t->depth]->map.pairs[i].value;
+    t->depth++;
+    return true;
 }
 
 int tg_layout_encode_value(const tg_layout *l, const tg_value *v, const tg_decode_how *how,
                            tg_buf *out, tg_error *e)
 {
-    static const tg_source from = {tree_get, tree_open, tree_close, tree_count,
-                                   tree_unknown};
+    static const tg_source from = {tree_get, tree_open,   tree_close,      tree_count,
+                                   tree_raw, tree_member, tree_open_member};
     tree t = {.l = l, .at = {v}};
     return tg_layout_encode(l, &from, &t, how, out, e);
 }

@@ -24,32 +24,49 @@ static int push(source *s, uint32_t field, int64_t index)
     return lua_rawget(s->L, open);
 }
 
-static void get(void *ctx, uint32_t field, int64_t index, tg_value *out)
+/// What lies on the top; json.null, too, is no value.
+static void read_top(lua_State *L, tg_value *out)
 {
-    source *s = ctx;
     *out = (tg_value){0};
-    switch (push(s, field, index)) {
+    switch (lua_type(L, -1)) {
     case LUA_TBOOLEAN:
-        *out = tg_value_of_bool(lua_toboolean(s->L, -1));
+        *out = tg_value_of_bool(lua_toboolean(L, -1));
         break;
     case LUA_TNUMBER:
-        *out = lua_isinteger(s->L, -1) ? tg_value_of_int(lua_tointeger(s->L, -1))
-                                       : tg_value_of_num(lua_tonumber(s->L, -1));
+        *out = lua_isinteger(L, -1) ? tg_value_of_int(lua_tointeger(L, -1))
+                                    : tg_value_of_num(lua_tonumber(L, -1));
         break;
     case LUA_TSTRING:
         out->kind = TG_STR;
-        out->string.at = lua_tolstring(s->L, -1, &out->string.len);
+        out->string.at = lua_tolstring(L, -1, &out->string.len);
         break;
     case LUA_TTABLE:
         out->kind = TG_MAP;
         break;
     default:
-        break; // json.null, too, is no value
+        break;
     }
+}
+
+static void get(void *ctx, uint32_t field, int64_t index, tg_value *out)
+{
+    source *s = ctx;
+    push(s, field, index);
+    read_top(s->L, out);
     lua_pop(s->L, 1);
 }
 
-static bool open_member(void *ctx, uint32_t field, int64_t index)
+static void get_raw(void *ctx, uint32_t field, tg_value *out)
+{
+    source *s = ctx;
+    lua_rawgeti(s->L, s->keys, (lua_Integer)field * 2 + 2);
+    if (lua_type(s->L, -1) == LUA_TSTRING)
+        lua_rawget(s->L, s->top + (int)s->depth);
+    read_top(s->L, out);
+    lua_pop(s->L, 1);
+}
+
+static bool open_field(void *ctx, uint32_t field, int64_t index)
 {
     source *s = ctx;
     if (push(s, field, index) != LUA_TTABLE || s->depth + 1 == DEEP) {
@@ -60,7 +77,7 @@ static bool open_member(void *ctx, uint32_t field, int64_t index)
     return true;
 }
 
-static void close_member(void *ctx)
+static void close_table(void *ctx)
 {
     source *s = ctx;
     lua_settop(s->L, s->top + (int)--s->depth);
@@ -72,33 +89,53 @@ static int64_t count(void *ctx)
     return (int64_t)lua_rawlen(s->L, s->top + (int)s->depth);
 }
 
-/// The walk begins anew for each: a large table costs its square, so the budget is looked at.
-static bool unknown(void *ctx, uint32_t i, tg_slice *key, tg_slice *value)
+/// Pushes the value of the open table's `i`th key that is a text, and the key below it. The
+/// walk begins anew for each: a large table costs its square, so the budget is looked at.
+static bool walk(source *s, uint32_t i)
 {
-    source *s = ctx;
     tg_guard *g = tg_guard_here();
     if (g != NULL && tg_guard_killed(g))
         return false; // nobody will see what is encoded
     int open = s->top + (int)s->depth;
     lua_pushnil(s->L);
     while (lua_next(s->L, open)) {
-        if (lua_type(s->L, -2) == LUA_TSTRING && lua_type(s->L, -1) == LUA_TSTRING) {
-            key->at = lua_tolstring(s->L, -2, &key->len);
-            value->at = lua_tolstring(s->L, -1, &value->len);
-            if (key->len > 2 && memcmp(key->at, "0x", 2) == 0 && i-- == 0) {
-                lua_pop(s->L, 2);
-                return true;
-            }
-        }
+        if (lua_type(s->L, -2) == LUA_TSTRING && i-- == 0)
+            return true;
         lua_pop(s->L, 1);
     }
     return false;
 }
 
+static bool member(void *ctx, uint32_t i, tg_slice *key, tg_value *out)
+{
+    source *s = ctx;
+    if (!walk(s, i))
+        return false;
+    key->at = lua_tolstring(s->L, -2, &key->len);
+    read_top(s->L, out);
+    lua_pop(s->L, 2);
+    return true;
+}
+
+static bool open_member(void *ctx, uint32_t i)
+{
+    source *s = ctx;
+    if (s->depth + 1 == DEEP || !walk(s, i))
+        return false;
+    lua_remove(s->L, -2);
+    if (lua_type(s->L, -1) != LUA_TTABLE) {
+        lua_pop(s->L, 1);
+        return false;
+    }
+    s->depth++;
+    return true;
+}
+
 int tg_lua_layout_encode(lua_State *L, const tg_layout *l, int keys, int index,
                          const tg_decode_how *how, tg_buf *out, tg_error *e)
 {
-    static const tg_source from = {get, open_member, close_member, count, unknown};
+    static const tg_source from = {get,     open_field, close_table, count,
+                                   get_raw, member,     open_member};
     int top = lua_gettop(L);
     if (!lua_checkstack(L, DEEP + 8))
         return tg_error_set(e, TG_E_NOMEM, "%s", tg_error_text(TG_E_NOMEM));

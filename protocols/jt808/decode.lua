@@ -4,81 +4,27 @@
 -- come out as `fragment`: the session puts them together and asks M.body() for the rest.
 local tg = require "tidegate"
 local body = require "body"
+local choice = require "choice"
 local extras = require "extras"
 local files = require "files"
-local general = require "general"
 local location = require "location"
+local positions = require "positions"
 local registry = require "registry"
-local subiao = require "subiao_items"
 local wire = require "wire"
 
 local M = {}
 
 local unpack, byte, sub = string.unpack, string.byte, string.sub
 
---- Positions in a vendor's dialect, compiled when one is first met.
-local dialects = {}
-
-local function location_layouts(name)
-  if name == "standard" then return registry[0x0200].layout end
-  if not dialects[name] then
-    local items, out = extras.dialect(name), {}
-    for _, edition in ipairs { "2013", "2019" } do
-      out[edition] = tg.struct("_:sized[*-1]{ " .. location.full(edition, items)
-        .. " tail:rest }")
-    end
-    out["2011"] = out["2013"]
-    dialects[name] = out
-  end
-  return dialects[name]
-end
-
---- What the config says of one device: the edition of its bodies, its vendor.
-local function settings(phone, header, config, codec)
-  local edition, vendor = config.edition, config.vendor
-  if next(config.editions) or next(config.vendors) then
-    local device = wire.identity(phone)
-    edition = config.editions[device] or edition
-    vendor = config.vendors[device] or vendor
-  end
-  if edition == "auto" then edition = codec and codec.edition or header end
-  return edition, vendor
-end
-M.settings = settings
-
 -- ---- bodies ------------------------------------------------------------------------------------
 
 local PARTIAL = { partial = true }
-
---- Alarms of other dialects and hemispheres, which layouts cannot see.
-local function finish_position(position)
-  local status = position.status_raw
-  if position.extras and status then
-    subiao.reread(position.extras, status & 4 ~= 0, status & 8 ~= 0)
-  end
-end
-
-local function finish_positions(data)
-  if data.status_raw then finish_position(data) end
-  if data.location then finish_position(data.location) end
-  for _, item in ipairs(data.items or {}) do
-    if item.status_raw then finish_position(item) end
-  end
-end
 
 local function ends_early(flaws)
   for _, text in ipairs(flaws) do
     if text:find " needs " or text:find "left over" then return true end
   end
   return false
-end
-
-local function layout_of(entry, id, edition, vendor, ctx)
-  if id == 0x0200 then return location_layouts(vendor)[edition] end
-  if id == 0x8004 and ctx.config.server_time == "local" then
-    return general.time_local[edition]
-  end
-  return entry.layout[edition]
 end
 
 --- The record of a whole body that stands in `bytes` from `at`, one byte before the end.
@@ -88,16 +34,16 @@ end
 function M.body(bytes, at, how, ctx)
   local entry = registry.entry(how.id)
   local size = #bytes - at
-  local edition, vendor = settings(how.phone, how.header, ctx.config, ctx.codec)
+  local edition, vendor = choice.settings(how.phone, how.header, ctx.config, ctx.codec)
   if entry.edition then
     edition = entry.edition(edition, size, bytes, at) or edition
   end
-  local layout = layout_of(entry, how.id, edition, vendor, ctx)
+  local layout = choice.layout(entry, edition, vendor, ctx.config)
   local data, next_at, flaws = layout:decode(bytes, at, PARTIAL)
   if not data then
     data, flaws = {}, { next_at.message }
   end
-  finish_positions(data)
+  positions.finish(data)
   if size == 0 and entry.layout ~= body.empty and not entry.may_be_empty then
     flaws = { "the body is empty" }
   end
@@ -133,9 +79,7 @@ local function plain_layouts(vendor)
   return out
 end
 
-local EDITIONS = { [0] = "2013", "2019", "2011" }
 local NUMBER = { ["2013"] = 0, ["2019"] = 1 << 40, ["2011"] = 2 << 40 }
-M.editions = EDITIONS
 
 --- What the config says of plain positions, looked at once: new values come with new maps, in
 --- the same table. `layouts` is nil where each device
@@ -152,8 +96,9 @@ local function look_at_config(config)
 end
 
 local function single_layout(phone, header, ctx)
-  if not single or ctx.config.payload == "emqx" then return nil end
-  local edition, vendor = settings(phone, header, ctx.config, ctx.codec)
+  local modelled = ctx.codec and ctx.codec.vendor
+  if not single and not modelled or ctx.config.payload == "emqx" then return nil end
+  local edition, vendor = choice.settings(phone, header, ctx.config, ctx.codec)
   return (plain[vendor] or plain_layouts(vendor))[header][edition], edition
 end
 
@@ -163,7 +108,7 @@ local function fast(frame, header, phone, serial, ctx)
   local config, codec = ctx.config, ctx.codec
   local layout, edition
   if known ~= config.editions then look_at_config(config) end
-  if layouts then
+  if layouts and not (codec and codec.vendor) then
     edition = forced or codec and codec.edition or header
     layout = layouts[header][edition]
   else

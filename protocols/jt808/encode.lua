@@ -1,26 +1,32 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Messages to bytes: the body of a record by its layout, and the whole message as frames. One
--- that is longer than a packet becomes several.
+-- that is longer than a packet becomes several. What decode gives is what goes in here, so
+-- whatever was read goes back to the same bytes; only the order of extra items and parameters
+-- and the padding of texts are the sender's choice.
+local tg = require "tidegate"
+local choice = require "choice"
+local positions = require "positions"
 local registry = require "registry"
 local wire = require "wire"
 
 local M = {}
 
-local LAYOUTS = { "2011", "2013", "2019" }
-
+--- @param vendor string? dialect of a position's extra items
 --- @return string? body
 --- @return string|tg.Error? why
-function M.body(id, data, edition)
+function M.body(id, data, edition, vendor, config)
   local entry = registry.entry(id)
-  local record, why = data, nil
+  if type(data.body_hex) == "string" then return tg.hex.decode(data.body_hex) end
+  local record, why = positions.undo(data), nil
   if entry.write then
     local fine
-    fine, record, why = pcall(entry.write, data, edition)
+    fine, record, why = pcall(entry.write, record, edition)
     if not fine then return nil, "a member has the wrong type" end
   end
   if not record then return nil, why end
   if entry.choose then edition = entry.choose(record, edition) end
-  local layout = entry.layout[edition] or entry.layout[LAYOUTS[2]]
+  local layout = choice.layout(entry, edition, vendor, config)
+    or choice.layout(entry, "2013", vendor, config)
   local bytes, err = layout:encode(record)
   return bytes, err
 end
@@ -28,19 +34,39 @@ end
 --- A message with `id`, `data` and where it goes: header, version, phone, serial.
 function M.frames(m, config)
   local edition = m.edition or m.header
-  local bytes, why = M.body(m.id, m.data or {}, edition)
+  local bytes, why = M.body(m.id, m.data or {}, edition, nil, config)
   if not bytes then return nil, why end
   return wire.build(m, m.id, bytes, config and config.packet_size)
 end
 
---- For the host: the frames of a message without their outer flags and escapes are not what a
---- split message needs, so whole frames are sent as strings and this serves tools alone.
+-- ---- one packet --------------------------------------------------------------------------------
+
+local function body_of(m, data, config)
+  if m.fragment then return m.fragment end
+  if m.encrypted then return tg.hex.decode(data.encrypted or "") end
+  local _, vendor = choice.settings(m.phone, m.header, config)
+  return M.body(m.id, data, m.edition or m.header, vendor, config)
+end
+
+--- A position of the common kind, whose record decode() made no table of.
+local function plain(m)
+  local data = tg.json.decode("{" .. m.payload .. "}")
+  return {
+    id = 0x0200, data = data, phone = m.phone, serial = data.serial, version = m.version,
+    header = #m.phone == 10 and "2019" or "2013", edition = choice.editions[m.key >> 40],
+  }
+end
+
+--- A message as one packet, without the flags and escapes around it.
+---@param m table what decode gives; `head` is missing where the message is new
+---@return string? bytes
+---@return string|tg.Error? why
 function M.encode(m, ctx)
-  local frames, why = M.frames(m, ctx.config)
-  if not frames then return nil, why end
-  if #frames ~= 1 then return nil, "the message needs more than one packet" end
-  local bytes = frames[1]:sub(2, -2):gsub("}([\1\2])", { ["\1"] = "}", ["\2"] = "~" })
-  return bytes
+  if m.payload then m = plain(m) end
+  local bytes, why = body_of(m, m.data or {}, ctx.config)
+  if not bytes then return nil, why end
+  if #bytes > 1023 then return nil, "the message needs more than one packet" end
+  return wire.packet(m, bytes)
 end
 
 return M

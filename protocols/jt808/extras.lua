@@ -2,6 +2,7 @@
 -- Extra items of a position: those of the standard with JT/T 1078 and the active safety
 -- dialects, and what vendors put there instead. A vendor's table replaces single items; the
 -- option `vendor` chooses one for all, `vendors` for single devices.
+local dialects = require "dialects"
 local subiao = require "subiao_items"
 
 local M = {}
@@ -43,53 +44,6 @@ M.standard = [[
   0x31 satellites:u8
 ]] .. subiao.items
 
--- Dialects as their devices send them; what is not named here stays hex under its number.
-M.vendors = {
-  gps51 = [[
-    0x2B voltages:[*]u16be
-    0x51 temperatures:[*]u16be
-    0x52 rotation:u8{1=forward 2=reverse 3=stop}
-    0x54 wifi:{ points:[u8]{ mac:hex[6] rssi:u8 } }
-    0x55 load_kg:u32be*0.1 "kg"
-    0x58 humidity_pct:u16be*0.1 "%"
-    0x61 supply_v:u16be*0.01 "V"
-    0xE1 cells:hex[*]
-    0xE2 firmware:gbk[*]
-    0xF1 iccid:ascii[*]
-    0xF6 imei:bcd[8]
-    0xFA vendor_alarms:hex[*]
-    0xFB battery:{ percent:u8 external_v:u16be*0.01 "V" charging:u8 }
-  ]],
-  fuel_percent = "0x02 fuel_pct:u16be(percent:15 _:1)",
-  battery = [[
-    0x06 battery_pct:u8 "%"
-    0x61 supply_v:u16be*0.01 "V"
-    0x68 battery_level_pct:u16be*0.01 "%"
-    0x69 battery_v:u16be*0.01 "V"
-  ]],
-  obd = [[
-    0x94 vin:ascii[*]
-    0xAC odometer_m:u32be "m"
-    0xBC driver_name:gbk[*]
-    0xBD driver_id:ascii[*]
-    0xED card:ascii[*]
-  ]],
-  lock = [[
-    0x0B lock_event:hex[*]
-    0x33 lock_text:ascii[*]
-    0xD5 locks:hex[*]
-    0xE8 lock_status:hex[3]
-  ]],
-  tpms = [[
-    0x77 tyres:[*]{ index:u8 sensor:hex[3] pressure:u16be temperature_c:u8-50 "C" status:u8 }
-  ]],
-  list_eb = "0xEB items:tlv(u16be u16be length_first counts_tag){"
-    .. [[ 0x0001 fuel:hex[*] 0x0023 fuel_text:hex[*] 0x002D power_mv:u16be "mV"
-    0x0089 alarms_low:hex[*] 0x00C5 alarms_low_2:hex[*] 0x00A8 battery_pct:u8 "%"
-    0x00B2 iccid:bcd[10] 0x00B9 wifi:ascii[*] 0x00CE supply_v:u16be*0.01 "V"
-    0x00D8 cell:{ mcc:u16be mnc:u8 lac:u16be cell_id:u32be } } ]],
-}
-
 --- Items of a text by their tag, in order: an item ends where the next one begins outside of
 --- all brackets.
 local function split(text)
@@ -109,7 +63,7 @@ end
 
 --- The standard's items with those of a vendor in their place.
 function M.dialect(name)
-  local overlay = M.vendors[name]
+  local overlay = dialects[name]
   if not overlay then return M.standard end
   local function pieces(text)
     local order, starts = split(text)

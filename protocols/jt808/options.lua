@@ -37,10 +37,17 @@ return {
   editions = { type = "map", default = {}, help = "the same for single devices" },
   vendor = {
     type = "enum", default = "standard",
-    choices = { "standard", "gps51", "fuel_percent", "battery", "obd", "lock", "tpms", "list_eb" },
+    choices = {
+      "standard", "gps51", "fuel_percent", "battery", "supply", "obd", "lock", "tpms", "tracker",
+      "radio", "sensors", "cells_eb", "list_eb",
+    },
     help = "whose extra items positions have",
   },
   vendors = { type = "map", default = {}, help = "the same for single devices" },
+  models = {
+    type = "map", default = {},
+    help = "the same by the model that a registration names: { [\"MT-100\"] = \"gps51\" }",
+  },
   lenient_length = {
     type = "boolean", default = false, help = "take frames whose length field is wrong",
   },

@@ -208,7 +208,9 @@ function M.write(data)
   end
   list.forbidden_period = hex or list.forbidden_period
   for _ in pairs(list) do n = n + 1 end
-  return { count = n, parameters = list, reply_serial = data.reply_serial, tail = data.tail }
+  return {
+    count = data.count or n, parameters = list, reply_serial = data.reply_serial, tail = data.tail,
+  }
 end
 
 --- Names or numbers of parameters as ids.

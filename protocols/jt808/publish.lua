@@ -3,7 +3,7 @@
 -- session knows; the others are records. With payload = "emqx" all of them take the shape of
 -- that product's gateway instead.
 local tg = require "tidegate"
-local decode = require "decode"
+local choice = require "choice"
 local emqx = require "emqx"
 
 local M = {}
@@ -19,7 +19,7 @@ local function clock_text()
   local ms = now()
   if ms ~= clock.at then
     clock.at, clock.text = ms, format(ms, ZONE)
-    for number, edition in pairs(decode.editions) do
+    for number, edition in pairs(choice.editions) do
       endings[number] = ',"edition":"' .. edition .. '","received":"' .. clock.text .. '"}'
     end
   end

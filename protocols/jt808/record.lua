@@ -58,6 +58,13 @@ function M.read_driver(data)
   return data
 end
 
+function M.write_driver(data)
+  local out = {}
+  for key, value in pairs(data) do out[key] = value end
+  out.expiry = data.expiry_raw or type(data.expiry) == "string" and data.expiry:gsub("-", "") or nil
+  return out
+end
+
 --- The recorder's packet: mark, command, length, reserve, data, sum.
 function M.read_record(data)
   local bytes = tg.hex.decode(data.data or "") or ""

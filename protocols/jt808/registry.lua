@@ -75,7 +75,8 @@ up(0x0608, "areas", areas.answer, none())
 up(0x0700, "driving_record", record.upload, none { read = record.read_record })
 up(0x0701, "waybill", record.waybill)
 up(0x0702, "driver", record.driver,
-  { edition = record.driver_edition, read = record.read_driver })
+  { edition = record.driver_edition, read = record.read_driver,
+    write = record.write_driver })
 up(0x0704, "location_batch",
   location.around("count:u16be type:u8 items:[*]sized[u16be]{", "}", true))
 up(0x0705, "can", record.can)

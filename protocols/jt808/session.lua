@@ -4,7 +4,7 @@
 -- where the listener is one for concentrators.
 local tg = require "tidegate"
 local auth = require "auth"
-local decode = require "decode"
+local choice = require "choice"
 local files = require "files"
 local packets = require "packets"
 local publish = require "publish"
@@ -58,7 +58,7 @@ function M.add(adapter, many, blocks)
       phone = msg.phone, device = wire.identity(msg.phone), header = header,
       version = msg.version, serial = 0, ring = {}, turn = 0,
     }
-    dev.edition = decode.settings(msg.phone, header, config)
+    dev.edition = choice.settings(msg.phone, header, config)
     wire.prepare(dev)
     out.prepare(dev)
     all[msg.phone] = dev
@@ -80,28 +80,40 @@ function M.add(adapter, many, blocks)
     return ok
   end
 
-  --- Bodies of another edition than the header's show at the registration; it is kept for the
-  --- logins that follow. A concentrator's connection has no edition of its own.
-  local function speak(conn, dev, edition)
-    dev.edition = edition
-    if not many then conn.codec = { edition = edition } end
+  --- What decode must know of the terminal. A concentrator's connection has none of it.
+  local function speak(conn, dev, edition, vendor)
+    dev.edition = edition or dev.edition
+    if not many and (edition or vendor) then
+      conn.codec = { edition = edition, vendor = vendor }
+    end
   end
 
-  local function learn(conn, dev, msg)
-    if config.edition ~= "auto" or config.editions[dev.device] then return end
-    local edition = msg.edition == "2011" and "2013" or msg.edition
-    if edition == dev.header then
-      tg.kv.del("edition/" .. dev.device)
-      return
+  local function keep(what, device, value)
+    if value then
+      tg.kv.set(what .. "/" .. device, value, { ttl = "40d" })
+    else
+      tg.kv.del(what .. "/" .. device)
     end
-    tg.kv.set("edition/" .. dev.device, edition, { ttl = "40d" })
-    speak(conn, dev, edition)
+    return value
+  end
+
+  local function may_learn(dev)
+    return config.edition == "auto" and not config.editions[dev.device]
+  end
+
+  --- Bodies of another edition than the header's, and the model, show at the registration: they
+  --- are kept for the logins that follow.
+  local function learn(conn, dev, msg)
+    local edition = msg.edition == "2011" and "2013" or msg.edition
+    if edition == dev.header or not may_learn(dev) then edition = nil end
+    speak(conn, dev, keep("edition", dev.device, edition),
+      keep("vendor", dev.device, config.models[msg.data.model]))
   end
 
   local function recall(conn, dev)
-    if config.edition ~= "auto" or config.editions[dev.device] then return end
-    local edition = tg.kv.get("edition/" .. dev.device)
-    if edition and dev.header == "2019" then speak(conn, dev, edition) end
+    local old = dev.header == "2019" and may_learn(dev)
+    speak(conn, dev, old and tg.kv.get("edition/" .. dev.device) or nil,
+      next(config.models) and tg.kv.get("vendor/" .. dev.device) or nil)
   end
 
   local function register(conn, dev, msg)
@@ -211,7 +223,7 @@ function M.add(adapter, many, blocks)
   local function complete(msg)
     if msg.payload then
       msg.id, msg.serial = 0x0200, msg.key >> 8 & 0xFFFF
-      msg.edition = decode.editions[msg.key >> 40]
+      msg.edition = choice.editions[msg.key >> 40]
     end
     return msg
   end

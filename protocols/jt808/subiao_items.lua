@@ -69,30 +69,31 @@ M.items = ITEMS:format(first.adas_alarm, first.dsm_alarm, first.tpms_alarm, firs
 
 local WITHOUT = { adas_alarm = 31, dsm_alarm = 31, tpms_alarm = 25, bsd_alarm = 25 }
 
---- What an item is in the dialects behind the first, by name and length.
+--- What an item is in the dialects behind the first, by dialect and name. Guangdong's tyres
+--- have a position of one byte or of two.
 local others = {}
 for k = 2, #DIALECTS do
-  local d = DIALECTS[k]
-  for name, text in pairs(texts(d)) do
-    others[name] = others[name] or {}
-    others[name][d.size] = tg.struct(text)
-    if name == "tpms_alarm" and d.name == "guangdong" then
-      others.wide = tg.struct((text:gsub("position:u8 type", "position:u16be type")))
-    end
+  local d, layouts = DIALECTS[k], {}
+  for name, text in pairs(texts(d)) do layouts[name] = tg.struct(text) end
+  others[d.name] = layouts
+  if d.name == "guangdong" then
+    local wide = texts(d).tpms_alarm:gsub("position:u8 type", "position:u16be type")
+    others.guangdong_wide = { tpms_alarm = tg.struct(wide) }
   end
 end
 
-local function reread(name, bytes)
+--- The dialect in which these are exactly the bytes of an item.
+local function dialect_of(name, bytes)
   local least = WITHOUT[name]
   for k = 2, #DIALECTS do
-    local size = DIALECTS[k].size
-    local rest = #bytes - least - size
+    local d = DIALECTS[k]
+    local rest = #bytes - least - d.size
     if name ~= "tpms_alarm" then
-      if rest == 0 then return others[name][size] end
+      if rest == 0 then return d.name end
     else
-      local count = bytes:byte(least + size)
-      if count and rest == 9 * count then return others[name][size] end
-      if size == 40 and rest == 10 * (count or -1) then return others.wide end
+      local count = bytes:byte(least + d.size)
+      if count and rest == 9 * count then return d.name end
+      if d.size == 40 and rest == 10 * (count or -1) then return "guangdong_wide" end
     end
   end
 end
@@ -109,12 +110,29 @@ function M.reread(items, south, west)
   for _, name in ipairs(NAMES) do
     local hex = items[name .. "_raw"]
     local bytes = hex and tg.hex.decode(hex)
-    local layout = bytes and reread(name, bytes)
-    local value = layout and layout:decode(bytes)
-    if value then items[name], items[name .. "_raw"] = value, nil end
+    local dialect = bytes and dialect_of(name, bytes)
+    local value = dialect and others[dialect][name]:decode(bytes)
+    if value then
+      value.dialect = dialect
+      items[name], items[name .. "_raw"] = value, nil
+    end
     if items[name] then
       mirror(items[name], "latitude", south)
       mirror(items[name], "longitude", west)
+    end
+  end
+end
+
+--- M.reread turned round: items in other dialects become the bytes that they are.
+function M.unread(items, south, west)
+  for _, name in ipairs(NAMES) do
+    local item = items[name]
+    if type(item) == "table" then
+      mirror(item, "latitude", south)
+      mirror(item, "longitude", west)
+      local layouts = others[item.dialect]
+      local bytes = layouts and layouts[name] and layouts[name]:encode(item)
+      if bytes then items[name], items[name .. "_raw"] = nil, tg.hex.encode(bytes) end
     end
   end
 end

@@ -83,6 +83,7 @@ end
 
 local function head(to, id, length, serial, total, number)
   local attributes = length | (total and 0x2000 or 0) | (to.header == "2019" and 0x4000 or 0)
+    | (to.encryption or 0) << 10
   local bytes = pack(">I2I2", id, attributes)
   if to.header == "2019" then bytes = bytes .. char(to.version or 1) end
   bytes = bytes .. to.phone .. pack(">I2", serial)
@@ -114,6 +115,21 @@ function M.build(to, id, body, limit)
     frames[n] = M.frame(head(to, id, #part, (first + n - 1) & 0xFFFF, total, n) .. part)
   end
   return frames, first
+end
+
+--- One packet with its checksum, before escapes and flags. `m` may have the header that it
+--- came with, as `head`; else it gets one.
+function M.packet(m, body)
+  local bytes
+  if m.head then
+    local form = m.head.encryption == nil and "vendor" or #m.phone == 10 and "2019" or "2013"
+    local fields = { body_length = form == "vendor" and #body - 1 or #body }
+    for key, value in pairs(m.head) do fields[key] = fields[key] or value end
+    bytes = M.head[form]:encode(fields) .. body
+  else
+    bytes = head(m, m.id, #body, m.serial or 0) .. body
+  end
+  return bytes .. char(xor8(bytes))
 end
 
 -- ---- 0x8001 ------------------------------------------------------------------------------------

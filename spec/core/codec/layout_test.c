@@ -238,6 +238,31 @@ static void wrong_texts_say_where_and_what(void **state)
     refuses(deep, "line 1, column 51: nested deeper than 16 levels");
 }
 
+static void what_makes_no_value_goes_back_by_its_raw_form(void **state)
+{
+    (void)state;
+    both_ways("a:u16be in 0..360 b:u8", "0169 01", "{\"a_raw\":361,\"b\":1}");
+    both_ways("t:bcdtime x:u8", "999999999999 01", "{\"t_raw\":\"999999999999\",\"x\":1}");
+    both_ways("g:gbk[u8] x:u8", "03 ff4142 01",
+              "{\"g\":\"�AB\",\"g_raw\":\"ff4142\",\"x\":1}");
+    both_ways("f:f32be", "7fc00000", "{\"f_raw\":\"7fc00000\"}");
+    both_ways("_:u16be(a:9 in 0..360 b:7)", "0969", "{\"a_raw\":361,\"b\":4}");
+    will_not_encode("a:u8", "{\"a_raw\":256}", "a: 256 is outside 0..255 on the wire");
+    will_not_encode("a:u8", "{\"a_raw\":\"x\"}", "a: its raw form is no number");
+    will_not_encode("t:bcdtime", "{\"t_raw\":\"00\"}", "t: its raw form has another size");
+}
+
+static void tags_that_did_not_fit_or_came_again_go_back(void **state)
+{
+    (void)state;
+    const char *text = "l:tlv(u8 u8){ 0x01 a:u16be 0x02 b:{ c:u8 } }";
+    both_ways(text, "01 01 05  02 01 07  02 01 08  02 02 0102  f0 01 01  f0 01 02  09",
+              "{\"l\":{\"a_raw\":\"05\",\"b\":{\"c\":7},\"b_2\":{\"c\":8},"
+              "\"b_raw_3\":\"0102\",\"0xf0\":\"01\",\"0xf0_2\":\"02\",\"tail\":\"09\"}}");
+    both_ways(text, "01 02 0001  01 02 0002", "{\"l\":{\"a\":1,\"a_2\":2}}");
+    will_not_encode(text, "{\"l\":{\"0xfff\":\"00\"}}", "l: a key is no tag");
+}
+
 static void encoding_names_the_field_that_is_wrong(void **state)
 {
     (void)state;
@@ -277,6 +302,8 @@ int main(void)
         cmocka_unit_test(bytes_that_end_too_early_leave_what_was_whole),
         cmocka_unit_test(names_twice_only_under_conditions),
         cmocka_unit_test(wrong_texts_say_where_and_what),
+        cmocka_unit_test(what_makes_no_value_goes_back_by_its_raw_form),
+        cmocka_unit_test(tags_that_did_not_fit_or_came_again_go_back),
         cmocka_unit_test(encoding_names_the_field_that_is_wrong),
     };
     return RUN(tests);

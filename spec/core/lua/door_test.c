@@ -78,6 +78,8 @@ static void command(door *d, char *line)
     char *args = strchr(line, ' ');
     if (args != NULL)
         *args++ = '\0';
+    if (d->o == NULL && strcmp(line, "clock") != 0 && strcmp(line, "open") != 0)
+        fprintf(stderr, "%s: no plugin is open\n", line), exit(1);
     if (strcmp(line, "clock") == 0)
         d->clock = strtoull(args, NULL, 10);
     else if (strcmp(line, "open") == 0)

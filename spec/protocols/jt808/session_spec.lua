@@ -206,7 +206,8 @@ describe("jt808 positions", function()
     local blocks = run({ feed(0x0200, POSITION .. extra, { serial = 1 }) },
       { config = '{"vendor":"gps51"}' })
     local function extras() return terminal.published(blocks[1])[1][2].extras end
-    assert.same({ temperatures = { 258 }, fuel_l = 0.5 }, extras())
+    assert.equal(0.5, extras().fuel_l)
+    assert.near(25.8, extras().temperatures[1].magnitude_c, 1e-9)
     blocks = run { feed(0x0200, POSITION .. extra, { serial = 1 }) }
     assert.same({ ["0x51"] = "0102", fuel_l = 0.5 }, extras())
   end)
@@ -364,5 +365,18 @@ describe("jt808 answers", function()
   it("end after a long silence", function()
     local blocks = run { "advance 601000" }
     assert.equal(1, #offline.of(blocks[1], "close"))
+  end)
+end)
+
+describe("jt808 models", function()
+  it("choose the dialect of extra items, also at later logins", function()
+    local position = feed(0x0200, POSITION .. "\x06\1\x55", { serial = 8 })
+    local function battery(events) return terminal.published(events)[1][2].extras.battery_pct end
+    local blocks = run({ register { serial = 1 }, LOGIN, position, "hangup 1",
+      "connect 192.0.2.1:1", (LOGIN:gsub("^feed 1", "feed 2")),
+      (position:gsub("^feed 1", "feed 2")) },
+      { login = false, config = '{"models":{"MODEL":"battery"}}' })
+    assert.equal(85, battery(blocks[3]))
+    assert.equal(85, battery(blocks[7]))
   end)
 end)
