@@ -3,6 +3,7 @@
 // or the config's. OpenSSL's queue of errors is emptied, so that nobody else reads ours.
 #include "codec/crypto.h"
 
+#include <openssl/asn1.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -142,12 +143,96 @@ done:
     return n;
 }
 
+// ---- SM2 ----------------------------------------------------------------------------------
+
+#define SM2_NUMBER 32
+#define SM2_HEAD (1 + 3 * SM2_NUMBER) // 04, x, y and the hash, as devices send them
+
+static bool push(STACK_OF(ASN1_TYPE) * parts, int type, void *value)
+{
+    ASN1_TYPE *part = value != NULL ? ASN1_TYPE_new() : NULL;
+    if (part == NULL || sk_ASN1_TYPE_push(parts, part) <= 0) {
+        ASN1_TYPE_free(part);
+        ASN1_STRING_free(value); // INTEGER and OCTET STRING are such
+        return false;
+    }
+    ASN1_TYPE_set(part, type, value);
+    return true;
+}
+
+static ASN1_INTEGER *integer(const uint8_t *at)
+{
+    BIGNUM *n = BN_bin2bn(at, SM2_NUMBER, NULL);
+    ASN1_INTEGER *out = n != NULL ? BN_to_ASN1_INTEGER(n, NULL) : NULL;
+    BN_free(n);
+    return out;
+}
+
+static ASN1_OCTET_STRING *octets(const uint8_t *at, size_t len)
+{
+    ASN1_OCTET_STRING *out = ASN1_OCTET_STRING_new();
+    if (out != NULL && ASN1_OCTET_STRING_set(out, at, (int)len) != 1) {
+        ASN1_OCTET_STRING_free(out);
+        out = NULL;
+    }
+    return out;
+}
+
+/// Bare point, hash and text (GB/T 32918.4: C1 C3 C2) as the sequence of GM/T 0009.
+static int sm2_sequence(tg_slice bare, uint8_t **der)
+{
+    const uint8_t *at = (const uint8_t *)bare.at;
+    STACK_OF(ASN1_TYPE) *parts = sk_ASN1_TYPE_new_null();
+    int len = -1;
+    if (parts != NULL && push(parts, V_ASN1_INTEGER, integer(at + 1)) &&
+        push(parts, V_ASN1_INTEGER, integer(at + 1 + SM2_NUMBER)) &&
+        push(parts, V_ASN1_OCTET_STRING, octets(at + 1 + 2 * SM2_NUMBER, SM2_NUMBER)) &&
+        push(parts, V_ASN1_OCTET_STRING, octets(at + SM2_HEAD, bare.len - SM2_HEAD)))
+        len = i2d_ASN1_SEQUENCE_ANY(parts, der);
+    sk_ASN1_TYPE_pop_free(parts, ASN1_TYPE_free);
+    return len;
+}
+
+/// @return as symmetric()
+static int sm2(tg_slice pem, tg_slice data, uint8_t *out)
+{
+    int n = -1;
+    uint8_t *der = NULL;
+    size_t room = data.len + TG_CRYPTO_ROOM;
+    tg_slice secret = data;
+    EVP_PKEY *key = read_key(pem, true);
+    EVP_PKEY_CTX *ctx = key != NULL ? EVP_PKEY_CTX_new(key, NULL) : NULL;
+    if (ctx == NULL || !EVP_PKEY_is_a(key, "SM2") || EVP_PKEY_decrypt_init(ctx) != 1)
+        goto done;
+    if (data.len > SM2_HEAD && data.at[0] == 4) {
+        int len = sm2_sequence(data, &der);
+        if (len <= 0)
+            goto done;
+        secret = (tg_slice){(const char *)der, (size_t)len};
+    }
+    if (EVP_PKEY_decrypt(ctx, out, &room, (const uint8_t *)secret.at, secret.len) == 1)
+        n = (int)room;
+done:
+    OPENSSL_free(der);
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    return n;
+}
+
+static int decrypt(const char *name, tg_slice key, tg_slice iv, tg_slice data, uint8_t *out)
+{
+    if (strcmp(name, "RSA") == 0)
+        return rsa(key, data, out);
+    if (strcmp(name, "SM2") == 0)
+        return sm2(key, data, out);
+    return symmetric(name, key, iv, data, out);
+}
+
 int tg_decrypt(const char *name, tg_slice key, tg_slice iv, tg_slice data, uint8_t *out)
 {
     if (data.len > TG_CRYPTO_MAX || key.len > TG_CRYPTO_MAX)
         return TG_E_TOOBIG;
-    int n = strcmp(name, "RSA") == 0 ? rsa(key, data, out)
-                                     : symmetric(name, key, iv, data, out);
+    int n = decrypt(name, key, iv, data, out);
     ERR_clear_error();
     return n < 0 ? TG_E_INVAL : n;
 }

@@ -23,7 +23,8 @@ int tg_signature_verify(tg_signature kind, tg_slice pem, const char *id, tg_slic
                         tg_slice signature);
 
 /// Decrypts with the cipher that OpenSSL calls `name` ("AES-128-CBC", "SM4-ECB", …), or with
-/// "RSA": a private key in PEM, PKCS #1 v1.5, block by block of the key's size.
+/// "RSA": a private key in PEM, PKCS #1 v1.5, block by block of the key's size; or with "SM2":
+/// a private key in PEM, the bytes as GM/T 0009's sequence or bare (04, x, y, hash, text).
 /// @param out room for data.len + TG_CRYPTO_ROOM. @return bytes written; TG_E_INVAL: bytes,
 ///        key and cipher do not fit; TG_E_TOOBIG.
 int tg_decrypt(const char *name, tg_slice key, tg_slice iv, tg_slice data, uint8_t *out);

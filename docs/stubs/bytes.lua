@@ -195,7 +195,8 @@ tg.crypto = {}
 ---@return boolean? good
 ---@return tg.Error? err the key cannot be used
 function tg.crypto.verify(kind, key, bytes, signature, id) end
----@param cipher string "RSA" (PKCS #1 v1.5, block by block) or one of OpenSSL: "SM4-CBC"
+---@param cipher string "RSA" (PKCS #1 v1.5, block by block), "SM2" (a sequence as GM/T 0009
+--- has it, or bare: 04, x, y, hash, text), or one of OpenSSL: "SM4-CBC"
 ---@param key string private key in PEM, or the cipher's bytes
 ---@param bytes string
 ---@param iv? string

@@ -8,7 +8,8 @@ local tg = require "tidegate"
 local M = {}
 
 local KINDS = { RSA = "rsa-sha256", ECC = "ecdsa-sha256", SM2 = "sm2" }
-local CIPHERS = { [0x02] = "RSA", [0x03] = "AES-%d-CBC", [0x05] = "SM4-CBC" }
+local CIPHERS = { [0x02] = "RSA", [0x03] = "AES-%d-CBC", [0x04] = "SM2", [0x05] = "SM4-CBC" }
+local ASYMMETRIC = { RSA = true, SM2 = true }
 local UNIT = 25
 
 --- Keys of a device, to be kept beside the link.
@@ -59,7 +60,7 @@ end
 function M.decrypt(encryption, bytes, device, ctx)
   local name, own = CIPHERS[encryption], keys_of(ctx, device)
   if not name or not own.unit then return nil end
-  if name == "RSA" then return (tg.crypto.decrypt(name, own.unit, bytes)) end
+  if ASYMMETRIC[name] then return (tg.crypto.decrypt(name, own.unit, bytes)) end
   return (symmetric(name, own.unit, own.iv, bytes))
 end
 

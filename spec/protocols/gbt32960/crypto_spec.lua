@@ -83,16 +83,15 @@ describe("gbt32960 signatures", function()
     assert.is_nil(json.signature_valid)
   end)
 
-  it("with SM2 fit, and a changed byte does not", function()
+  local function fits_and_not(curve, digest, algorithm)
     local dir = Host.folder()
-    shell(("openssl ecparam -name SM2 -genkey -noout -out %s/key"):format(dir))
+    shell(("openssl ecparam -name %s -genkey -noout -out %s/key"):format(curve, dir))
     shell(("openssl pkey -in %s/key -pubout -out %s/pub"):format(dir, dir))
     Host.write(dir .. "/msg", TIME .. VEHICLE)
-    shell(("openssl dgst -sm3 -sign %s/key -sigopt distid:1234567812345678 -out %s/sig %s/msg")
-      :format(dir, dir, dir))
+    shell(("openssl dgst %s -sign %s/key -out %s/sig %s/msg"):format(digest, dir, dir, dir))
     local r, s = numbers(Host.read(dir .. "/sig"))
     local config = { public_key = Host.read(dir .. "/pub") }
-    local tail = "\xFF\1" .. string.pack(">s2s2", r, s)
+    local tail = "\xFF" .. string.pack(">Bs2s2", algorithm, r, s)
     local kind, json = deliver(config, vectors.frame("$$", 2, 0xFE, VIN, TIME .. VEHICLE .. tail))
     assert.equal("report", kind)
     assert.is_true(json.signature_valid)
@@ -101,6 +100,14 @@ describe("gbt32960 signatures", function()
     assert.equal("rejected", kind)
     assert.is_false(json.signature_valid)
     Host.cleanup()
+  end
+
+  it("with SM2 fit, and a changed byte does not", function()
+    fits_and_not("SM2", "-sm3 -sigopt distid:1234567812345678", 1)
+  end)
+
+  it("with ECC fit, and a changed byte does not", function()
+    fits_and_not("prime256v1", "-sha256", 3)
   end)
 end)
 
@@ -109,25 +116,82 @@ describe("gbt32960 encrypted units", function()
 
   local KEYS = [[
     local tg = require "tidegate"
+    local keys = %s
     tg.auth { id = "keys", api = 1, check = function(request)
-      if request.device == "watcher" then return "next" end
-      return "allow", { unit_key = "%s" }
+      local key = keys[request.device]
+      if not key then return "next" end
+      return "allow", { unit_key = key }
     end }
   ]]
 
-  local function encrypt(cipher, bytes)
-    local dir = Host.folder()
-    Host.write(dir .. "/plain", bytes)
-    shell(("openssl enc -%s -K %s -iv %s -in %s/plain -out %s/secret"):format(cipher, KEY, KEY, dir,
-      dir))
-    return Host.read(dir .. "/secret")
+  --- Bare SM2 bytes, as devices have them, of the sequence that openssl writes.
+  local function bare(der)
+    local function content(at)
+      local n = der:byte(at + 1)
+      local extra = n >= 0x80 and n - 0x80 or 0
+      if extra > 0 then n = string.unpack(">I" .. extra, der, at + 2) end
+      return der:sub(at + 2 + extra, at + 1 + extra + n), at + 2 + extra + n
+    end
+    local inside = content(1)
+    der = inside
+    local x, at = content(1)
+    local y, hash, text
+    y, at = content(at)
+    hash, at = content(at)
+    text = content(at)
+    local function whole(n) return (("\0"):rep(32) .. n):sub(-32) end
+    return "\4" .. whole(x) .. whole(y) .. hash .. text
   end
 
-  it("are read where a script gives the key of the vehicle", function()
+  --- A key of `algorithm`. @return its PEM, and what encrypts with it
+  local function key_pair(dir, name, algorithm)
+    local path = dir .. "/" .. name
+    shell(("openssl genpkey %s -out %s"):format(algorithm, path))
+    return Host.read(path), function(bytes)
+      Host.write(path .. ".plain", bytes)
+      shell(("openssl pkeyutl -encrypt -inkey %s -in %s.plain -out %s.secret")
+        :format(path, path, path))
+      return Host.read(path .. ".secret")
+    end
+  end
+
+  local function symmetric(dir, cipher)
+    return KEY, function(bytes)
+      Host.write(dir .. "/plain", bytes)
+      shell(("openssl enc -%s -K %s -iv %s -in %s/plain -out %s/secret")
+        :format(cipher, KEY, KEY, dir, dir))
+      return Host.read(dir .. "/secret")
+    end
+  end
+
+  --- Vehicles by VIN: the encryption byte, the key, and what encrypts with it.
+  local function vehicles()
+    local dir = Host.folder()
+    local all = {}
+    local function add(encryption, key, encrypt)
+      all[#all + 1] = { vin = ("LTEST00000000%04d"):format(#all + 1), encryption = encryption,
+        key = key, encrypt = encrypt }
+    end
+    add(3, symmetric(dir, "aes-128-cbc"))
+    add(5, symmetric(dir, "sm4-cbc"))
+    add(2, key_pair(dir, "rsa", "-algorithm RSA -pkeyopt rsa_keygen_bits:1024"))
+    local sm2, encrypt = key_pair(dir, "sm2", "-algorithm SM2")
+    add(4, sm2, encrypt)
+    add(4, sm2, function(bytes) return bare(encrypt(bytes)) end)
+    return all
+  end
+
+  local function plugin(all)
     local folder = Host.folder() .. "/keys"
     assert(require "luv".fs_mkdir(folder, 448))
-    Host.write(folder .. "/init.lua", KEYS:format(KEY))
-    local host = Host.start { config = {
+    local parts = {}
+    for i, v in ipairs(all) do parts[i] = ("[%q] = %q"):format(v.vin, v.key) end
+    Host.write(folder .. "/init.lua", KEYS:format("{" .. table.concat(parts, ", ") .. "}"))
+    return folder
+  end
+
+  local function start(folder)
+    return Host.start { config = {
       plugins = { { name = "mqtt" }, { name = "gbt32960" }, { name = folder } },
       auth = { "keys" },
       listeners = {
@@ -135,24 +199,32 @@ describe("gbt32960 encrypted units", function()
         { name = "gbt32960", adapter = "gbt32960" },
       },
     } }
+  end
+
+  it("are read where a script gives the key of the vehicle", function()
+    local all = vehicles()
+    local host = start(plugin(all))
     local sub = host:cli_spawn("subscribe", "gbt32960/+/report")
-    local conn = Host.connect(host.ports.gbt32960)
-    conn:send(vectors.unhex(vectors.login("$$", VIN)))
-    conn:expect(vectors.unhex(vectors.frame("$$", 1, 1, VIN, TIME)))
     Host.eventually(function()
       local _, topics = host:api("GET", "/api/v1/topics")
       for _, item in ipairs(topics.items) do
         if item.filter == "gbt32960/+/report" then return true end
       end
     end, "the subscription")
-    for cipher, name in pairs { [3] = "aes-128-cbc", [5] = "sm4-cbc" } do
-      local unit = encrypt(name, TIME .. VEHICLE)
-      conn:send(vectors.unhex(vectors.frame("$$", 2, 0xFE, VIN, unit, cipher)))
+    for _, v in ipairs(all) do
+      local conn = Host.connect(host.ports.gbt32960)
+      conn:send(vectors.unhex(vectors.login("$$", v.vin)))
+      conn:expect(vectors.unhex(vectors.frame("$$", 1, 1, v.vin, TIME)))
+      local unit = v.encrypt(TIME .. VEHICLE)
+      conn:send(vectors.unhex(vectors.frame("$$", 2, 0xFE, v.vin, unit, v.encryption)))
       local line = sub:line "speed_kmh"
       assert.truthy(line:find('"speed_kmh":63.4', 1, true), line)
+      assert.truthy(line:find(v.vin, 1, true), line)
+      local changed = unit:sub(1, -2) .. string.char(unit:byte(-1) ~ 1)
+      conn:send(vectors.unhex(vectors.frame("$$", 2, 0xFE, v.vin, changed, v.encryption)))
+      conn:expect(vectors.unhex(vectors.frame("$$", 2, 7, v.vin, "")):sub(1, 22))
+      conn:close()
     end
-    conn:send(vectors.unhex(vectors.frame("$$", 2, 0xFE, VIN, ("x"):rep(32), 5)))
-    conn:expect(vectors.unhex(vectors.frame("$$", 2, 7, VIN, "")):sub(1, 22))
     sub:kill "sigterm"
     sub:wait()
     host:stop()
