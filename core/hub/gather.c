@@ -218,7 +218,7 @@ void tg_gather_collect(tg_shard *sh, tg_gather *g, const tg_sess *from, tg_msg m
     g->hashed = g->failed = false;
     g->nfilters = g->nroutes = g->n = g->nmore = 0;
     tg_epoch_enter(sh->hub->epoch, sh->index);
-    tg_trie_match(&sh->hub->router.trie, m->topic, add_filter, g);
+    tg_router_match(&sh->hub->router, m->topic, add_filter, g);
     for (uint32_t i = 0; i < g->nfilters; i++)
         add_routes(g, g->filters[i]);
     for (uint32_t i = 0; i < g->nroutes; i++)

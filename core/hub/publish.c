@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A publish: keep it if it is retained, collect its receivers from the trie, merge those of one
+// A publish: keep it if it is retained, collect its receivers from the router, merge those of one
 // session, deliver to those of this worker and put one record per other worker into its mail.
 // Receivers are seats, not pointers: whatever happens to a session meanwhile, a seat is looked
 // up where the message arrives, or is stale.

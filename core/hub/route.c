@@ -21,6 +21,7 @@ int tg_router_init(tg_router *r, tg_epoch *epoch)
     r->trie.limbo = &r->limbo;
     r->trie.slab = &r->slab;
     r->limbo.owner = &r->slab;
+    tg_index_init(&r->index, epoch, &r->limbo, &r->slab);
     return pthread_mutex_init(&r->lock, NULL) == 0 ? 0 : TG_E_NOMEM;
 }
 
@@ -66,6 +67,7 @@ static void drop_leaf(tg_slab *slab, tg_leaf *l)
 void tg_router_free(tg_router *r)
 {
     tg_limbo_free(&r->limbo);
+    tg_index_free(&r->index);
     tg_trie_clear(&r->trie, drop_leaf);
     tg_slab_clear(&r->slab);
     pthread_mutex_destroy(&r->lock);
@@ -191,14 +193,23 @@ static void plain_del(tg_router *r, tg_filter *f, const tg_route *route, uint32_
         tg_limbo_add(&r->limbo, r->epoch, s, tg_limbo_malloced);
 }
 
-static tg_filter *filter_find(tg_router *r, tg_slice text)
+static tg_filter *find_at(const tg_router *r, const tg_index_at *at, tg_slice text)
 {
-    return (tg_filter *)(void *)tg_trie_find(&r->trie, text);
+    tg_leaf *l =
+        at->deep ? tg_trie_find(&r->trie, text) : tg_index_find(&r->index, at, text);
+    return (tg_filter *)(void *)l;
+}
+
+tg_filter *tg_router_find(const tg_router *r, tg_slice text)
+{
+    tg_index_at at = tg_index_where(&r->index, text);
+    return find_at(r, &at, text);
 }
 
 static tg_filter *filter_make(tg_router *r, tg_slice text)
 {
-    tg_filter *f = filter_find(r, text);
+    tg_index_at at = tg_index_where(&r->index, text);
+    tg_filter *f = find_at(r, &at, text);
     if (f != NULL)
         return f;
     f = tg_slab_alloc(&r->slab, sizeof(*f) + text.len);
@@ -208,17 +219,26 @@ static tg_filter *filter_make(tg_router *r, tg_slice text)
     atomic_init(&f->plain, 0);
     atomic_init(&f->groups, NULL);
     memcpy(f->text, text.at, text.len);
-    if (tg_trie_add(&r->trie, &f->leaf) < 0) {
-        filter_free(&r->slab, f);
-        return NULL;
-    }
+    if (tg_index_add(&r->index, &at, &f->leaf) < 0)
+        goto fail_free;
+    if (tg_trie_add(&r->trie, &f->leaf) < 0)
+        goto fail_index;
     return f;
+
+fail_index:
+    tg_index_del(&r->index, &f->leaf);
+fail_free: // a match may have seen it, without routes
+    tg_limbo_add(&r->limbo, r->epoch, f, filter_free);
+    return NULL;
 }
 
+// A filter that the tree has no memory to part with stays, without routes, and is used again.
 static void filter_release(tg_router *r, tg_filter *f)
 {
-    if (f->leaf.user == 0 && tg_trie_del(&r->trie, &f->leaf) == 0)
-        tg_limbo_add(&r->limbo, r->epoch, f, filter_free);
+    if (f->leaf.user > 0 || tg_trie_del(&r->trie, &f->leaf) < 0)
+        return;
+    tg_index_del(&r->index, &f->leaf);
+    tg_limbo_add(&r->limbo, r->epoch, f, filter_free);
 }
 
 static int insert(tg_router *r, tg_route *route, tg_slice text, tg_slice group, bool shared)
@@ -298,6 +318,14 @@ void tg_route_del(tg_router *r, tg_route *route)
     filter_release(r, f);
     tg_limbo_add(&r->limbo, r->epoch, route, route_free);
     pthread_mutex_unlock(&r->lock);
+}
+
+// The tree serves what the index has too many ways for.
+void tg_router_match(const tg_router *r, tg_slice topic, void (*hit)(void *ctx, tg_leaf *l),
+                     void *ctx)
+{
+    if (!tg_index_match(&r->index, topic, hit, ctx))
+        tg_trie_match(&r->trie, topic, hit, ctx);
 }
 
 bool tg_route_is(const tg_route *route, tg_slice filter)

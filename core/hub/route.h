@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Routes: who gets what. A route is one subscription; it hangs on its filter, which is a leaf
-/// of the process's one trie. Readers see routes inside an epoch; writers hold the router's lock.
+/// of the process's one tree and in its index. Readers see routes inside an epoch; writers hold
+/// the router's lock.
 #ifndef TG_HUB_ROUTE_H
 #define TG_HUB_ROUTE_H
 
 #include <pthread.h>
 
-#include "hub/trie.h"
+#include "hub/index.h"
 #include "tidegate/session.h"
 
 struct tg_sess;
@@ -50,7 +51,8 @@ typedef struct tg_route {
 
 typedef struct tg_router {
     pthread_mutex_t lock;
-    tg_trie trie;
+    tg_trie trie; ///< all filters, in order
+    tg_index index; ///< the same, to be found at once
     tg_limbo limbo;
     tg_slab slab; ///< nodes, filters, routes
     tg_epoch *epoch;
@@ -65,6 +67,11 @@ void tg_router_free(tg_router *r);
 /// @return 0 and the new route, TG_E_NOMEM.
 int tg_route_add(tg_router *r, struct tg_sess *s, tg_slice filter, const tg_sub *sub,
                  tg_route *old, tg_route **out);
+/// Under the lock. @return the filter with this text ("$share/…" not included), or NULL.
+tg_filter *tg_router_find(const tg_router *r, tg_slice text);
+/// Inside an epoch: calls `hit` for the leaf of each filter that matches `topic`.
+void tg_router_match(const tg_router *r, tg_slice topic, void (*hit)(void *ctx, tg_leaf *l),
+                     void *ctx);
 void tg_route_retire(tg_router *r, tg_route *old);
 void tg_route_del(tg_router *r, tg_route *route); ///< nobody of ours holds it any more
 /// @return whether `route` is for `filter` as given to tg_route_add.

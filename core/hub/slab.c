@@ -4,6 +4,7 @@
 // kernel is asked for such. Chunks are kept until the end: what was needed once will be again.
 #include "hub/slab.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -11,6 +12,7 @@
 #define SMALL_CHUNK ((size_t)64 << 10)
 #define LARGE_CHUNK ((size_t)2 << 20)
 #define LARGE_FROM ((size_t)1 << 20) // in all
+#define LINE 128 // what the machine fetches at a time
 
 struct chunk { // at its beginning
     struct chunk *next;
@@ -36,6 +38,18 @@ void tg_slab_free(tg_slab *s, void *p, size_t size)
     (void)s;
     (void)size;
     free(p);
+}
+
+void *tg_slab_page(tg_slab *s)
+{
+    (void)s;
+    return aligned_alloc(LINE, TG_SLAB_PAGE);
+}
+
+void tg_slab_page_free(tg_slab *s, void *page)
+{
+    (void)s;
+    free(page);
 }
 
 void tg_slab_clear(tg_slab *s)
@@ -76,15 +90,45 @@ static int chunk_new(tg_slab *s)
     return 0;
 }
 
-// What is left of a chunk serves smaller pieces later.
-static void keep_rest(tg_slab *s)
+// To the front of a list that runs through the free pieces.
+static void push(void **list, void *p)
 {
-    size_t left = (size_t)(s->end - s->at) / 8;
-    if (left == 0)
-        return;
-    unsigned k = left > TG_SLAB_CLASSES ? TG_SLAB_CLASSES : (unsigned)left;
-    *(void **)(void *)s->at = s->free[k];
-    s->free[k] = s->at;
+    *(void **)p = *list;
+    *list = p;
+}
+
+static void *pop(void **list)
+{
+    void *p = *list;
+    if (p != NULL)
+        *list = *(void **)p;
+    return p;
+}
+
+// `bytes` at the cut are left out; they serve smaller pieces later.
+static void pass_by(tg_slab *s, size_t bytes)
+{
+    size_t k = bytes / 8 < TG_SLAB_CLASSES ? bytes / 8 : TG_SLAB_CLASSES;
+    if (k > 0)
+        push(&s->free[k], s->at);
+    s->at += bytes;
+}
+
+// @return false: out of memory.
+static bool room(tg_slab *s, size_t bytes)
+{
+    size_t left = (size_t)(s->end - s->at);
+    if (left >= bytes)
+        return true;
+    pass_by(s, left);
+    return chunk_new(s) == 0;
+}
+
+static void *cut(tg_slab *s, size_t bytes)
+{
+    void *p = s->at;
+    s->at += bytes;
+    return p;
 }
 
 void *tg_slab_alloc(tg_slab *s, size_t size)
@@ -92,20 +136,9 @@ void *tg_slab_alloc(tg_slab *s, size_t size)
     unsigned k = class_of(size);
     if (k > TG_SLAB_CLASSES)
         return malloc(size);
-    void *p = s->free[k];
-    if (p != NULL) {
-        s->free[k] = *(void **)p;
-        return p;
-    }
-    if ((size_t)(s->end - s->at) < k * 8u) {
-        keep_rest(s);
-        if (chunk_new(s) < 0) {
-            s->at = s->end = NULL;
-            return NULL;
-        }
-    }
-    p = s->at;
-    s->at += k * 8u;
+    void *p = pop(&s->free[k]);
+    if (p == NULL && room(s, k * 8u))
+        p = cut(s, k * 8u);
     return p;
 }
 
@@ -116,8 +149,23 @@ void tg_slab_free(tg_slab *s, void *p, size_t size)
         free(p);
         return;
     }
-    *(void **)p = s->free[k];
-    s->free[k] = p;
+    push(&s->free[k], p);
+}
+
+void *tg_slab_page(tg_slab *s)
+{
+    void *p = pop(&s->pages);
+    if (p == NULL && room(s, TG_SLAB_PAGE + LINE)) {
+        pass_by(s, (LINE - (uintptr_t)s->at % LINE) % LINE);
+        p = cut(s, TG_SLAB_PAGE);
+    }
+    return p;
+}
+
+void tg_slab_page_free(tg_slab *s, void *page)
+{
+    if (page != NULL)
+        push(&s->pages, page);
 }
 
 void tg_slab_clear(tg_slab *s)

@@ -121,7 +121,7 @@ tg_route *tg_subs_lookup(tg_hub *h, const tg_sess *s, tg_slice filter)
     bool shared = tg_topic_shared(filter, &name, &text);
     tg_route *found = NULL;
     pthread_mutex_lock(&h->router.lock);
-    const tg_filter *f = (const tg_filter *)(void *)tg_trie_find(&h->router.trie, text);
+    const tg_filter *f = tg_router_find(&h->router, text);
     if (f != NULL && !shared)
         found = tg_subs_find(s, f, NULL);
     for (tg_group *g = f != NULL && shared ? atomic_load(&f->groups) : NULL; g != NULL;
