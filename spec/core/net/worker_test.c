@@ -124,7 +124,8 @@ static void an_alarm_counts_from_when_it_is_armed(void **state)
         nanosleep(&nap, NULL);
         lab_run(arm, &me);
         lab_wait(done, i);
-        assert_in_range(me.took, 49, 2000);
+        // The turn's clock may be some ms old by now; one of before the nap would give 0.
+        assert_in_range(me.took, 25, 20000);
     }
     lab_stop();
 }
