@@ -162,7 +162,7 @@ static void a_peer_that_does_not_answer_times_out(void **state)
     lab_run(dial, &d);
     near_wait(closed, 1);
     assert_int_equal(near_end.reason, TG_E_TIMEOUT);
-    assert_in_range(lab_ms() - from, 110, 5000);
+    assert_in_range(lab_ms() - from, 110, 20000);
     for (int i = 0; i < 4; i++)
         close(fds[i]);
     lab_stop();
@@ -226,7 +226,7 @@ static void a_dial_may_be_closed_at_any_moment(void **state)
         close(fds[i]);
     uint64_t from = lab_ms();
     lab_stop();
-    assert_in_range(lab_ms() - from, 0, 1500);
+    assert_in_range(lab_ms() - from, 0, 10000);
     assert_int_equal(near_end.closed, 3);
     assert_int_equal(near_end.reason, TG_E_SHUTDOWN);
 }

@@ -304,7 +304,7 @@ static void more_than_the_accept_rate_waits_in_the_backlog(void **state)
     for (int i = 0; i < 40; i++)
         fds[i] = lab_connect();
     lab_wait(opened, 40);
-    assert_in_range(lab_ms() - from, 600, 5000);
+    assert_in_range(lab_ms() - from, 600, 20000);
     for (int i = 0; i < 40; i++) {
         lab_send(fds[i], "x", 1);
         lab_expect(fds[i], "x", 1);
@@ -374,7 +374,7 @@ static void messages_past_the_rate_wait(void **state)
     }
     lab_send(fd, "x", 1);
     lab_wait(data, 31);
-    assert_in_range(lab_ms() - from, 400, 5000);
+    assert_in_range(lab_ms() - from, 400, 20000);
     close(fd);
     lab_wait(closed, 1);
     lab_stop();
@@ -405,7 +405,7 @@ static void what_a_rate_leaves_is_shown_later(void **state)
     uint64_t from = lab_ms();
     lab_send(fd, "123456789012345678901234567890", 30);
     lab_wait(data, 30);
-    assert_in_range(lab_ms() - from, 350, 5000);
+    assert_in_range(lab_ms() - from, 350, 20000);
     close(fd);
     lab_wait(closed, 1);
     lab_stop();
