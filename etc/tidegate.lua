@@ -112,12 +112,18 @@ return {
   --   bind       "127.0.0.1:1883", "[::1]:1883", "*:1883" for every address, port 0 for any
   --   anonymous  let clients in that show no credentials (false)
   --   backlog    connections that may wait to be accepted (1024)
+  --   transport  "auto": "tls" where `tls` is given, else "tcp"; "udp": datagrams. The peers of
+  --              a UDP listener are connections with the same limits: 65,536 of them where
+  --              `connections` says nothing. At the limit those that nothing is bound to make
+  --              room, the quietest first, else newcomers are refused.
   --   tls        { cert = "chain.pem", key = "key.pem", ca = "clients.pem",
   --              verify = "none" | "optional" | "required", min_version = "1.2" | "1.3",
   --              ciphers = "" }
   --   limits     { connections = 0, per_address = 0, accept_rate = 0 (a second),
   --              bytes_rate = 0, messages_rate = 0 (a second and connection: its read pauses),
   --              first_frame = "30s", handshake = "10s", write_stall = "60s",
+  --              quiet = "3m" (udp: a peer that says nothing for so long is forgotten, unless
+  --              its adapter sets a time of its own),
   --              frame = 0 (as the adapter says), junk = "16KiB", write_queue = "1MiB" };
   --              0: no limit
   --   options    the adapter's own, over those of its plugin

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/metric.h"
-#include "net/listener_impl.h"
+#include "net/udp.h"
 
 #define ACCEPTS 64 // of one event: others want the loop, too
 #define BACKOFF_MS 50 // after the descriptors ran out; doubles
@@ -34,6 +34,7 @@ static void gone(tg_origin *o)
 {
     tg_acceptor *a = TG_OWNER(o, tg_acceptor, origin);
     tg_listener *l = a->origin.listener;
+    tg_port_free(a->origin.port);
     free(a);
     tg_listener_unref(l);
 }
@@ -55,10 +56,20 @@ int tg_acceptor_start(tg_listener *l, tg_worker *w, int fd, const tg_net_events 
     a->poll.data = a;
     a->worker = w;
     a->fd = fd;
+    tg_list_add(&w->acceptors, &a->node);
     tg_listener_ref(l);
     l->at[w->index] = a;
-    tg_list_add(&w->acceptors, &a->node);
-    uv_poll_start(&a->poll, UV_READABLE, on_poll);
+    if (!l->udp) {
+        uv_poll_start(&a->poll, UV_READABLE, on_poll);
+        return 0;
+    }
+    if (tg_port_new(a) != 0) {
+        a->fd = -1; // the caller's
+        tg_acceptor_close(a);
+        return TG_E_NOMEM;
+    }
+    tg_port_watch(a->origin.port);
+    tg_datagrams_let_in(fd);
     return 0;
 }
 
@@ -78,7 +89,10 @@ void tg_acceptor_close(tg_acceptor *a)
     listener_of(a)->at[a->worker->index] = NULL;
     tg_wheel_del(a->worker->wheel, &a->alarm);
     uv_close((uv_handle_t *)&a->poll, on_closed);
-    close(a->fd);
+    if (a->fd >= 0)
+        close(a->fd);
+    if (a->origin.port != NULL)
+        tg_port_close(a->origin.port);
 }
 
 static void rest(tg_acceptor *a, uint64_t ms)
@@ -126,14 +140,19 @@ static void log_refusal(tg_acceptor *a, const tg_addr *peer, const char *event)
     tg_log_write(TG_MOD_NET, TG_LOG_WARN, fields, held > 0 ? 4 : 3, "connection refused");
 }
 
-static void refuse(tg_acceptor *a, int fd, const tg_addr *peer, const char *event)
+void tg_acceptor_refused(tg_acceptor *a, const tg_addr *peer, const char *event)
 {
     tg_listener_count(listener_of(a), event);
     log_refusal(a, peer, event);
+}
+
+static void refuse(tg_acceptor *a, int fd, const tg_addr *peer, const char *event)
+{
+    tg_acceptor_refused(a, peer, event);
     close(fd); // last: who sees it may look at the counter
 }
 
-static void uncount(tg_listener *l, const tg_addr *peer, bool by_addr)
+void tg_unadmit(tg_listener *l, const tg_addr *peer, bool by_addr)
 {
     if (by_addr)
         tg_addr_table_del(l->by_addr, peer);
@@ -143,15 +162,13 @@ static void uncount(tg_listener *l, const tg_addr *peer, bool by_addr)
 void tg_listener_leave(tg_net_conn *c)
 {
     if (c->counted)
-        uncount(c->origin->listener, &c->peer, c->counted_addr);
+        tg_unadmit(c->origin->listener, &c->peer, c->counted_addr);
     c->counted = false;
 }
 
-// @return NULL, or the event to count the refusal under.
-static const char *admit(tg_acceptor *a, const tg_addr *peer, bool *by_addr)
+const char *tg_admit(tg_listener *l, const tg_net_limits *limits, const tg_addr *peer,
+                     bool *by_addr)
 {
-    tg_listener *l = listener_of(a);
-    const tg_net_limits *limits = &a->origin.limits;
     if (!tg_admit_total(l, limits->connections))
         return "refused_connections";
     *by_addr = limits->per_address != 0;
@@ -166,14 +183,14 @@ static void serve(tg_acceptor *a, int fd, const tg_addr *peer)
 {
     tg_listener *l = listener_of(a);
     bool by_addr = false;
-    const char *event = admit(a, peer, &by_addr);
+    const char *event = tg_admit(l, &a->origin.limits, peer, &by_addr);
     if (event != NULL) {
         refuse(a, fd, peer, event);
         return;
     }
     tg_net_conn *c = tg_conn_new(a->worker, &a->origin);
     if (c == NULL) {
-        uncount(l, peer, by_addr);
+        tg_unadmit(l, peer, by_addr);
         refuse(a, fd, peer, "refused_memory");
         return;
     }
@@ -300,6 +317,10 @@ void tg_acceptor_stop(tg_acceptor *a)
 {
     if (a->draining || a->closed)
         return;
+    if (a->origin.port != NULL) {
+        tg_port_stop(a->origin.port);
+        return;
+    }
     a->draining = true;
     a->drains = DRAINS;
     refuse_syns(a->fd);

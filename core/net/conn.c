@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/metric.h"
-#include "net/listener_impl.h"
+#include "net/udp.h"
 
 #define HANDSHAKE_MS 10000
 #define LAST_READS 16 // of a broken socket, until it gives its error
@@ -139,6 +139,10 @@ void tg_conn_poll(tg_net_conn *c)
 // What is queued has left: say so in the transport's words, then wait for the peer's.
 static void drained(tg_net_conn *c)
 {
+    if (c->udp != NULL) { // there is nobody to say it to
+        tg_conn_abort(c, c->reason);
+        return;
+    }
     if (c->secure != NULL && !c->notified) {
         c->notified = true;
         if (tg_secure_notify(c) != 0) {
@@ -296,6 +300,8 @@ static void begin_closing(tg_net_conn *c, int reason)
     c->reason = (int16_t)reason;
     c->phased = false;
     tg_conn_todo(c, TG_TODO_TELL);
+    if (c->udp != NULL)
+        tg_peer_leave(c);
     if (c->origin->listener != NULL)
         tg_listener_count_close(c->origin->listener, reason);
     else if (!c->had_open)
@@ -319,6 +325,8 @@ void tg_conn_abort(tg_net_conn *c, int reason)
     c->phased = false;
     tg_wheel_del(c->worker->wheel, &c->alarm);
     tg_conn_detach(c, on_gone);
+    if (c->udp != NULL)
+        tg_peer_drop(c);
     tg_out_drop(c);
     tg_conn_todo(c, TG_TODO_REAP);
 }
@@ -386,6 +394,8 @@ void tg_conn_reap(tg_net_conn *c)
     tg_dial_done(c);
     tg_secure_free(c);
     tg_listener_leave(c);
+    if (c->udp != NULL)
+        tg_peer_free(c);
     if (--c->origin->refs == 0)
         c->origin->gone(c->origin);
     free(c->kept);
@@ -482,6 +492,9 @@ void tg_net_resume(tg_net_conn *c)
 void tg_net_set_idle(tg_net_conn *c, uint32_t ms)
 {
     own(c)->idle_ms = ms < INT32_MAX ? ms : INT32_MAX;
+    c->own_idle = ms != 0 || c->udp == NULL;
+    if (!c->own_idle) // a peer that may be gone for good is never kept for ever
+        c->idle_ms = ms = c->origin->limits.quiet_ms;
     c->heard = tg_worker_ms(c->worker);
     if (ms != 0 && c->state == TG_ST_OPEN)
         tg_conn_wake_in(c, ms);
@@ -495,7 +508,9 @@ void tg_net_ready(tg_net_conn *c)
 
 size_t tg_net_pending(const tg_net_conn *c)
 {
-    return tg_out_bytes(own(c)) + tg_secure_pending(c);
+    if (own(c)->udp != NULL)
+        return c->udp->pending;
+    return tg_out_bytes(c) + tg_secure_pending(c);
 }
 
 bool tg_net_closing(const tg_net_conn *c)
@@ -554,7 +569,7 @@ void tg_net_info(const tg_net_conn *c, tg_conn_info *out)
     tg_net_conn *me = own(c);
     memset(out, 0, sizeof(*out));
     out->size = sizeof(*out);
-    out->transport = c->origin->tls != NULL ? TG_TLS : TG_TCP;
+    out->transport = c->udp != NULL ? TG_UDP : c->origin->tls != NULL ? TG_TLS : TG_TCP;
     out->worker = c->worker->index;
     out->outgoing = c->outgoing;
     out->peer = tg_str(tg_conn_peer(me));

@@ -10,7 +10,9 @@
 typedef struct tg_net_conn tg_net_conn;
 typedef struct tg_tls tg_tls; ///< a TLS context: one per listener or dialer
 
-/// What the room above does with a connection. All on the connection's worker.
+/// What the room above does with a connection. All on the connection's worker. A peer's
+/// datagrams are a connection, too: then each send is one datagram, on_data gets one at a
+/// time, and what it leaves of it is dropped and counted, unless it has paused.
 typedef struct tg_net_events {
     uint32_t
         user_size; ///< bytes carried for the room above, zeroed, in the same allocation
@@ -37,6 +39,8 @@ typedef struct tg_net_limits {
     uint32_t handshake_ms; ///< TLS; 0: 10,000
     uint32_t unread_max; ///< bytes kept unused in front of the next; 0: 1 MiB
     uint32_t write_max; ///< bytes waiting to leave; 0: 1 MiB
+    uint32_t quiet_ms; ///< datagrams: a peer that says nothing for so long is forgotten,
+        ///< unless the room above sets a time of its own
     uint32_t write_stall_ms; ///< a peer that takes nothing for so long is closed; 0: 60,000
 } tg_net_limits;
 
@@ -51,6 +55,9 @@ void tg_net_pause(tg_net_conn *c);
 void tg_net_resume(tg_net_conn *c);
 void tg_net_set_idle(tg_net_conn *c, uint32_t ms);
 void tg_net_ready(tg_net_conn *c);
+/// Something is bound to the connection, or not any more. Over datagrams a peer that is not
+/// settled makes room for newcomers when there are too many; streams do not mind.
+void tg_net_settle(tg_net_conn *c, bool settled);
 /// Counts one message against messages_rate; may pause the read until the budget is back.
 void tg_net_count_message(tg_net_conn *c);
 /// A rate's budget is used up: on_data may return early, the rest is shown when it is back.

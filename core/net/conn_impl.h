@@ -18,6 +18,8 @@
 typedef struct tg_listener tg_listener;
 typedef struct tg_dialing tg_dialing;
 typedef struct tg_secure tg_secure;
+typedef struct tg_port tg_port;
+typedef struct tg_peer tg_peer;
 
 typedef union tg_addr {
     struct sockaddr any;
@@ -32,6 +34,7 @@ typedef struct tg_origin {
     tg_net_limits limits;
     tg_tls *tls; // NULL: plain
     tg_listener *listener; // NULL: dialed
+    tg_port *port; // datagrams; NULL: a stream
     void (*gone)(struct tg_origin *o); // frees it
     tg_log_gate gate; // of lines about its peers
 } tg_origin;
@@ -83,6 +86,7 @@ struct tg_net_conn {
     bool had_open : 1; // on_open was called
     bool listed : 1; // in the worker's `todo`
     bool flushing : 1;
+    bool own_idle : 1; // the room above said when it is idle
     uint32_t heard; // last byte in, ms
     uint32_t moved; // when the socket took something last, ms
     uint32_t idle_ms;
@@ -95,6 +99,7 @@ struct tg_net_conn {
     tg_secure *secure;
     tg_dialing *dial; // until it is open
     tg_rate *rate;
+    tg_peer *udp; // NULL: a stream
     char *kept;
     uint32_t kept_len, kept_cap;
     uint64_t bytes_in, bytes_out, opened;
@@ -145,6 +150,11 @@ void tg_conn_read_away(tg_net_conn *c);
 /// `at` has TG_READ_HEAD writable bytes in front.
 void tg_conn_deliver(tg_net_conn *c, char *at, size_t len);
 void tg_conn_show(tg_net_conn *c); ///< kept bytes
+/// To on_data. @return how many were used; all of them when the connection takes no more.
+size_t tg_conn_hand(tg_net_conn *c, const char *at, size_t len);
+/// Adds to the kept bytes. @param more that will follow. @return false: out of memory.
+bool tg_conn_keep(tg_net_conn *c, const char *at, size_t len, size_t more);
+void tg_conn_forget_kept(tg_net_conn *c, size_t len); ///< the first `len` of them
 bool tg_conn_reading(const tg_net_conn *c);
 
 // conn_write.c

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "net/conn_impl.h"
+#include "net/udp.h"
 
 #define UNREAD_MAX (1024 * 1024)
 #define READS_AWAY 4 // of a closing connection in one turn
@@ -74,9 +74,9 @@ void tg_conn_read_away(tg_net_conn *c)
             return;
 }
 
-static bool keep(tg_net_conn *c, const char *at, size_t len)
+bool tg_conn_keep(tg_net_conn *c, const char *at, size_t len, size_t more)
 {
-    size_t need = c->kept_len + len;
+    size_t need = c->kept_len + len + more;
     if (need > UINT32_MAX / 2)
         return false;
     if (need > c->kept_cap) {
@@ -88,7 +88,7 @@ static bool keep(tg_net_conn *c, const char *at, size_t len)
         c->kept_cap = (uint32_t)cap;
     }
     memcpy(c->kept + c->kept_len, at, len);
-    c->kept_len = (uint32_t)need;
+    c->kept_len += (uint32_t)len;
     return true;
 }
 
@@ -99,8 +99,7 @@ static void let_go(tg_net_conn *c)
     c->kept_len = c->kept_cap = 0;
 }
 
-// @return how many bytes were used; all of them when the connection takes no more.
-static size_t call(tg_net_conn *c, const char *at, size_t len)
+size_t tg_conn_hand(tg_net_conn *c, const char *at, size_t len)
 {
     c->worker->called = true;
     c->showing = true;
@@ -121,23 +120,27 @@ static void check_unread(tg_net_conn *c)
     tg_net_close(c, TG_E_TOOBIG);
 }
 
-static void show_kept(tg_net_conn *c)
+void tg_conn_forget_kept(tg_net_conn *c, size_t len)
 {
-    size_t used = call(c, c->kept, c->kept_len);
-    c->kept_len -= (uint32_t)used;
+    c->kept_len -= (uint32_t)len;
     if (c->kept_len == 0)
         let_go(c);
-    else
-        memmove(c->kept, c->kept + used, c->kept_len);
+    else if (len > 0)
+        memmove(c->kept, c->kept + len, c->kept_len);
+}
+
+static void show_kept(tg_net_conn *c)
+{
+    tg_conn_forget_kept(c, tg_conn_hand(c, c->kept, c->kept_len));
     check_unread(c);
 }
 
 static void show(tg_net_conn *c, const char *at, size_t len)
 {
-    size_t used = call(c, at, len);
+    size_t used = tg_conn_hand(c, at, len);
     if (used == len)
         let_go(c);
-    else if (!keep(c, at + used, len - used))
+    else if (!tg_conn_keep(c, at + used, len - used, 0))
         tg_conn_abort(c, TG_E_NOMEM);
     else
         check_unread(c);
@@ -149,7 +152,7 @@ void tg_conn_deliver(tg_net_conn *c, char *at, size_t len)
         return;
     bool waits = c->paused || (c->todo & TG_TODO_SHOW);
     if (waits || c->kept_len > TG_READ_HEAD) {
-        if (!keep(c, at, len))
+        if (!tg_conn_keep(c, at, len, 0))
             tg_conn_abort(c, TG_E_NOMEM);
         else if (!waits)
             show_kept(c);
@@ -165,6 +168,10 @@ void tg_conn_deliver(tg_net_conn *c, char *at, size_t len)
 
 void tg_conn_show(tg_net_conn *c)
 {
-    if (!c->closing && !c->paused && c->kept_len > 0)
+    if (c->closing || c->paused || c->kept_len == 0)
+        return;
+    if (c->udp != NULL)
+        tg_peer_show(c);
+    else
         show_kept(c);
 }

@@ -43,7 +43,7 @@ static void check_idle(tg_net_conn *c, uint32_t now)
     if (is_over(c->heard + c->idle_ms, now)) {
         c->heard = now;
         c->worker->called = true;
-        if (c->origin->events.on_idle != NULL)
+        if (c->origin->events.on_idle != NULL && c->own_idle)
             c->origin->events.on_idle(c, c->user);
         else
             tg_net_close(c, TG_E_IDLE);

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include "net/conn_impl.h"
+#include "net/udp.h"
 
 #define OUT_SIZE 1024 // a queue with its first block
 #define OUT_PIECES 8 // that it has room for
@@ -254,6 +254,8 @@ int tg_net_send(tg_net_conn *c, tg_slice bytes)
     assert(c->worker == tg_worker_here());
     if (c->closing)
         return TG_E_CLOSED;
+    if (c->udp != NULL)
+        return tg_peer_send(c, bytes, (tg_slice){0});
     int rc = admit(c, bytes.len);
     if (rc != 0)
         return rc;
@@ -262,12 +264,23 @@ int tg_net_send(tg_net_conn *c, tg_slice bytes)
     return queued(c, rc);
 }
 
+static int send_datagram(tg_net_conn *c, tg_slice head, tg_slice tail,
+                         void (*release)(void *owner), void *owner)
+{
+    int rc = tg_peer_send(c, head, tail);
+    if (rc == 0)
+        release(owner); // it was copied
+    return rc;
+}
+
 int tg_net_send_ref(tg_net_conn *c, tg_slice head, tg_slice tail,
                     void (*release)(void *owner), void *owner)
 {
     assert(c->worker == tg_worker_here() && release != NULL);
     if (c->closing)
         return TG_E_CLOSED;
+    if (c->udp != NULL)
+        return send_datagram(c, head, tail, release, owner);
     bool copy = tail.len < COPY_BELOW;
     int rc = admit(c, head.len + tail.len);
     if (rc != 0)
@@ -388,6 +401,10 @@ static int flush_plain(tg_net_conn *c)
 
 int tg_conn_flush(tg_net_conn *c)
 {
+    if (c->udp != NULL) {
+        tg_port_flush(c->udp->port);
+        return 0;
+    }
     if (c->blocked || c->flushing || c->fd < 0 || c->state < TG_ST_HANDSHAKE)
         return 0;
     c->flushing = true; // a release may send: it must not flush what is being counted off

@@ -6,17 +6,19 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/metric.h"
-#include "net/listener_impl.h"
 #include "net/tls_impl.h"
+#include "net/udp.h"
 
 #define LISTENER_MAGIC 0x3a115e0au
 #define BACKLOG 1024
+#define UDP_BUFFER (4 << 20) // as far as the system lets us
 
 static tg_listener *check(const tg_listener *l)
 {
@@ -43,16 +45,44 @@ void tg_listener_unref(tg_listener *l)
 
 // Sockets.
 
-static int sock_new(const tg_addr *a, bool both, bool shared)
+void tg_datagrams_hold(int fd)
 {
-    int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sock_filter none = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog program = {1, &none};
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+}
+
+void tg_datagrams_let_in(int fd)
+{
+    int unused = 0;
+    setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused));
+}
+
+static void set_stream(int fd)
+{
+    int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); // accepted ones inherit it
+}
+
+static void set_datagrams(int fd)
+{
+    int size = UDP_BUFFER;
+    tg_datagrams_hold(fd);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
+static int sock_new(const tg_addr *a, bool both, bool udp, bool shared)
+{
+    int type = udp ? SOCK_DGRAM : SOCK_STREAM;
+    int fd = socket(a->any.sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     int on = 1, only6 = !both;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    udp ? set_datagrams(fd) : set_stream(fd);
     if (shared)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); // accepted ones inherit it
     if (a->any.sa_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof(only6));
     if (bind(fd, &a->any, tg_addr_len(a)) == 0)
@@ -63,26 +93,40 @@ static int sock_new(const tg_addr *a, bool both, bool shared)
     return -1;
 }
 
-static bool is_closing(tg_workers *ws, const tg_addr *a)
+static int close_now(tg_worker *w, void *ctx)
 {
-    for (tg_list *n = ws->listeners.next; n != &ws->listeners; n = n->next) {
-        const tg_listener *l = TG_OWNER(n, tg_listener, node);
-        if (l->closing && tg_addr_port(&l->where) == tg_addr_port(a))
-            return true;
-    }
-    return false;
+    tg_acceptor *a = ((tg_listener *)ctx)->at[tg_worker_index(w)];
+    if (a != NULL)
+        tg_acceptor_close(a);
+    return 0;
 }
 
-static int probe(tg_workers *ws, const tg_addr *a, bool both)
+// One that still drains may keep its address. Datagrams of its peers would be spread over
+// the old sockets and the new ones: so there the old ones go now.
+static bool is_closing(tg_workers *ws, const tg_addr *a, bool udp)
+{
+    bool found = false;
+    for (tg_list *n = ws->listeners.next; n != &ws->listeners; n = n->next) {
+        tg_listener *l = TG_OWNER(n, tg_listener, node);
+        if (!l->closing || l->udp != udp || tg_addr_port(&l->where) != tg_addr_port(a))
+            continue;
+        found = true;
+        if (udp)
+            tg_workers_call(ws, close_now, l);
+    }
+    return found;
+}
+
+static int probe(tg_workers *ws, const tg_addr *a, bool both, bool udp)
 {
     if (tg_addr_port(a) == 0)
         return 0;
-    int fd = sock_new(a, both, false);
+    int fd = sock_new(a, both, udp, false);
     if (fd >= 0) {
         close(fd);
         return 0;
     }
-    return errno == EADDRINUSE && is_closing(ws, a) ? 0 : -1;
+    return errno == EADDRINUSE && is_closing(ws, a, udp) ? 0 : -1;
 }
 
 // A machine without IPv6 has one family: then "both" is the other one.
@@ -122,12 +166,13 @@ static int open_fds(opening *o)
     uint32_t count = tg_workers_count(l->all);
     int backlog = o->spec->backlog != 0 ? (int)o->spec->backlog : BACKLOG;
     for (; o->n < count; o->n++) {
-        int fd = sock_new(&l->where, o->both, true);
+        int fd = sock_new(&l->where, o->both, l->udp, true);
         if (fd < 0)
             return -1;
         o->fds[o->n] = fd;
         socklen_t len = sizeof(l->where);
-        if (getsockname(fd, &l->where.any, &len) != 0 || listen(fd, backlog) != 0) {
+        if (getsockname(fd, &l->where.any, &len) != 0 ||
+            (!l->udp && listen(fd, backlog) != 0)) {
             o->n++;
             return -1;
         }
@@ -143,14 +188,6 @@ static int attach(tg_worker *w, void *ctx)
     if (rc == 0)
         o->fds[i] = -1; // the acceptor's
     return rc;
-}
-
-static int close_now(tg_worker *w, void *ctx)
-{
-    tg_acceptor *a = ((tg_listener *)ctx)->at[tg_worker_index(w)];
-    if (a != NULL)
-        tg_acceptor_close(a);
-    return 0;
 }
 
 static int stop_now(tg_worker *w, void *ctx)
@@ -177,7 +214,7 @@ static int listen_all(opening *o, tg_error *e)
                             "[::1]:1883 or *:1883",
                             l->name, (int)o->spec->bind.len, o->spec->bind.at);
     settle_family(&l->where, o->both);
-    if (probe(l->all, &l->where, o->both) != 0 || open_fds(o) != 0)
+    if (probe(l->all, &l->where, o->both, l->udp) != 0 || open_fds(o) != 0)
         return os_error(o->spec, e);
     if (o->both)
         snprintf(l->address, sizeof(l->address), "*:%u", tg_addr_port(&l->where));
@@ -201,6 +238,7 @@ static tg_listener *listener_new(tg_workers *ws, const tg_listener_spec *spec)
     l->all = ws;
     l->arg = spec->arg;
     l->user_init = spec->user_init;
+    l->udp = spec->udp;
     atomic_init(&l->refs, 1);
     tg_list_init(&l->node);
     pthread_mutex_init(&l->event_lock, NULL);
@@ -232,6 +270,7 @@ int tg_listener_open(tg_workers *ws, const tg_listener_spec *spec, tg_listener *
                      tg_error *e)
 {
     assert(tg_worker_here() == NULL && spec->events.on_data != NULL);
+    assert(!(spec->udp && spec->tls));
     forget_closed(ws);
     opening o = {.spec = spec};
     o.l = listener_new(ws, spec);

@@ -13,6 +13,7 @@ typedef struct tg_listener_spec {
     tg_slice bind; ///< "127.0.0.1:1883", "[::]:8883", "*:5023" (both families), port 0: any
     uint32_t backlog; ///< 0: 1024
     bool tls;
+    bool udp; ///< peers' datagrams, each peer a connection
     tg_tls_spec tls_spec;
     tg_net_limits limits;
     tg_net_events events;

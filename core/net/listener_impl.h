@@ -49,7 +49,7 @@ struct tg_listener {
     void *arg;
     tg_tls *tls;
     int (*user_init)(tg_net_conn *c, void *user, void *arg);
-    bool closing;
+    bool closing, udp;
     tg_addr where; // with the real port
     atomic_uint connections;
     atomic_uint_fast64_t
@@ -70,6 +70,12 @@ void tg_acceptor_close(tg_acceptor *a); ///< at once
 void tg_acceptors_stop(tg_worker *w);
 void tg_acceptors_close(tg_worker *w);
 void tg_listener_leave(tg_net_conn *c); ///< a connection ends
+/// Counts one more. @return NULL, or the event to count its refusal under.
+const char *tg_admit(tg_listener *l, const tg_net_limits *limits, const tg_addr *peer,
+                     bool *by_addr);
+void tg_unadmit(tg_listener *l, const tg_addr *peer, bool by_addr);
+/// Counts and logs it.
+void tg_acceptor_refused(tg_acceptor *a, const tg_addr *peer, const char *event);
 
 // listener.c
 void tg_listener_ref(tg_listener *l);

@@ -257,8 +257,8 @@ static void on_deadline(tg_alarm *a)
     if (w->nconns > 0)
         tg_log(NET, WARN, "worker %u: %u connections were still open at the deadline",
                w->index, w->nconns);
-    tg_acceptors_close(w);
     tg_conns_abort(w, TG_E_SHUTDOWN);
+    tg_acceptors_close(w);
 }
 
 void tg_worker_stop(tg_worker *w, uint32_t deadline_ms)
@@ -312,8 +312,8 @@ static void close_handles(tg_worker *w)
 void tg_worker_free(tg_worker *w)
 {
     here = check(w);
-    tg_acceptors_close(w);
     tg_conns_abort(w, TG_E_SHUTDOWN);
+    tg_acceptors_close(w);
     tg_conns_run(w);
     close_handles(w);
     uv_run(&w->loop, UV_RUN_DEFAULT);
@@ -329,5 +329,6 @@ void tg_worker_free(tg_worker *w)
     BIO_meth_free(w->bio);
     free(w->in);
     free(w->plain);
+    free(w->datagrams);
     w->magic = 0;
 }

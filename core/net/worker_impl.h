@@ -60,6 +60,7 @@ struct tg_worker {
 
     tg_dial_tls_kept dial_tls[TG_DIAL_TLS];
     char *in; // TG_READ_HEAD + TG_READ_MAX
+    char *datagrams; // once there were any: udp.c
     char *plain; // TG_READ_HEAD + TG_PLAIN_MAX, once there was TLS
     tg_buf cipher; // what OpenSSL has written since it was last sent
     BIO_METHOD *bio;

@@ -120,6 +120,23 @@ static int64_t run_frames(tg_line *l, tg_slice data, size_t at, bool *partial)
     return (int64_t)at;
 }
 
+// A frame does not go on in the next datagram, which may never come or come first.
+static int64_t datagram_done(tg_line *l, size_t len, int64_t used, bool partial)
+{
+    if (partial) {
+        char text[64];
+        size_t left = len - (size_t)used;
+        int n = snprintf(text, sizeof(text), "a datagram ends inside a frame (%zu bytes)",
+                         left);
+        tg_line_complain(l, TG_E_MALFORMED, "partial", (tg_slice){text, (size_t)n});
+        l->junk += (uint32_t)left;
+        used = (int64_t)len;
+    }
+    if (used == (int64_t)len)
+        l->from = 0;
+    return used;
+}
+
 // One bracket around all frames of a read: each of them is cheaper than a look at the clock
 // should cost.
 int64_t tg_line_frames(tg_line *l, tg_slice data)
@@ -129,8 +146,11 @@ int64_t tg_line_frames(tg_line *l, tg_slice data)
     tg_call_begin(l->offer->self, "on_frame");
     int64_t used = run_frames(l, data, at, &partial);
     tg_call_end();
+    partial &= used < (int64_t)data.len;
+    if (l->flags & TG_LINE_DATAGRAMS)
+        return datagram_done(l, data.len, used, partial);
     if (used >= 0 && (l->flags & TG_LINE_CLOSING) == 0)
-        watch(l, partial && used < (int64_t)data.len);
+        watch(l, partial);
     return used;
 }
 

@@ -102,6 +102,8 @@ int tg_line_accept(tg_net_conn *net, void *user, void *arg)
     l->net = net;
     l->listening = g;
     l->framer = tg_offer_framer(o, g->frame_max);
+    if (g->udp)
+        l->flags |= TG_LINE_DATAGRAMS;
     return line_begin(l, here, o, g->room);
 }
 

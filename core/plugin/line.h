@@ -15,7 +15,7 @@ typedef struct tg_listening {
     tg_seat *seat;
     tg_listener *net;
     const char *transport;
-    bool anonymous;
+    bool anonymous, udp;
     uint32_t frame_max, junk_max;
     uint16_t room; ///< behind a line, for the adapter's state
     tg_value *options; ///< the adapter's own; NULL none
@@ -36,6 +36,7 @@ enum {
     TG_LINE_READY = 1 << 4,
     TG_LINE_STALLED = 1 << 5, ///< the piece in front is to be given up
     TG_LINE_GONE = 1 << 6, ///< the adapter has had its last call
+    TG_LINE_DATAGRAMS = 1 << 7, ///< each is framed by itself
 };
 
 struct tg_line {

@@ -17,18 +17,20 @@ typedef struct tls_spec {
 
 typedef struct limits_spec {
     int64_t connections, per_address, accept_rate, bytes_rate, messages_rate;
-    int64_t first_frame, handshake, write_stall, frame, junk, write_queue;
+    int64_t first_frame, handshake, quiet, write_stall, frame, junk, write_queue;
 } limits_spec;
 
 typedef struct listener_spec {
     tg_slice name, adapter, bind;
-    int64_t backlog;
+    int64_t backlog, transport;
     bool anonymous;
     const tg_value *tls_given, *options;
     tls_spec tls;
     limits_spec limits;
 } listener_spec;
 
+enum { AUTO, TCP, TLS, UDP };
+static const char *const transport_words[] = {"auto", "tcp", "tls", "udp", NULL};
 static const char *const verify_words[] = {"none", "optional", "required", NULL};
 static const char *const version_words[] = {"1.2", "1.3", NULL};
 
@@ -106,6 +108,14 @@ static const tg_option limit_options[] = {
      .fallback = "10s",
      .max = UINT32_MAX,
      .help = "of TLS"},
+    {.name = "quiet",
+     .type = TG_OPT_DURATION,
+     .offset = LIMIT(quiet),
+     .fallback = "3m",
+     .min = 1,
+     .max = INT32_MAX,
+     .help = "udp: a peer that says nothing for so long is forgotten, unless its adapter "
+             "sets a time of its own"},
     {.name = "write_stall",
      .type = TG_OPT_DURATION,
      .offset = LIMIT(write_stall),
@@ -143,6 +153,12 @@ static const tg_option spec_options[] = {
      .fallback = "1024",
      .min = 1,
      .max = 65535},
+    {.name = "transport",
+     .type = TG_OPT_ENUM,
+     .offset = SPEC(transport),
+     .fallback = "auto",
+     .choices = transport_words,
+     .help = "auto: tls where `tls` is given, else tcp"},
     {.name = "tls", .type = TG_OPT_MAP, .offset = SPEC(tls_given)},
     {.name = "anonymous", .type = TG_OPT_BOOL, .offset = SPEC(anonymous)},
     {.name = "limits",
@@ -152,6 +168,19 @@ static const tg_option spec_options[] = {
     {.name = "options", .type = TG_OPT_MAP, .offset = SPEC(options)},
     {0},
 };
+
+static int settle_transport(listener_spec *s, const char *where, tg_error *e)
+{
+    bool tls = s->tls_given != NULL;
+    if (s->transport == AUTO)
+        s->transport = tls ? TLS : TCP;
+    if (tls == (s->transport == TLS))
+        return 0;
+    return tg_error_set(e, TG_E_INVAL,
+                        tls ? "%s.tls: %s carries no TLS"
+                            : "%s.transport: %s needs a certificate, in `tls`",
+                        where, transport_words[s->transport]);
+}
 
 static int read_spec(const tg_value *v, const char *file, const char *where,
                      listener_spec *out, tg_error *e)
@@ -163,6 +192,8 @@ static int read_spec(const tg_value *v, const char *file, const char *where,
         snprintf(inner, sizeof(inner), "%s.tls", where);
         rc = tg_options_read(tls_options, out->tls_given, &out->tls, file, inner, e);
     }
+    if (rc == 0)
+        rc = settle_transport(out, where, e);
     if (rc == 0 && !tg_id_valid(out->name, sizeof(((tg_listening *)0)->name)))
         rc = tg_error_set(e, TG_E_INVAL,
                           "%s.name: letters, digits, - _ . and at most 63 of them", where);
@@ -220,7 +251,8 @@ static tg_listening *listening_new(tg_runtime *rt, const listener_spec *s, tg_pl
     g->anonymous = s->anonymous;
     g->frame_max = (uint32_t)s->limits.frame;
     g->junk_max = (uint32_t)s->limits.junk;
-    g->transport = s->tls_given != NULL ? "tls" : "tcp";
+    g->udp = s->transport == UDP;
+    g->transport = transport_words[s->transport];
     g->seat = tg_seat_get(rt, TG_OFFER_ADAPTER, s->adapter);
     if (s->options != NULL)
         g->options = tg_value_copy(s->options);
@@ -253,6 +285,7 @@ static tg_net_limits net_limits(const tg_offer *o, const listener_spec *s)
         .messages_rate = (uint32_t)l->messages_rate,
         .first_frame_ms = (uint32_t)l->first_frame,
         .handshake_ms = (uint32_t)l->handshake,
+        .quiet_ms = (uint32_t)l->quiet,
         .unread_max = unread_max(o, s),
         .write_max = (uint32_t)l->write_queue,
         .write_stall_ms = (uint32_t)l->write_stall,
@@ -265,6 +298,7 @@ static tg_listener_spec net_spec(const listener_spec *s, const tg_offer *o, tg_l
         .name = s->name,
         .bind = s->bind,
         .backlog = (uint32_t)s->backlog,
+        .udp = g->udp,
         .limits = net_limits(o, s),
         .user_init = tg_line_accept,
         .arg = g,
@@ -307,7 +341,8 @@ static const tg_offer *adapter_for(const tg_listening *g, const listener_spec *s
                                    const char *where, tg_error *e)
 {
     const tg_offer *o = g->seat->control;
-    uint32_t transport = s->tls_given != NULL ? TG_TLS : TG_TCP;
+    static const uint32_t bits[] = {[TCP] = TG_TCP, [TLS] = TG_TLS, [UDP] = TG_UDP};
+    uint32_t transport = bits[s->transport];
     if (o == NULL)
         tg_error_set(e, TG_E_NOTFOUND, "%s.adapter: no plugin offers adapter '%s'", where,
                      g->adapter);

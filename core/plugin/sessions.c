@@ -73,6 +73,7 @@ static int hold(tg_local *here, tg_line *l, tg_session s)
     *at(l, l->nsessions) = s;
     here->owners[index_of(s)] = (tg_owner){l, (uint32_t)s.id, l->nsessions};
     l->nsessions++;
+    tg_net_settle(l->net, true);
     return 0;
 }
 
@@ -87,6 +88,8 @@ static bool let_go(tg_local *here, tg_line *l, tg_session s)
     *at(l, (uint16_t)o->position) = last;
     l->nsessions--;
     o->line = NULL;
+    if (l->nsessions == 0)
+        tg_net_settle(l->net, false);
     return true;
 }
 

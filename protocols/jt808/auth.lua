@@ -20,14 +20,14 @@ end
 
 local function key(device) return "code/" .. device end
 
-local function lifetime(config) return math.min(config.code_lifetime // 1000, TTL_MAX) end
+function M.lifetime(config) return math.min(config.code_lifetime // 1000, TTL_MAX) end
 
 --- The code of a device: configured, issued before, or new.
 function M.issue(device, config)
   local code = config.codes[device] or tg.kv.get(key(device))
   if code then return code end
   code = new_code()
-  local mine = tg.kv.add(key(device), code, { ttl = lifetime(config) })
+  local mine = tg.kv.add(key(device), code, { ttl = M.lifetime(config) })
   return mine and code or tg.kv.get(key(device)) or code
 end
 
@@ -40,7 +40,7 @@ local function same(a, b)
 end
 
 --- More takeovers of one device than can be honest: two terminals with one number.
-local function flapping(device, config)
+function M.flapping(device, config)
   local n = tg.kv.incr("logins/" .. device, 1, { ttl = 60 })
   return n ~= nil and n > config.logins_per_minute
 end
@@ -64,11 +64,11 @@ end
 --- @return string? why not
 function M.authenticate(conn, device, data, config)
   local code = data.auth_code or ""
-  if flapping(device, config) then return nil, "too many logins of this device in a minute" end
+  if M.flapping(device, config) then return nil, "too many logins of this device in a minute" end
   if config.auth == "strict" then
     local want = config.codes[device] or tg.kv.get(key(device))
     if not same(want, code) then return nil, "the code is none that was issued" end
-    if not config.codes[device] then tg.kv.set(key(device), code, { ttl = lifetime(config) }) end
+    if not config.codes[device] then tg.kv.set(key(device), code, { ttl = M.lifetime(config) }) end
   end
   local as_user = config.code_is == "password"
   local who, err = tg.auth.check {

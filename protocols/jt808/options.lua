@@ -30,6 +30,11 @@ return {
     type = "enum", choices = { "drop", "accept" }, default = "drop",
     help = "messages before authentication: dropped, or a login without a code",
   },
+  roaming = {
+    type = "enum", choices = { "login", "port", "address" }, default = "port",
+    help = "udp: what may have changed when a terminal goes on without a login: nothing, the "
+      .. "port of its address, or all of it",
+  },
   edition = {
     type = "enum", choices = { "auto", "2011", "2013", "2019" }, default = "auto",
     help = "edition of bodies, where it is not the header's",

@@ -10,6 +10,7 @@ local packets = require "packets"
 local publish = require "publish"
 local registry = require "registry"
 local replies = require "replies"
+local roaming = require "roaming"
 local wire = require "wire"
 
 local M = {}
@@ -143,6 +144,7 @@ function M.add(adapter, many, blocks)
     if not who then return refuse(conn, dev, msg, why) end
     if not dev.ready and not bind(conn, dev, who) then return end
     dev.ready = true
+    roaming.remember(conn, dev.device, who, config)
     recall(conn, dev)
     conn:idle(config.idle / 1000)
     say.answer(conn, dev, msg, 0)
@@ -152,7 +154,10 @@ function M.add(adapter, many, blocks)
 
   local function logout(conn, dev, msg)
     say.answer(conn, dev, msg, 0)
-    if dev.ready then out.message(conn, dev, msg) end
+    if dev.ready then
+      out.message(conn, dev, msg)
+      roaming.forget(dev.device)
+    end
     if dev.session then conn:unbind(dev.session) end
     forget(conn, dev)
     if not many then conn:close("normal") end
@@ -164,11 +169,16 @@ function M.add(adapter, many, blocks)
   local function before_auth(conn, dev, msg)
     local own = not msg.fragment and open_to_all[msg.id]
     if own then return own(conn, dev, msg) end
-    if config.before_auth == "accept" or blocks and msg.id == 0x1210 then
-      local who, why = auth.authenticate(conn, dev.device, {}, config)
+    local who = roaming.recall(conn, dev.device, config)
+    if not who and (config.before_auth == "accept" or blocks and msg.id == 0x1210) then
+      local why
+      who, why = auth.authenticate(conn, dev.device, {}, config)
       if not who then return refuse(conn, dev, msg, why) end
+    end
+    if who then
       if not bind(conn, dev, who) then return end
       dev.ready = true
+      recall(conn, dev)
       conn:idle(config.idle / 1000)
       if msg.payload then
         out.position(conn, dev, msg)

@@ -14,6 +14,7 @@ local cjson = require "cjson"
 local loop = require "support.loop"
 local Process = require "support.process"
 local Tcp = require "support.tcp"
+local Udp = require "support.udp"
 
 local Host = {}
 Host.__index = Host
@@ -23,6 +24,7 @@ Host.binary = Host.build .. "/tidegate"
 --- What memory a sanitized build takes says nothing.
 Host.sanitized = (Host.build:find "address" or Host.build:find "thread") ~= nil
 Host.spawn, Host.run, Host.connect = Process.spawn, Process.run, Tcp.connect
+Host.datagrams = Udp.open
 Host.await, Host.eventually, Host.pass = loop.await, loop.eventually, loop.pass
 Host.free_port = loop.free_port
 Host.bytes, Host.hex = Tcp.bytes, Tcp.hex
@@ -218,6 +220,7 @@ end
 --- For `after_each`: whatever a test left, failed or not.
 function Host.cleanup()
   Tcp.cleanup()
+  Udp.cleanup()
   Process.cleanup()
   for path in pairs(folders) do remove(path) end
   folders = {}

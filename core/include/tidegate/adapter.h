@@ -9,7 +9,7 @@
 typedef enum tg_transport {
     TG_TCP = 1 << 0,
     TG_TLS = 1 << 1,
-    TG_UDP = 1 << 2,
+    TG_UDP = 1 << 2, ///< each peer address is a connection; a frame is in one datagram
     TG_DTLS = 1 << 3,
     TG_WS = 1 << 4,
 } tg_transport;
@@ -92,7 +92,8 @@ struct tg_adapter {
     int (*on_open)(const tg_adapter *self, tg_conn c, void *state, const tg_value *options);
 
     /// Raw bytes. @return how many were used (the host keeps the rest and calls again when
-    /// more came), or TG_E_* to close.
+    /// more came), or TG_E_* to close. Over UDP: one datagram; what is left of it is dropped
+    /// and counted, unless the connection was paused.
     int64_t (*on_data)(tg_conn c, void *state, tg_slice data);
 
     /// One whole frame with a right checksum, unescaped. @return 0, or TG_E_* to close.
@@ -156,8 +157,9 @@ typedef struct tg_dial {
 typedef struct tg_conn_api {
     uint32_t size;
 
-    /// Queues `frame`; it leaves with the loop's next flush.
-    /// @owner copies. @return 0; TG_E_CLOSED; TG_E_FULL past the write limit (nothing queued).
+    /// Queues `frame`; it leaves with the loop's next flush. Over UDP each send is a datagram.
+    /// @owner copies. @return 0; TG_E_CLOSED; TG_E_FULL past the write limit (nothing queued);
+    /// TG_E_TOOBIG for more than a datagram holds.
     int (*send)(tg_conn c, tg_slice frame);
 
     /// Queues a small copied `head`, then `m`'s payload by reference. @owner takes its own
@@ -174,7 +176,8 @@ typedef struct tg_conn_api {
     int (*pause)(tg_conn c);
     int (*resume)(tg_conn c);
 
-    /// on_idle after `ms` without a byte from the peer; 0 switches it off.
+    /// on_idle after `ms` without a byte from the peer; 0 switches it off (over UDP: the
+    /// listener's limit `quiet` holds again, which closes without on_idle).
     int (*set_idle)(tg_conn c, uint32_t ms);
 
     /// The peer proved itself: the time-to-first-frame limit ends. Framed adapters get this
