@@ -113,7 +113,7 @@ $(B)/spec/plugins/%.so: spec/plugins/%.c
 $(B)/bench/%: $(B)/bench/%.o $(call archives,$(below_host))
 	$(call say,LD,$@)$(CC) $(LDFLAGS_EXE) $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_LIBS) -o $@
 
-.PHONY: all deps deps-run deps-bench run test tests asan tsan fuzz bench lint format layers abi docs install clean help
+.PHONY: all deps deps-run deps-bench run test tests asan tsan fuzz bench lint format layers abi conformance docs install clean help
 
 # In a fresh checkout a header is missing long before a compiler says why.
 have = $(shell pkg-config --exists $(PKGS) 2>/dev/null && echo yes)
@@ -172,14 +172,14 @@ endif
 export SAN CC
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort | awk -F'\t' '{printf "  %-11s %s\n", $$1, $$2}'
 
 # Sources that are checked: also those that are not committed yet.
 C_FILES = $(shell git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r ls 2>/dev/null)
 HEADERS := $(wildcard core/*/*.h core/include/tidegate/*.h protocols/*/*.h)
 TIDY_SRC := $(wildcard core/*/*.c protocols/*/*.c plugins/*/*.c)
 
-lint: layers abi ## format check, clang-tidy, luacheck, layers, abi
+lint: layers abi conformance ## format check, clang-tidy, luacheck, layers, abi, conformance
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 	$(Q)luacheck -q --codes .
 	@$(MAKE) --no-print-directory -j$$(nproc) $(patsubst %.c,build/lint/%.tidy,$(TIDY_SRC))
@@ -195,6 +195,9 @@ layers: ## check who includes and requires whom
 
 abi: ## compare the C ABI with the reviewed list
 	$(Q)lua5.4 .ci/abi.lua
+
+conformance: ## hold docs/mqtt-conformance.md against the specs' names
+	$(Q)lua5.4 .ci/conformance.lua
 
 # Fuzzing: `make fuzz` runs every target from its kept corpus, SECS each, prints what of its
 # decoder was covered, and then lets each find a bug that is planted behind a good decode.

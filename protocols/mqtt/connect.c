@@ -71,7 +71,7 @@ static void refuse(mqtt_conn *m, uint8_t reason, const char *why)
 {
     if (why == NULL)
         why = mqtt_reason_text(reason);
-    if (m->version != 0) {
+    if (mqtt_v5(m) || (m->version != 0 && mqtt_reason_v3(reason) != 0)) {
         mqtt_connack c = {.reason = reason, .max_qos = 2};
         if (m->config->reason_strings)
             c.text = tg_str(why);

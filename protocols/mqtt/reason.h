@@ -28,8 +28,8 @@
     X(CONTINUE, 0x18, ON_AUTH, 0, CLOSED, "continue authentication")                       \
     X(REAUTHENTICATE, 0x19, ON_AUTH, 0, CLOSED, "re-authenticate")                         \
     X(UNSPECIFIED, 0x80, ON_REFUSAL | ON_ANY_ACK, 3, IO, "unspecified error")              \
-    X(MALFORMED, 0x81, ON_REFUSAL, 3, MALFORMED, "malformed packet")                       \
-    X(PROTOCOL, 0x82, ON_REFUSAL, 3, PROTOCOL, "protocol error")                           \
+    X(MALFORMED, 0x81, ON_REFUSAL, 0, MALFORMED, "malformed packet")                       \
+    X(PROTOCOL, 0x82, ON_REFUSAL, 0, PROTOCOL, "protocol error")                           \
     X(IMPLEMENTATION, 0x83, ON_REFUSAL | ON_ANY_ACK, 3, IO,                                \
       "implementation specific error")                                                     \
     X(BAD_VERSION, 0x84, ON_CONNACK, 1, VERSION, "unsupported protocol version")           \
@@ -45,7 +45,7 @@
     X(TAKEN_OVER, 0x8E, ON_DISCONNECT, 3, TAKENOVER, "session taken over")                 \
     X(BAD_FILTER, 0x8F, ON_SUBACK | ON_UNSUBACK | ON_DISCONNECT, 3, INVAL,                 \
       "topic filter invalid")                                                              \
-    X(BAD_TOPIC, 0x90, ON_REFUSAL | ON_PUBACK, 3, INVAL, "topic name invalid")             \
+    X(BAD_TOPIC, 0x90, ON_REFUSAL | ON_PUBACK, 0, INVAL, "topic name invalid")             \
     X(ID_IN_USE, 0x91, ON_ANY_ACK, 3, PROTOCOL, "packet identifier in use")                \
     X(NO_SUCH_ID, 0x92, ON_PUBREL, 3, NOTFOUND, "packet identifier not found")             \
     X(RECEIVE_MAX, 0x93, ON_DISCONNECT, 3, LIMIT, "receive maximum exceeded")              \
@@ -77,7 +77,8 @@ typedef enum mqtt_reason {
 const char *mqtt_reason_text(uint8_t reason);
 /// @return whether a packet of `type` may carry `reason`; false for a number that is none.
 bool mqtt_reason_allowed(uint8_t reason, uint8_t type);
-/// @return the return code that an MQTT 3 CONNACK has for it.
+/// @return the return code that an MQTT 3 CONNACK has for it; 0: none, it is not sent then
+/// (3.1.1 §3.1.4, §3.2.2.3).
 uint8_t mqtt_reason_v3(uint8_t reason);
 /// @return the host's TG_E_* for it.
 int mqtt_reason_error(uint8_t reason);

@@ -96,7 +96,7 @@ describe("Paho", function()
   setup(function() host = Host.start {} end)
   teardown(function() host:stop() Host.cleanup() end)
 
-  it("is served in every version it speaks", function()
+  it("is served in every version it speaks [3.1.1: 7.0.0-2]", function()
     local args = { "spec/e2e/mqtt_paho.py", host.ports.mqtt }
     local code, out, err = Host.run("/usr/bin/python3", args, { ms = 120000 })
     assert.equal(0, code, err)
@@ -121,7 +121,7 @@ describe("users", function()
   end)
   teardown(function() host:stop() Host.cleanup() end)
 
-  it("come in with their password and with nothing else", function()
+  it("come in with their password and with nothing else [5.0: 3.1.4-2]", function()
     assert.equal(0, (pub("-u", "ann", "-P", "secret", "-t", "t", "-m", "x")))
     for _, version in ipairs { "mqttv311", "mqttv5" } do
       assert.not_equal(0, (pub("-V", version, "-u", "ann", "-P", "wrong", "-t", "t", "-m", "x")))
@@ -144,7 +144,7 @@ describe("users", function()
     c:disconnect()
   end)
 
-  it("may do what their lists allow", function()
+  it("may do what their lists allow [3.1.1: 3.3.5-2]", function()
     local five = client { id = "b5", user = "bob", password = "hidden" }
     local four = client { id = "b4", version = 4, user = "bob", password = "hidden" }
     assert.same({ 1, 0x87, 0x87 }, five:subscribe { { "bob/x", 1 }, { "ann/x", 1 }, { "#", 1 } })

@@ -104,16 +104,19 @@ describe("MQTT mistakes", function()
     old:closed()
   end)
 
-  it("may come one byte at a time", function()
-    local c = Mqtt.open(host.ports.mqtt, 5)
-    local bytes = wire.connect { id = "slow", version = 5 }
-      .. wire.subscribe(5, 1, { { "slow", 1 } }) .. wire.publish(5, "slow", "x", { qos = 1 })
-    for i = 1, #bytes do c:send(bytes:sub(i, i)) end
-    assert.equal(0, c:read("CONNACK").reason)
-    assert.same({ 1 }, c:read("SUBACK").codes)
-    local kinds = { [c:read().type] = true, [c:read().type] = true }
-    assert.same({ PUBLISH = true, PUBACK = true }, kinds)
-    c:drop()
+  it("may come one byte at a time [3.1.1: 7.1.1-1] [5.0: 4.2.0-1]", function()
+    for version = 4, 5 do
+      local c = Mqtt.open(host.ports.mqtt, version)
+      local bytes = wire.connect { id = "slow", version = version }
+        .. wire.subscribe(version, 1, { { "slow", 1 } })
+        .. wire.publish(version, "slow", "x", { qos = 1 })
+      for i = 1, #bytes do c:send(bytes:sub(i, i)) end
+      assert.equal(0, c:read("CONNACK").reason)
+      assert.same({ 1 }, c:read("SUBACK").codes)
+      local kinds = { [c:read().type] = true, [c:read().type] = true }
+      assert.same({ PUBLISH = true, PUBACK = true }, kinds)
+      c:drop()
+    end
   end)
 
   it("of acknowledging what was not sent are counted and forgiven", function()
@@ -127,7 +130,7 @@ describe("MQTT mistakes", function()
     c:disconnect()
   end)
 
-  it("of sending more than the receive maximum end it", function()
+  it("of sending more than the receive maximum end it [5.0: 3.3.4-7]", function()
     local c = client { id = "greedy" }
     local max = c.connack.props.receive_maximum
     local bytes = {}
@@ -137,7 +140,8 @@ describe("MQTT mistakes", function()
     c:dismissed(0x93)
   end)
 
-  it("of the server's are not made: nothing exceeds the client's packet size", function()
+  it("of the server's are not made: nothing exceeds the client's packet size "
+    .. "[5.0: 3.1.2-24, 3.1.2-25]", function()
     local small = client { id = "small", props = { maximum_packet = 40 } }
     small:subscribe("size", 1)
     local pub = client { id = "pub" }
@@ -148,7 +152,8 @@ describe("MQTT mistakes", function()
     pub:disconnect()
   end)
 
-  it("of the server's are not made: no more in flight than the client takes", function()
+  it("of the server's are not made: no more in flight than the client takes "
+    .. "[5.0: 3.3.4-9, 4.9.0-2]", function()
     local c = client { id = "window", props = { receive_maximum = 2 } }
     c:subscribe("window", 1)
     local pub = client { id = "pub" }
@@ -176,7 +181,7 @@ describe("MQTT limits of a listener", function()
   end)
   teardown(function() host:stop() Host.cleanup() end)
 
-  it("are announced", function()
+  it("are announced [5.0: 3.2.2-9]", function()
     local c = Mqtt.connect(host.ports.small, { id = "c", props = { session_expiry = 3600 } })
     assert.same({ maximum_packet = 1024, receive_maximum = 3, maximum_qos = 1,
       retain_available = 0, shared_available = 0, wildcard_available = 0, sub_ids_available = 0,
@@ -193,7 +198,7 @@ describe("MQTT limits of a listener", function()
     c:disconnect()
   end)
 
-  it("are enforced", function()
+  it("are enforced [5.0: 3.2.2-11, 3.2.2-14, 3.2.2-15, 3.2.2-18]", function()
     local cases = {
       { 0x95, wire.publish(5, "t", ("x"):rep(1100)) },
       { 0x9B, wire.publish(5, "t", "x", { qos = 2 }) },

@@ -13,7 +13,8 @@ describe("MQTT sessions", function()
   setup(function() host = Host.start { config = { workers = 2 } } end)
   teardown(function() host:stop() Host.cleanup() end)
 
-  it("keep messages for a client that is away, in order, once", function()
+  it("keep messages for a client that is away, in order, once "
+    .. "[3.1.1: 3.1.2-5, 4.6.0-6] [5.0: 3.1.2-23, 4.6.0-5]", function()
     for _, version in ipairs { 4, 5 } do
       local options = { id = "away", version = version, clean = false,
         props = { session_expiry = 100 } }
@@ -36,7 +37,8 @@ describe("MQTT sessions", function()
     end
   end)
 
-  it("send again what was not acknowledged, marked as sent before", function()
+  it("send again what was not acknowledged, marked as sent before [5.0: 3.3.1-1, 4.4.0-1]",
+    function()
     local options = { id = "again", clean = false, props = { session_expiry = 100 } }
     local c, pub = client(options), client { id = "pub" }
     c:subscribe("again", 2)
@@ -61,7 +63,7 @@ describe("MQTT sessions", function()
     pub:disconnect()
   end)
 
-  it("remember a QoS 2 message from the client across reconnects", function()
+  it("remember a QoS 2 message from the client across reconnects [5.0: 4.3.3-10]", function()
     local options = { id = "twice", clean = false, props = { session_expiry = 100 } }
     local sub, c = client { id = "sub" }, client(options)
     sub:subscribe("twice", 0)
@@ -80,7 +82,7 @@ describe("MQTT sessions", function()
     c:disconnect()
   end)
 
-  it("end when their time is over", function()
+  it("end when their time is over [5.0: 4.1.0-2]", function()
     local c = client { id = "short", clean = false, props = { session_expiry = 1 } }
     c:subscribe("short", 1)
     c:disconnect()
@@ -93,7 +95,7 @@ describe("MQTT sessions", function()
     end, "the session to expire")
   end)
 
-  it("publish a delayed will only if the client stays away", function()
+  it("publish a delayed will only if the client stays away [5.0: 3.1.2-8, 3.1.3-9]", function()
     local sub = client { id = "sub" }
     sub:subscribe("late/#", 1)
     local options = { id = "late", clean = false, props = { session_expiry = 100 },
@@ -120,7 +122,8 @@ describe("MQTT sessions", function()
     sub:disconnect()
   end)
 
-  it("close a client that is silent for one and a half times its keep alive", function()
+  it("close a client that is silent for one and a half times its keep alive [5.0: 3.1.2-22]",
+    function()
     local sub = client { id = "sub" }
     sub:subscribe("silent", 0)
     local c = client { id = "c", keepalive = 1, will = { topic = "silent", payload = "dead" } }
@@ -129,7 +132,7 @@ describe("MQTT sessions", function()
     sub:disconnect()
   end)
 
-  it("belong to one connection when many come at once", function()
+  it("belong to one connection when many come at once [5.0: 3.1.4-3]", function()
     local packets, tcps = wire.connect { id = "race", version = 5 }, {}
     for i = 1, 20 do tcps[i] = Mqtt.open(host.ports.mqtt, 5) end
     for _, c in ipairs(tcps) do c:send(packets) end

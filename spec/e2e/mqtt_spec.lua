@@ -2,6 +2,7 @@
 -- MQTT through the real host: what clients do every day, in 3.1.1 and 5.0 and between the two.
 local Host = require "support.host"
 local Mqtt = require "support.mqtt"
+local tags = require "support.statements"
 local wire = Mqtt.wire
 
 local host
@@ -13,7 +14,8 @@ for _, version in ipairs { 3, 4, 5 } do
     setup(function() host = Host.start {} end)
     teardown(function() host:stop() Host.cleanup() end)
 
-    it("delivers every QoS at every QoS", function()
+    it("delivers every QoS at every QoS" .. tags(version,
+      { [4] = "3.8.4-6, 3.3.1-2", [5] = "3.8.4-8, 3.3.1-2" }), function()
       local sub = client { id = "sub", version = version }
       local pub = client { id = "pub", version = version }
       for wanted = 0, 2 do
@@ -31,7 +33,8 @@ for _, version in ipairs { 3, 4, 5 } do
       pub:disconnect()
     end)
 
-    it("matches wildcards and keeps $-topics out of them", function()
+    it("matches wildcards and keeps $-topics out of them" .. tags(version,
+      { [4] = "4.7.2-1", [5] = "4.7.2-1" }), function()
       local sub = client { id = "sub", version = version }
       local pub = client { id = "pub", version = version }
       sub:subscribe { { "a/+/c", 0 }, { "b/#", 0 }, { "#", 0 } }
@@ -50,7 +53,8 @@ for _, version in ipairs { 3, 4, 5 } do
       pub:disconnect()
     end)
 
-    it("keeps retained messages and clears them with an empty one", function()
+    it("keeps retained messages and clears them with an empty one" .. tags(version,
+      { [4] = "3.3.1-5, 3.3.1-8, 3.3.1-10", [5] = "3.3.1-6, 3.3.1-9" }), function()
       local pub = client { id = "pub", version = version }
       pub:publish("r/a", "kept", { qos = 1, retain = true })
       pub:publish("r/b", "too", { qos = 1, retain = true })
@@ -73,7 +77,8 @@ for _, version in ipairs { 3, 4, 5 } do
       for _, c in ipairs { pub, sub, later } do c:disconnect() end
     end)
 
-    it("stops delivering after UNSUBSCRIBE", function()
+    it("stops delivering after UNSUBSCRIBE" .. tags(version,
+      { [4] = "3.10.4-2", [5] = "3.10.4-2" }), function()
       local c = client { id = "c", version = version }
       c:subscribe("u", 0)
       c:publish("u", "1", { qos = 0 })
@@ -84,7 +89,8 @@ for _, version in ipairs { 3, 4, 5 } do
       c:disconnect()
     end)
 
-    it("publishes the will of a client that vanishes, not of one that says good-bye", function()
+    it("publishes the will of a client that vanishes, not of one that says good-bye"
+      .. tags(version, { [4] = "3.1.2-8, 3.14.4-3", [5] = "3.1.2-8, 3.14.4-3" }), function()
       local sub = client { id = "sub", version = version }
       sub:subscribe("will/#", 1)
       local will = { topic = "will/x", payload = "gone", qos = 1, retain = false }
@@ -95,7 +101,8 @@ for _, version in ipairs { 3, 4, 5 } do
       sub:disconnect()
     end)
 
-    it("takes a session over from an earlier connection", function()
+    it("takes a session over from an earlier connection" .. tags(version,
+      { [4] = "3.1.4-2", [5] = "3.1.4-3" }), function()
       local old = client { id = "same", version = version }
       local new = client { id = "same", version = version }
       old:dismissed(0x8E)
@@ -152,7 +159,8 @@ describe("MQTT 5", function()
     c:disconnect()
   end)
 
-  it("honours no local, retain as published and retain handling", function()
+  it("honours no local, retain as published and retain handling "
+    .. "[5.0: 3.3.1-10, 3.3.1-11, 3.3.1-13, 3.8.3-3]", function()
     local c, other = client { id = "c" }, client { id = "other" }
     c:subscribe { { "o/#", 0x04 } } -- no local
     c:publish("o/1", "mine", { qos = 1 })
@@ -216,7 +224,7 @@ describe("MQTT 5", function()
     pub:disconnect()
   end)
 
-  it("assigns a client id", function()
+  it("assigns a client id [5.0: 3.2.2-16]", function()
     local c = client { id = "" }
     assert.is_true(#c.connack.props.assigned_id > 10)
     c:disconnect()

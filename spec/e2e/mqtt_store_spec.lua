@@ -30,7 +30,8 @@ end
 describe("a slow store", function()
   after_each(Host.cleanup)
 
-  it("delays acknowledgements in order, and only those that wait for it", function()
+  it("delays acknowledgements in order, and only those that wait for it "
+    .. "[3.1.1: 4.6.0-2, 4.6.0-3]", function()
     start { delay = "300ms" }
     for _, version in ipairs { 4, 5 } do
       local kept = keeper("kept" .. version, version)
@@ -106,7 +107,7 @@ end)
 describe("a store that fails", function()
   after_each(Host.cleanup)
 
-  it("is not acknowledged for", function()
+  it("is not acknowledged for [3.1.1: 4.8.0-2, 4.3.2-2] [5.0: 4.3.2-4]", function()
     start { delay = "10ms", good = 30 }
     local kept = keeper("kept", 5)
     local five = client { id = "five" }

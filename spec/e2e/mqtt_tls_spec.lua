@@ -64,7 +64,7 @@ describe("MQTT over TLS", function()
     assert.equal(0, (sub:wait()))
   end
 
-  it("carries large messages both ways", function() exchange "tls" end)
+  it("carries large messages both ways [3.1.1: 7.1.1-1]", function() exchange "tls" end)
 
   it("knows clients by their certificates, and refuses those without", function()
     exchange("mutual", table.unpack(identity))

@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- MQTT packets as tables, to bytes and back, for 3.1, 3.1.1 and 5.0: a second opinion on what
--- the adapter reads and writes. It builds wrong packets as readily as right ones.
+-- the adapter reads and writes. It builds wrong packets as readily as right ones, and it reads
+-- strictly: reserved bits, properties and reasons that do not belong into a server's packet
+-- raise, so every spec that reads a packet holds the server to them.
 local M = {}
 
 local TYPES = { "CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP",
@@ -24,6 +26,37 @@ local PROPS = {
 local BY_ID = {}
 for name, prop in pairs(PROPS) do BY_ID[prop[1]] = name end
 
+local ACK = "reason user"
+-- What a server may say: properties of each packet, and its reasons (MQTT 5.0 §2.4).
+local MAY_HAVE = {
+  CONNACK = "session_expiry receive_maximum maximum_qos retain_available maximum_packet "
+    .. "assigned_id alias_maximum reason user wildcard_available sub_ids_available "
+    .. "shared_available server_keepalive response_info server_reference auth_method auth_data",
+  PUBLISH = "payload_format message_expiry alias response_topic correlation user sub_id "
+    .. "content_type",
+  PUBACK = ACK, PUBREC = ACK, PUBREL = ACK, PUBCOMP = ACK, SUBACK = ACK, UNSUBACK = ACK,
+  DISCONNECT = "reason user server_reference",
+}
+local MAY_SAY = {
+  CONNACK = "00 80 81 82 83 84 85 86 87 88 89 8A 8C 90 95 97 99 9A 9B 9C 9D 9F",
+  PUBACK = "00 10 80 83 87 90 91 97 99", PUBREC = "00 10 80 83 87 90 91 97 99",
+  PUBREL = "00 92", PUBCOMP = "00 92", SUBACK = "00 01 02 80 83 87 8F 91 97 9E A1 A2",
+  UNSUBACK = "00 11 80 83 87 8F 91",
+  DISCONNECT = "00 80 81 82 83 87 89 8B 8D 8E 8F 90 93 94 95 96 97 98 99 9A 9B 9C 9D 9E 9F A0 "
+    .. "A1 A2",
+}
+-- MQTT 3 has codes in two packets.
+local MAY_SAY_3 = { CONNACK = "00 01 02 03 04 05", SUBACK = "00 01 02 80" }
+
+local function expect(is, ...)
+  if not is then error(string.format(...), 0) end
+end
+
+local function check_reason(version, kind, reason)
+  local list = (version >= 5 and MAY_SAY or MAY_SAY_3)[kind]
+  expect(not list or list:find(("%02X"):format(reason), 1, true), "%s with 0x%02x", kind, reason)
+end
+
 function M.varint(n)
   local out = {}
   repeat
@@ -40,6 +73,7 @@ function M.read_varint(s, at)
     local byte = s:byte(at)
     if not byte then return nil end
     n, at, shift = n | (byte & 0x7f) << shift, at + 1, shift + 7
+    if byte == 0 and shift > 7 then error("a longer number than need be", 0) end
     if byte < 0x80 then return n, at end
   end
 end
@@ -70,12 +104,15 @@ function M.props(version, props)
   return M.varint(#props) .. props
 end
 
-local function read_props(version, s, at)
+local function read_props(version, s, at, packet)
   if version < 5 or at > #s then return {}, at end
   local len, pos = M.read_varint(s, at)
   local last, props = pos + len, {}
   while pos < last do
     local name = BY_ID[s:byte(pos)]
+    expect(name and (" " .. MAY_HAVE[packet] .. " "):find(" " .. name .. " ", 1, true),
+      "%s with property 0x%02x", packet, s:byte(pos))
+    expect(props[name] == nil or name == "user", "%s with %s twice", packet, name)
     local kind = PROPS[name][2]
     pos = pos + 1
     if kind == "pairs" then
@@ -151,35 +188,39 @@ local READERS = {}
 
 function READERS.CONNACK(p, s, version)
   p.present, p.reason = s:byte(1) == 1, s:byte(2)
-  p.props = read_props(version, s, 3)
+  expect(s:byte(1) <= 1, "CONNACK with flags 0x%02x", s:byte(1))
+  p.props = read_props(version, s, 3, "CONNACK")
 end
 
 function READERS.PUBLISH(p, s, version, flags)
   p.qos, p.retain, p.dup = flags >> 1 & 3, flags & 1 == 1, flags & 8 == 8
+  expect(p.qos < 3 and not (p.dup and p.qos == 0), "PUBLISH with flags 0x%02x", flags)
   local at
   p.topic, at = string.unpack(">s2", s)
   if p.qos > 0 then p.packet_id, at = string.unpack(">I2", s, at) end
-  p.props, at = read_props(version, s, at)
+  expect(p.packet_id ~= 0, "PUBLISH with packet identifier 0")
+  p.props, at = read_props(version, s, at, "PUBLISH")
   p.payload = s:sub(at)
 end
 
 local function read_ack(p, s, version)
   p.packet_id, p.reason = string.unpack(">I2", s), s:byte(3) or 0
-  p.props = read_props(version, s, 4)
+  p.props = read_props(version, s, 4, p.type)
 end
 for _, name in ipairs { "PUBACK", "PUBREC", "PUBREL", "PUBCOMP" } do READERS[name] = read_ack end
 
 local function read_codes(p, s, version)
   local at
   p.packet_id = string.unpack(">I2", s)
-  p.props, at = read_props(version, s, 3)
+  p.props, at = read_props(version, s, 3, p.type)
   p.codes = { s:byte(at, -1) }
+  for _, code in ipairs(p.codes) do check_reason(version, p.type, code) end
 end
 READERS.SUBACK, READERS.UNSUBACK = read_codes, read_codes
 
 function READERS.DISCONNECT(p, s, version)
   p.reason = s:byte(1) or 0
-  p.props = read_props(version, s, 2)
+  p.props = read_props(version, s, 2, "DISCONNECT")
 end
 
 --- Takes one packet off `s` from `at`. @return packet and where the next begins; nil: wait
@@ -188,8 +229,11 @@ function M.decode(version, s, at)
   if not len or #s < body + len - 1 then return nil end
   local first = s:byte(at)
   local p = { type = TYPES[first >> 4], size = body + len - at }
-  local read = READERS[p.type]
-  if read then read(p, s:sub(body, body + len - 1), version, first & 15) end
+  local flags, read = first & 15, READERS[p.type]
+  expect(p.type == "PUBLISH" or flags == (p.type == "PUBREL" and 2 or 0),
+    "%s with flags 0x%02x", p.type, flags)
+  if read then read(p, s:sub(body, body + len - 1), version, flags) end
+  if p.reason then check_reason(version, p.type, p.reason) end
   return p, body + len
 end
 

@@ -241,6 +241,10 @@ static void malformed_connects_get_what_they_can_read(void **state)
     feed(c, "11 * <MQTT> 04 02 0000 <id>");
     sent(c, "");
     closed_with(c, TG_E_MALFORMED);
+    c = fake_connect(NULL);
+    feed(c, "10 * <MQTT> 04 03 0000 <id>"); // MQTT 3 has no return code for it
+    sent(c, "");
+    closed_with(c, TG_E_MALFORMED);
 }
 
 static void the_first_packet_is_connect_and_the_second_is_not(void **state)
@@ -271,6 +275,7 @@ static void a_connect_of_a_stranger_is_bounded(void **state)
     closed_with(c, TG_E_MALFORMED);
 }
 
+// [5.0: 3.1.2-28]
 static void response_information_for_who_asks(void **state)
 {
     (void)state;
@@ -285,6 +290,7 @@ static void response_information_for_who_asks(void **state)
     sent(c, "20 * 00 00 [21 0100 27 00100000 22 0010]");
 }
 
+// [5.0: 3.2.2-19, 3.2.2-20]
 static void a_connack_respects_the_clients_packet_size(void **state)
 {
     (void)state;

@@ -48,6 +48,7 @@ static void mqtt_3_has_five_words_for_a_refusal(void **state)
     assert_int_equal(mqtt_reason_v3(MQTT_UNAVAILABLE), 3);
     assert_int_equal(mqtt_reason_v3(MQTT_BAD_USER), 4);
     assert_int_equal(mqtt_reason_v3(MQTT_NOT_AUTHORIZED), 5);
+    assert_int_equal(mqtt_reason_v3(MQTT_MALFORMED), 0); // none
     assert_int_equal(mqtt_reason_v3(0xfe), 3);
     assert_string_equal(mqtt_reason_text(0xfe), "unknown reason");
     assert_int_equal(mqtt_reason_error(0xfe), TG_E_PROTOCOL);

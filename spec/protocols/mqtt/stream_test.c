@@ -67,6 +67,7 @@ static void every_cut_of_a_stream_gives_the_same_answers(void **state)
     }
 }
 
+// [5.0: 3.14.4-1]
 static void nothing_is_read_after_the_end(void **state)
 {
     (void)state;

@@ -1,0 +1,299 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- PUBLISH from a client, statement by statement: its handshakes, what is retained, and what of
+-- it reaches the subscribers.
+local Host = require "support.host"
+local Mqtt = require "support.mqtt"
+local tags = require "support.statements"
+local wire = Mqtt.wire
+
+local host
+local NAMES = { [4] = "MQTT 3.1.1", [5] = "MQTT 5.0" }
+
+local function client(id, v, more)
+  local options = { id = id, version = v }
+  for key, value in pairs(more or {}) do options[key] = value end
+  return Mqtt.connect(host.ports.mqtt, options)
+end
+
+-- What a subscription is sent of its topic's retained message: payload and QoS, or nil.
+local function retained(v, topic)
+  local c = client("retained", v)
+  c:subscribe { { topic, 2 }, { "none", 0 } }
+  local m = c:settle()[1]
+  c:drop()
+  if m then
+    assert.is_true(m.retain)
+    return m.payload, m.qos
+  end
+end
+
+for v = 4, 5 do
+  describe(NAMES[v] .. " PUBLISH", function()
+    local sub, pub
+
+    setup(function() host = Host.start {} end)
+    teardown(function() host:stop() Host.cleanup() end)
+    before_each(function() sub, pub = client("sub", v), client("pub", v) end)
+    after_each(function()
+      sub:drop()
+      pub:drop()
+    end)
+
+    local function publish(qos, id, payload, more)
+      local o = { qos = qos, packet_id = id }
+      for key, value in pairs(more or {}) do o[key] = value end
+      pub:send(wire.publish(v, "t", payload, o))
+    end
+
+    local function answered(kind, id)
+      local packet = pub:read(kind)
+      assert.equal(id, packet.packet_id)
+      assert.equal(0, packet.reason)
+    end
+
+    it("of QoS 0 reaches a subscriber in exactly its bytes" .. tags(v, {
+      [4] = "2.3.1-5, 3.3.1-2, 3.3.2-1, 4.3.1-1",
+      [5] = "2.2.1-2, 2.2.2-1, 3.3.1-2, 3.3.2-1, 4.3.1-1, 1.5.5-1" }), function()
+      sub:subscribe("a/b", 0)
+      local nothing = v == 5 and "\0" or ""
+      for _, size in ipairs { 0, 1, 120, 121, 122, 123, 16000, 16377, 16378, 16379, 70000 } do
+        local payload = ("x"):rep(size)
+        pub:publish("a/b", payload)
+        local body = "\0\3a/b" .. nothing .. payload
+        sub.tcp:expect("\x30" .. wire.varint(#body) .. body)
+      end
+    end)
+
+    it("is answered as its QoS demands, with its identifier" .. tags(v, {
+      [4] = "2.3.1-6, 3.3.4-1, 4.3.2-2, 4.3.3-2",
+      [5] = "2.2.1-5, 3.3.4-1, 4.3.2-4, 4.3.3-8, 4.3.3-11" }), function()
+      sub:subscribe("t", 2) -- so that somebody wants it
+      for _, id in ipairs { 1, 2, 255, 256, 32768, 65535 } do
+        publish(0, nil, "zero")
+        assert.same({}, pub:settle())
+        publish(1, id, "one")
+        answered("PUBACK", id)
+        publish(2, id, "two")
+        answered("PUBREC", id)
+        pub:send(wire.ack("PUBREL", id))
+        answered("PUBCOMP", id)
+        for _, payload in ipairs { "zero", "one", "two" } do
+          assert.equal(payload, sub:receive().payload)
+        end
+      end
+    end)
+
+    it("of QoS 1 is a new message after its PUBACK, whatever DUP says"
+      .. tags(v, { [4] = "4.3.2-2, 3.3.1-3", [5] = "4.3.2-5, 3.3.1-3" }), function()
+      sub:subscribe("t", 1)
+      for i = 1, 3 do
+        publish(1, 7, tostring(i), { dup = i > 1 })
+        answered("PUBACK", 7)
+        local m = sub:receive()
+        assert.equal(tostring(i), m.payload)
+        assert.is_false(m.dup)
+      end
+    end)
+
+    it("of QoS 2 is delivered once until PUBREL, and is a new one after PUBCOMP" .. tags(v, {
+      [4] = "4.3.3-2, 3.3.1-3", [5] = "4.3.3-10, 4.3.3-12, 3.3.1-3" }), function()
+      sub:subscribe("t", 2)
+      for i = 1, 2 do
+        for again = 0, 2 do
+          publish(2, 9, tostring(i), { dup = again > 0 })
+          answered("PUBREC", 9)
+        end
+        pub:send(wire.ack("PUBREL", 9))
+        answered("PUBCOMP", 9)
+        local m = sub:receive()
+        assert.equal(tostring(i), m.payload)
+        assert.is_false(m.dup)
+        assert.same({}, sub:settle())
+      end
+    end)
+
+    it("is acknowledged in the order of sending"
+      .. tags(v, { [4] = "4.6.0-2, 4.6.0-3", [5] = "3.3.4-1" }), function()
+      sub:subscribe("t", 0)
+      for id = 1, 40 do publish(1 + id % 2, id, "x") end
+      for id = 1, 40 do answered(id % 2 == 0 and "PUBACK" or "PUBREC", id) end
+    end)
+
+    it("with RETAIN is kept with its QoS for later subscribers" .. tags(v, {
+      [4] = "3.3.1-5, 3.3.1-6, 3.3.1-8, 3.3.1-9", [5] = "3.3.1-5, 3.3.1-9, 3.3.1-12" }), function()
+      for qos = 0, 2 do
+        local topic = "r/keep/" .. qos
+        sub:subscribe(topic, 2)
+        pub:publish(topic, "m" .. qos, { qos = qos, retain = true })
+        assert.is_false(sub:receive().retain) -- it was there as it happened
+        assert.same({ "m" .. qos, qos }, { retained(v, topic) })
+      end
+    end)
+
+    it("with RETAIN and QoS 0 replaces what was kept"
+      .. tags(v, { [4] = "3.3.1-7", [5] = "3.3.1-5" }), function()
+      pub:publish("r/zero", "old", { qos = 2, retain = true })
+      pub:publish("r/zero", "new", { retain = true })
+      pub:settle()
+      assert.same({ "new", 0 }, { retained(v, "r/zero") })
+    end)
+
+    it("without RETAIN neither keeps nor removes nor replaces"
+      .. tags(v, { [4] = "3.3.1-12", [5] = "3.3.1-8" }), function()
+      pub:publish("r/none", "x", { qos = 1 })
+      assert.is_nil(retained(v, "r/none"))
+      pub:publish("r/plain", "kept", { qos = 1, retain = true })
+      pub:publish("r/plain", "passing", { qos = 1 })
+      pub:publish("r/plain", "", { qos = 1 })
+      assert.equal("kept", retained(v, "r/plain"))
+    end)
+
+    it("with RETAIN and no payload is delivered, removes, and is not kept" .. tags(v, {
+      [4] = "3.3.1-10, 3.3.1-11", [5] = "3.3.1-6, 3.3.1-7" }), function()
+      pub:publish("r/gone", "kept", { qos = 1, retain = true })
+      sub:subscribe("r/gone", 1)
+      assert.equal("kept", sub:receive().payload)
+      pub:publish("r/gone", "", { qos = 1, retain = true })
+      local m = sub:receive()
+      assert.equal("", m.payload)
+      assert.is_false(m.retain)
+      assert.is_nil(retained(v, "r/gone"))
+      pub:publish("r/never", "", { qos = 1, retain = true })
+      assert.is_nil(retained(v, "r/never"))
+    end)
+
+    it("takes its topic as it is, to the last byte" .. tags(v, {
+      [4] = "1.5.3-3, 4.7.3-4", [5] = "1.5.4-3, 4.7.3-4" }), function()
+      local topics = { "é", "e\u{301}", "\u{FEFF}a", "a", "a\u{FEFF}", "A", " a", "a ", "a//b",
+        "a/b", "/a/b", "a/b/", "\u{FFFF}", "\u{10FFFF}", "\1", "\u{7F}" }
+      for _, filter in ipairs(topics) do sub:subscribe(filter, 0) end
+      for _, topic in ipairs(topics) do
+        pub:publish(topic, topic)
+        local m = sub:receive()
+        assert.same({ topic, topic }, { m.topic, m.payload })
+      end
+      assert.same({}, sub:settle()) -- each for its own filter alone
+    end)
+
+    it("and filters have up to 65,535 bytes"
+      .. tags(v, { [4] = "4.7.3-3", [5] = "4.7.3-3" }), function()
+      local topic = "long/" .. ("x"):rep(65530)
+      sub:subscribe(topic, 1)
+      pub:publish(topic, "whole", { qos = 1 })
+      local m = sub:receive()
+      assert.equal("whole", m.payload)
+      assert.is_true(m.topic == topic)
+    end)
+
+    it("is followed by answers to PINGREQ"
+      .. tags(v, { [4] = "3.12.4-1", [5] = "3.12.4-1" }), function()
+      for _ = 1, 3 do
+        pub:send "\xC0\0"
+        pub.tcp:expect "\xD0\0"
+      end
+    end)
+  end)
+end
+
+describe("MQTT 5.0 PUBLISH", function()
+  local sub, pub
+
+  setup(function() host = Host.start {} end)
+  teardown(function() host:stop() Host.cleanup() end)
+  before_each(function() sub, pub = client("sub", 5), client("pub", 5) end)
+  after_each(function()
+    sub:drop()
+    pub:drop()
+  end)
+
+  it("of QoS 2 that was refused is no duplicate of the next [5.0: 4.3.3-9]", function()
+    sub:subscribe("t", 2)
+    pub:send(wire.publish(5, "$SYS/x", "no", { qos = 2, packet_id = 3 }))
+    assert.equal(0x87, pub:read("PUBREC").reason)
+    pub:send(wire.publish(5, "t", "yes", { qos = 2, packet_id = 3 }))
+    assert.equal(0, pub:read("PUBREC").reason)
+    assert.equal("yes", sub:receive().payload)
+    pub:send(wire.ack("PUBREL", 3))
+    assert.equal(0, pub:read("PUBCOMP").reason)
+  end)
+
+  it("brings its properties to every subscriber as they came "
+    .. "[5.0: 3.3.2-4, 3.3.2-15, 3.3.2-16, 3.3.2-17, 3.3.2-18, 3.3.2-20]", function()
+    local user = {}
+    for i = 1, 50 do user[i] = { "n" .. i % 7, ("v"):rep(i) } end
+    local props = { payload_format = 1, content_type = "text/é", response_topic = "re/ply",
+      correlation = "\0\xFF\1", user = user }
+    sub:subscribe("p/#", 2)
+    for qos = 0, 2 do
+      pub:publish("p/" .. qos, "x", { qos = qos, props = props })
+      assert.same(props, sub:receive().props)
+    end
+    pub:publish("p/kept", "x", { qos = 1, retain = true, props = props })
+    assert.same(props, sub:receive().props)
+    local late = client("late", 5)
+    late:subscribe("p/kept", 0)
+    assert.same(props, late:receive().props)
+    late:disconnect()
+    pub:publish("p/zero", "x", { props = { payload_format = 0, content_type = "" } })
+    local m = sub:receive()
+    assert.same({ 0, "" }, { m.props.payload_format, m.props.content_type })
+  end)
+
+  it("expires where it waits, and counts down [5.0: 3.3.2-5, 3.3.2-6, 4.3.3-13]", function()
+    local away = { clean = false, props = { session_expiry = 100 } }
+    local c = client("away", 5, away)
+    c:subscribe("e/#", 2)
+    c:disconnect()
+    pub:publish("e/short", "x", { qos = 1, props = { message_expiry = 1 } })
+    pub:publish("e/long", "x", { qos = 1, props = { message_expiry = 100 } })
+    pub:publish("e/kept", "x", { qos = 1, retain = true, props = { message_expiry = 1 } })
+    pub:send(wire.publish(5, "e/two", "x",
+      { qos = 2, packet_id = 5, props = { message_expiry = 1 } }))
+    assert.equal(0, pub:read("PUBREC").reason)
+    Host.pass(1100)
+    pub:send(wire.ack("PUBREL", 5))
+    assert.equal(0, pub:read("PUBCOMP").reason)
+    c = client("away", 5, away)
+    local m = c:receive()
+    assert.equal("e/long", m.topic)
+    assert.is_true(m.props.message_expiry < 100 and m.props.message_expiry > 50)
+    assert.same({}, c:settle())
+    c:drop()
+    assert.is_nil(retained(5, "e/kept"))
+  end)
+
+  it("may use every alias up to the maximum, and set it anew "
+    .. "[5.0: 3.3.2-12, 3.2.2-17]", function()
+    local max = pub.connack.props.alias_maximum
+    sub:subscribe("al/#", 0)
+    for round = 1, 2 do
+      for alias = 1, max do
+        pub:publish(("al/%d/%d"):format(round, alias), "named", { props = { alias = alias } })
+        pub:publish("", "short", { props = { alias = alias } })
+      end
+    end
+    for round = 1, 2 do
+      for alias = 1, max do
+        for _, payload in ipairs { "named", "short" } do
+          local m = sub:receive()
+          assert.equal(("al/%d/%d"):format(round, alias), m.topic)
+          assert.equal(payload, m.payload)
+        end
+      end
+    end
+    pub:send(wire.publish(5, "t", "x", { props = { alias = max + 1 } }))
+    pub:dismissed(0x94)
+  end)
+
+  it("cannot use an alias of another connection [5.0: 3.3.2-7]", function()
+    local options = { clean = false, props = { session_expiry = 100 } }
+    local c = client("alias", 5, options)
+    c:publish("al", "x", { props = { alias = 1 } })
+    c:settle()
+    c:disconnect()
+    c = client("alias", 5, options)
+    assert.is_true(c.connack.present)
+    c:send(wire.publish(5, "", "x", { props = { alias = 1 } }))
+    c:dismissed(0x82)
+  end)
+end)
