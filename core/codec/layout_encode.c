@@ -255,7 +255,8 @@ static int put_word(tg_encoder *x, uint32_t i, int64_t index)
         return put_bits(x, i);
     tg_value v = {0};
     const tg_op_field *f = &x->l->op[i];
-    if (tg_encode_get(x, i, index, &v) && v.kind == TG_INT) {
+    tg_encode_get(x, i, index, &v);
+    if (v.kind == TG_INT) { // the word as it is
         know(x, f, v.integer, true);
         return put_uint(x, (uint64_t)v.integer, f->width, f->be);
     }

@@ -36,9 +36,11 @@ local CORNER = [[
 
 local function areas(shape)
   local tail = TIMES .. LIMIT
-  return body.split("action:u8 areas:[u8]{ " .. shape .. tail .. " }",
-    "action:u8 areas:[u8]{ " .. shape .. tail .. NIGHT .. NAME .. " }")
+  return body.split("action:u8{0=replace 1=append 2=modify}!raw areas:[u8]{ " .. shape .. tail .. " }",
+    "action:u8{0=replace 1=append 2=modify}!raw areas:[u8]{ " .. shape .. tail .. NIGHT .. NAME .. " }")
 end
+
+local KIND = "1=circle 2=rectangle 3=polygon 4=route"
 
 M.circles = areas(CIRCLE)
 M.rectangles = areas(RECTANGLE)
@@ -51,8 +53,8 @@ M.route = body.split(
     .. " } " .. NAME)
 M.delete_areas = body.same "area_ids:[u8]u32be"
 M.delete_routes = body.same "route_ids:[u8]u32be"
-M.query = body.same "type:u8 area_ids:[u32be]u32be"
-M.answer = body.same "type:u8 count:u32be data:hex[*]"
+M.query = body.same("type:u8{" .. KIND .. "}!raw area_ids:[u32be]u32be")
+M.answer = body.same("type:u8{" .. KIND .. "}!raw count:u32be data:hex[*]")
 
 M.control = body.split("flag:u8", "controls:[u16be]{ id:u16be parameter:u8 }")
 

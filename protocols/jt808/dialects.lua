@@ -67,6 +67,11 @@ return {
     0xDA strap:u8
     0xE8 lock_state:hex[3]
   ]],
+  -- Faults that Guangdong's text adds; their bits are the vendor's.
+  guangdong = [[
+    0xF1 installation_faults:u32be
+    0xF2 algorithm_faults:u32be
+  ]],
   tpms = [[
     0x77 tyres:[*]{ index:u8 sensor:hex[3] pressure:u16be temperature_c:u8-50 "C" status:u8 }
   ]],

@@ -93,7 +93,7 @@ end
 function FORM.parameters(list)
   local out = tg.json.array {}
   for name, value in pairs(list or {}) do
-    local id = maps.parameter_id(name)
+    local id = maps.parameter_id(name, list)
     if id then out[#out + 1] = { id = id, value = maps.parameter_up(name, value, list) } end
   end
   table.sort(out, function(a, b) return a.id < b.id end)

@@ -141,15 +141,19 @@ local TENTHS = { odometer_km = true, overspeed_prewarning_kmh = true }
 local name_of = {}
 for name, id in pairs(params.ids) do name_of[id] = name end
 
-function M.parameter_id(name)
+--- The id of a member of the list; nil where another member says the same better.
+function M.parameter_id(name, list)
   if name:find "_hex$" or name == "tail" then return nil end
-  return params.ids[name:gsub("_raw$", "")] or math.tointeger(tonumber(name))
+  local raw = name:match "^(.*)_raw$"
+  if not raw and list[name .. "_raw"] ~= nil then return nil end
+  return params.ids[raw or name] or math.tointeger(tonumber(name))
 end
 
---- The number or the text as it is on the wire.
+--- The number or the text as it is on the wire, or the bytes of what has fields.
 function M.parameter_up(name, value, list)
   if TENTHS[name] then return math.floor(value * 10 + 0.5) end
   if name == "forbidden_period" then return list.forbidden_period_hex end
+  if type(value) == "table" then return params.bytes_of(name, value) end
   return value
 end
 

@@ -81,7 +81,7 @@ function M.done(conn, dev, data, config)
   local file = files_of(dev)[data.name]
   local gaps = file and missing(file) or { { offset = 0, length = data.size or 0 } }
   replies.send(conn, dev, 0x9212, {
-    name = data.name, type = data.type, result = #gaps == 0 and 0 or 1,
+    name = data.name, type = data.type_raw, result = #gaps == 0 and 0 or 1,
     missing = table.move(gaps, 1, math.min(#gaps, GAPS), 1, {}),
   }, config)
   if #gaps == 0 then dev.files[data.name] = nil end

@@ -7,10 +7,17 @@ local tg = require "tidegate"
 
 local M = {}
 
-M.answer = body.same "reply_serial:u16be reply_id:u16be result:u8"
+M.answer = body.same [[
+  reply_serial:u16be reply_id:u16be
+  result:u8{0=ok 1=failed 2=wrong 3=unsupported 4=alarm_confirmed}!raw
+]]
 M.time = body.same "time:bcdtime@utc"
 M.time_local = body.same "time:bcdtime@+08:00"
-M.registered = body.same "reply_serial:u16be result:u8 auth_code:gbk[*]"
+M.registered = body.same [[
+  reply_serial:u16be
+  result:u8{0=ok 1=vehicle_registered 2=no_such_vehicle 3=terminal_registered 4=no_such_terminal}!raw
+  auth_code:gbk[*]
+]]
 
 -- The count of packet numbers is a byte in 2013 and a word in 2019; the body's length tells.
 M.resend_byte = body.same "original_serial:u16be packet_numbers:[u8]u16be"
@@ -20,7 +27,7 @@ local function register(manufacturer, model, id)
   return body.layout(([[
     province:u16be city:u16be
     manufacturer_id:gbk[%d]!trim model:gbk[%d]!trim terminal_id:gbk[%d]!trim
-    plate_color:u8 plate:gbk[*]
+    plate_color:u8{0=none 1=blue 2=yellow 3=black 4=white 5=green 9=other}!raw plate:gbk[*]
   ]]):format(manufacturer, model, id))
 end
 M.register = {
@@ -35,7 +42,9 @@ local function attributes(manufacturer, model, id)
     type:u16be set{0=passenger 1=dangerous_goods 2=freight 3=taxi 6=hard_disk_recorder 7=split
                    8=trailer}!raw
     manufacturer_id:gbk[%d]!trim model:gbk[%d]!trim terminal_id:gbk[%d]!trim iccid:hex[10]
-    hardware_version:gbk[u8] firmware_version:gbk[u8] gnss:u8 comm:u8
+    hardware_version:gbk[u8] firmware_version:gbk[u8]
+    gnss:u8 set{0=gps 1=beidou 2=glonass 3=galileo}!raw
+    comm:u8 set{0=gprs 1=cdma 2=td_scdma 3=wcdma 4=cdma2000 5=td_lte 7=other}!raw
   ]]):format(manufacturer, model, id))
 end
 M.attributes = {
@@ -43,15 +52,24 @@ M.attributes = {
   ["2019"] = attributes(5, 30, 30), wide = attributes(11, 30, 30),
 }
 
+-- 0x64 to 0x67 are Guangdong's.
+local PART = "0=terminal 12=ic_card_reader 52=beidou_module 100=adas 101=dsm 102=tpms 103=bsd"
+
 local function upgrade(manufacturer)
   return body.layout(([[
-    type:u8 manufacturer_id:gbk[%d]!trim version:gbk[u8] package_length:u32be data:hex[*]
+    type:u8{]] .. PART .. [[}!raw manufacturer_id:gbk[%d]!trim version:gbk[u8]
+    package_length:u32be data:hex[*]
   ]]):format(manufacturer))
 end
 M.upgrade = { ["2011"] = upgrade(5), ["2013"] = upgrade(5), ["2019"] = upgrade(5),
   wide = upgrade(11) }
-M.upgraded = body.same "type:u8 result:u8{0=ok 1=failed 2=cancelled}!raw"
-M.control = body.same "command:u8 parameter:bytes[*]"
+M.upgraded = body.same("type:u8{" .. PART .. [[}!raw
+  result:u8{0=ok 1=failed 2=cancelled}!raw
+]])
+M.control = body.same [[
+  command:u8{1=upgrade 2=connect 3=shut_down 4=reset 5=factory_reset 6=close_data 7=close_radio}!raw
+  parameter:bytes[*]
+]]
 M.key = body.same "e:u32be n:hex[128]"
 
 -- ---- editions by the body -------------------------------------------------------------------

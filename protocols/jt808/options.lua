@@ -44,7 +44,7 @@ return {
     type = "enum", default = "standard",
     choices = {
       "standard", "gps51", "fuel_percent", "battery", "supply", "obd", "lock", "tpms", "tracker",
-      "radio", "sensors", "cells_eb", "list_eb",
+      "radio", "sensors", "cells_eb", "list_eb", "guangdong",
     },
     help = "whose extra items positions have",
   },

@@ -3,6 +3,8 @@
 -- the standard, JT/T 1078 and Su-biao. A value of another length, and an id that is not here,
 -- stay hex, and go down again as they came: `0xf001 = "0102"`.
 local body = require "body"
+local location = require "location"
+local tg = require "tidegate"
 
 local M = {}
 
@@ -18,8 +20,6 @@ local DWORDS = [[
   0x0019 server_udp_port
   0x001B ic_tcp_port
   0x001C ic_udp_port
-  0x0020 report_strategy
-  0x0021 report_scheme
   0x0022 interval_not_logged_in "s"
   0x0027 interval_asleep "s"
   0x0028 interval_emergency "s"
@@ -29,28 +29,19 @@ local DWORDS = [[
   0x002E distance_asleep "m"
   0x002F distance_emergency "m"
   0x0030 corner_angle "deg"
-  0x0045 answering_policy
   0x0046 max_call_time "s"
   0x0047 max_call_time_month "s"
-  0x0050 alarm_mask
-  0x0051 alarm_sms_switch
-  0x0052 alarm_shoot_switch
-  0x0053 alarm_store_flag
-  0x0054 key_alarm_flag
   0x0055 max_speed "km/h"
   0x0056 overspeed_duration "s"
   0x0057 continuous_driving_limit "s"
   0x0058 day_driving_limit "s"
   0x0059 min_rest "s"
   0x005A max_parking "s"
-  0x0064 timed_shots
-  0x0065 distance_shots
   0x0070 media_quality
   0x0071 brightness
   0x0072 contrast
   0x0073 saturation
   0x0074 chroma
-  0x007A video_alarm_mask
   0x0093 gnss_sampling "s"
   0x0095 gnss_upload_amount
   0x0100 can1_sampling "ms"
@@ -82,33 +73,86 @@ local STRINGS = [[
   0x0083 plate
 ]]
 
+-- Words of alarm bits: parameters that choose alarms have the bits of the position's word.
+local ALARMS = "u32be set{" .. location.alarms["2019"] .. "}!raw"
+
+local VIDEO = [[
+  live_mode:u8{0=cbr 1=vbr 2=abr 100=custom}!raw live_resolution:u8 live_key_interval:u16be
+  live_fps:u8 live_kbps:u32be
+  storage_mode:u8{0=cbr 1=vbr 2=abr 100=custom}!raw storage_resolution:u8
+  storage_key_interval:u16be storage_fps:u8 storage_kbps:u32be osd:u16be set{
+    0=time 1=plate 2=channel 3=position 4=recorder_speed 5=gnss_speed 6=driving_time
+  }!raw
+]]
+
+local SHOTS = [[
+  u32be(channel_1:flag channel_2:flag channel_3:flag channel_4:flag channel_5:flag _:3
+        store_1:flag store_2:flag store_3:flag store_4:flag store_5:flag _:3 coarse:flag
+        interval:15)!raw
+]]
+
+local CHANNEL = "physical:u8 logical:u8 type:u8{0=av 1=audio 2=video}!raw ptz:u8"
+
 local OTHERS = [[
+  0x0020 report_strategy:u32be{0=time 1=distance 2=both}!raw
+  0x0021 report_scheme:u32be{0=acc 1=login_then_acc}!raw
   0x0031 fence_radius:u16be "m"
   0x0032 forbidden_period:hex[4]
+  0x0045 answering_policy:u32be{0=automatic 1=automatic_with_acc}!raw
+  0x0050 alarm_mask:]] .. ALARMS .. [[
+
+  0x0051 alarm_sms_switch:]] .. ALARMS .. [[
+
+  0x0052 alarm_shoot_switch:]] .. ALARMS .. [[
+
+  0x0053 alarm_store_flag:]] .. ALARMS .. [[
+
+  0x0054 key_alarm_flag:]] .. ALARMS .. [[
+
   0x005B overspeed_prewarning_kmh:u16be*0.1 "km/h"
   0x005C fatigue_prewarning:u16be "s"
   0x005D collision:u16be(time:8 acceleration_g:8*0.1 "g")!raw
   0x005E rollover_angle:u16be "deg"
-  0x0075 video_parameters:hex[21]
-  0x0076 channel_table:hex[*]
-  0x0077 channel_video_parameters:hex[*]
-  0x0079 special_alarm_recording:hex[*]
-  0x007B analysis_alarm:hex[*]
-  0x007C sleep_wake:hex[*]
+  0x0064 timed_shots:]] .. SHOTS .. [[
+
+  0x0065 distance_shots:]] .. SHOTS .. [[
+
+  0x0075 video_parameters:{ ]] .. VIDEO .. [[ audio:u8 }
+  0x0076 channel_table:{
+    _av_channels:u8 _audio_channels:u8 _video_channels:u8
+    av_channels:[_av_channels]{ ]] .. CHANNEL .. [[ }
+    audio_channels:[_audio_channels]{ ]] .. CHANNEL .. [[ }
+    video_channels:[_video_channels]{ ]] .. CHANNEL .. [[ }
+  }
+  0x0077 channel_video_parameters:[u8]{ channel:u8 ]] .. VIDEO .. [[ }
+  0x0079 special_alarm_recording:{ storage_pct:u8 "%" minutes:u8 "min" minutes_before:u8 "min" }
+  0x007A video_alarm_mask:u32be set{
+    0=signal_lost 1=signal_covered 2=storage_fault 3=other_device_fault 4=bus_overload
+    5=abnormal_driving 6=special_storage_full
+  }!raw
+  0x007B analysis_alarm:{ passengers:u8 fatigue:u8 }
+  0x007C sleep_wake:{
+    modes:u8 set{0=condition 1=timed 2=manual}!raw
+    conditions:u8 set{0=emergency 1=collision 2=door}!raw
+    weekdays:u8 set{0=mon 1=tue 2=wed 3=thu 4=fri 5=sat 6=sun}!raw
+    periods_on:u8 set{0=first 1=second 2=third 3=fourth}!raw
+    periods:[4]{ wake:bcd[2] close:bcd[2] }
+  }
   0x0080 odometer_km:u32be*0.1 "km"
   0x0081 province:u16be
   0x0082 city:u16be
-  0x0084 plate_color:u8
-  0x0090 gnss_modes:u8
-  0x0091 gnss_baud:u8
-  0x0092 gnss_output:u8
-  0x0094 gnss_upload:u8
+  0x0084 plate_color:u8{0=none 1=blue 2=yellow 3=black 4=white 5=green 9=other}!raw
+  0x0090 gnss_modes:u8 set{0=gps 1=beidou 2=glonass 3=galileo}!raw
+  0x0091 gnss_baud:u8{0="4800" 1="9600" 2="19200" 3="38400" 4="57600" 5="115200"}!raw
+  0x0092 gnss_output:u8{0="500 ms" 1="1000 ms" 2="2000 ms" 3="3000 ms" 4="4000 ms"}!raw
+  0x0094 gnss_upload:u8{0=store 1=by_time 2=by_distance 11=by_total_time 12=by_total_distance
+                        13=by_count}!raw
   0x0101 can1_upload:u16be "s"
   0x0103 can2_upload:u16be "s"
   0xF364 adas:hex[*]
   0xF365 dsm:hex[*]
   0xF366 tpms:hex[*]
-  0xF367 bsd:hex[*]
+  0xF367 bsd:{ rear_threshold:u8 side_threshold:u8 }
   0xF370 protocol_version:u8
 ]]
 
@@ -137,7 +181,7 @@ M.query = body.same "count:u8 parameter_ids:[*]u32be"
 
 --- Ids by name, for a query that names them.
 M.ids = {}
-for id, name in (M.items .. can_ids()):gmatch "(0x%x+) ([%w_]+):" do
+for id, name in ("\n" .. M.items .. can_ids()):gmatch "\n%s*(0x%x%x%x%x) ([%w_]+):" do
   M.ids[name] = tonumber(id)
 end
 
@@ -211,6 +255,12 @@ function M.write(data)
   return {
     count = data.count or n, parameters = list, reply_serial = data.reply_serial, tail = data.tail,
   }
+end
+
+--- One value as it is on the wire, in hex.
+function M.bytes_of(name, value)
+  local bytes = M.set["2013"]:encode { count = 1, parameters = { [name] = value } }
+  return bytes and tg.hex.encode(bytes:sub(7))
 end
 
 --- Names or numbers of parameters as ids.

@@ -77,7 +77,7 @@ function M.new(config)
 
   by_reply[0x9212] = function(conn, dev, msg)
     send(conn, dev, 0x9212,
-      { name = msg.data.name or "", type = msg.data.type or 0, result = 0, missing = {} }, config)
+      { name = msg.data.name or "", type = msg.data.type_raw or 0, result = 0, missing = {} }, config)
   end
 
   --- What a message up is answered with, if with anything.
@@ -117,11 +117,11 @@ local function waiting(dev, serial) return dev.waiting and dev.waiting[serial] e
 function M.general(conn, dev, data)
   local w = waiting(dev, data.reply_serial)
   if not w or tonumber(data.reply_id) ~= w.id then return false end
-  if data.result == 0 and w.answer and not w.early then
+  if data.result_raw == 0 and w.answer and not w.early then
     w.received = true
     return true
   end
-  return conn:answer(w.key, { result = data.result })
+  return conn:answer(w.key, { result = data.result_raw })
 end
 
 --- The oldest command that waits for this kind of answer, for answers without a serial.

@@ -9,7 +9,7 @@ local tg = require "tidegate"
 local M = {}
 
 local REQUEST = "ip:gbk[u8] tcp_port:u16be udp_port:u16be %s alarm_number:gbk[32] reserved:hex[*] "
-local INFO = "%s %s alarm_number:gbk[32] info_type:u8 files:[u8]{ name:gbk[u8] size:u32be } "
+local INFO = "%s %s alarm_number:gbk[32] info_type:u8{0=normal 1=resend}!raw files:[u8]{ name:gbk[u8] size:u32be } "
 
 M.request, M.info = {}, {}
 for _, d in ipairs(items.dialects) do
@@ -61,12 +61,13 @@ function M.choose(data)
   return #(id.terminal_id or "") > 7 and "sichuan" or "jiangsu"
 end
 
-local FILE = "name:gbk[u8] type:u8 size:u32be"
+local TYPE = "type:u8{0=image 1=audio 2=video 3=text 4=other}!raw "
+local FILE = "name:gbk[u8] " .. TYPE .. "size:u32be"
 M.file = body.same(FILE)
 M.file_done = body.same(FILE)
-M.file_answer = body.same [[
-  name:gbk[u8] type:u8 result:u8 missing:[u8]{ offset:u32be length:u32be }
-]]
+M.file_answer = body.same("name:gbk[u8] " .. TYPE .. [[
+  result:u8{0=complete 1=resend}!raw missing:[u8]{ offset:u32be length:u32be }
+]])
 M.progress = body.same "reply_serial:u16be type:u8 status:u8 progress:u8 error:u8"
 
 -- ---- peripherals in pass-through messages -------------------------------------------------------

@@ -48,7 +48,10 @@ local DSM = [[
           17=driver_change}!raw
   level:u8 fatigue:u8 reserved:hex[4]
 ]]
-local TYRE = [[ position:u8 type:u16be pressure_kpa:u16be "kPa" temperature_c:u16be "C"
+local TYRE = [[ position:u8 type:u16be set{
+    0=timed 1=high_pressure 2=low_pressure 3=hot 4=sensor 5=unbalanced 6=slow_leak 7=low_battery
+  }!raw
+  pressure_kpa:u16be "kPa" temperature_c:u16be "C"
   battery_pct:u16be "%" ]]
 local BSD = "type:u8{1=rear 2=left_rear 3=right_rear}!raw "
 

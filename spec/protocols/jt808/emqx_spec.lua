@@ -67,6 +67,13 @@ describe("jt808 with payload = emqx", function()
     assert.equal("260102030405", up(blocks[5]).body.time)
   end)
 
+  it("has parameters with fields as one value each", function()
+    local list = string.pack(">I4BI4", 0x50, 4, 3) .. string.pack(">I4BBB", 0x7B, 2, 50, 60)
+    local blocks = run { feed(0x0104, string.pack(">I2B", 1, 2) .. list, { serial = 3 }) }
+    assert.same({ { id = 0x50, value = 3 }, { id = 0x7B, value = "323c" } },
+      up(blocks[1]).body.params)
+  end)
+
   it("takes commands in that shape", function()
     local area = { id = 5, flag = 3, center_latitude = 31230000, center_longitude = 121470000,
       radius = 100, start_time = "200101000000", end_time = "210101000000", max_speed = 60,
