@@ -19,13 +19,13 @@ say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2);)
 
 # Debian 12 packages: what the program needs, what its tests and checks need besides.
 DEPS_RUN := build-essential pkg-config libuv1-dev liblua5.4-dev lua5.4 libssl-dev \
-            libmicrohttpd-dev libcurl4-openssl-dev libelf-dev libyajl-dev
+            libmicrohttpd-dev libcurl4-openssl-dev libelf-dev libyajl-dev zlib1g-dev
 DEPS_TEST := lua-busted lua-check lua-luv lua-cjson libcmocka-dev clang clang-tidy \
              clang-format libclang-rt-14-dev llvm mosquitto-clients \
              python3-paho-mqtt openssl binutils
 DEPS_BENCH := mosquitto
 
-PKGS := libuv lua5.4 openssl libmicrohttpd libcurl libelf yajl
+PKGS := libuv lua5.4 openssl libmicrohttpd libcurl libelf yajl zlib
 
 B := build/$(or $(SAN),release)$(if $(filter clang%,$(CC)),-clang)
 

@@ -8,7 +8,7 @@ local ROOMS = {
   { path = "core/base/", see = { "base" }, libs = {} },
   { path = "core/net/", see = { "base", "net" }, libs = { "uv.h", "openssl/" } },
   { path = "core/hub/", see = { "base", "hub" }, libs = {} },
-  { path = "core/codec/", see = { "base", "codec" }, libs = { "yajl/", "iconv.h", "openssl/" } },
+  { path = "core/codec/", see = { "base", "codec" }, libs = { "yajl/", "iconv.h", "openssl/", "zlib.h" } },
   { path = "core/plugin/", see = { "base", "net", "hub", "codec", "plugin" },
     libs = { "gelf.h", "libelf.h", "elf.h", "dlfcn.h", "openssl/", "uv.h" } },
   { path = "core/lua/", see = { "base", "codec", "lua" },
@@ -25,7 +25,7 @@ local ROOMS = {
 -- What every room may include of the system: anything that is not a known library's.
 local LIBRARIES = {
   "uv.h", "openssl/", "lua.h", "lauxlib.h", "lualib.h", "microhttpd.h", "curl/", "gelf.h",
-  "libelf.h", "yajl/", "hiredis", "mysql", "dlfcn.h", "cmocka.h", "iconv.h",
+  "libelf.h", "yajl/", "hiredis", "mysql", "dlfcn.h", "cmocka.h", "iconv.h", "zlib.h",
 }
 
 local broken = 0

@@ -29,4 +29,20 @@ int tg_signature_verify(tg_signature kind, tg_slice pem, const char *id, tg_slic
 ///        key and cipher do not fit; TG_E_TOOBIG.
 int tg_decrypt(const char *name, tg_slice key, tg_slice iv, tg_slice data, uint8_t *out);
 
+/// The public numbers of an RSA key.
+typedef struct tg_rsa_numbers {
+    uint8_t n[512]; ///< the modulus, its first byte first
+    uint32_t len; ///< of the modulus
+    uint64_t e;
+} tg_rsa_numbers;
+
+/// Those of a key in PEM, private or public. @return 0; TG_E_INVAL: it is no RSA key of up to
+/// 4096 bits.
+int tg_rsa_public(tg_slice pem, tg_rsa_numbers *out);
+
+/// Encrypts for the holder of the key, PKCS #1 v1.5, as many blocks as `data` needs.
+/// @return bytes written to `out`, which has `room`; TG_E_INVAL: the numbers are no key, or
+///         there is no room.
+int tg_rsa_encrypt(const tg_rsa_numbers *key, tg_slice data, uint8_t *out, size_t room);
+
 #endif

@@ -208,6 +208,7 @@ static const struct {
     {"hex", tg_lua_open_hex},       {"charset", tg_lua_open_charset},
     {"check", tg_lua_open_check},   {"json", tg_lua_open_json},
     {"time", tg_lua_open_time},     {"crypto", tg_lua_open_crypto},
+    {"gzip", tg_lua_open_gzip},
 };
 
 static const struct {

@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // tg.crypto: signatures and ciphers of device protocols. Pure, so that decode may use them.
 #include <lauxlib.h>
+#include <string.h>
 
 #include "codec/crypto.h"
 #include "lua/mod_util.h"
+#include "lua/value.h"
 
 static int refuse(lua_State *L, int code, const char *why)
 {
     tg_error e = {0};
     tg_error_set(&e, code, "%s", why);
     return tg_lua_fail(L, &e);
+}
+
+/// A key may be one of the config's secrets.
+static tg_slice check_key(lua_State *L, int index)
+{
+    tg_slice key;
+    return tg_lua_is_secret(L, index, &key) ? key : tg_lua_check_slice(L, index);
 }
 
 static int crypto_verify(lua_State *L) // (-0 +1..2): kind, public key, data, signature, id
@@ -31,7 +40,7 @@ static int crypto_verify(lua_State *L) // (-0 +1..2): kind, public key, data, si
 static int crypto_decrypt(lua_State *L) // (-0 +1..2): cipher, key, data, iv
 {
     const char *name = luaL_checkstring(L, 1);
-    tg_slice key = tg_lua_check_slice(L, 2), data = tg_lua_check_slice(L, 3), iv = {0};
+    tg_slice key = check_key(L, 2), data = tg_lua_check_slice(L, 3), iv = {0};
     if (!lua_isnoneornil(L, 4))
         iv = tg_lua_check_slice(L, 4);
     if (data.len > TG_CRYPTO_MAX)
@@ -44,10 +53,39 @@ static int crypto_decrypt(lua_State *L) // (-0 +1..2): cipher, key, data, iv
     return 1;
 }
 
+static int crypto_public_key(lua_State *L) // (-0 +2): key
+{
+    tg_rsa_numbers k;
+    if (tg_rsa_public(check_key(L, 1), &k) < 0)
+        return refuse(L, TG_E_INVAL, "no RSA key in PEM");
+    lua_pushlstring(L, (const char *)k.n, k.len);
+    lua_pushinteger(L, (lua_Integer)k.e);
+    return 2;
+}
+
+static int crypto_rsa_encrypt(lua_State *L) // (-0 +1..2): modulus, exponent, data
+{
+    tg_slice n = tg_lua_check_slice(L, 1), data = tg_lua_check_slice(L, 3);
+    tg_rsa_numbers k = {.len = (uint32_t)n.len, .e = (uint64_t)luaL_checkinteger(L, 2)};
+    if (n.len > sizeof(k.n) || n.len <= 11 || data.len > TG_CRYPTO_MAX)
+        return refuse(L, TG_E_INVAL, "no modulus, or more than 64 KiB");
+    memcpy(k.n, n.at, n.len);
+    size_t room = (data.len / (n.len - 11) + 1) * n.len;
+    uint8_t *out = lua_newuserdatauv(L, room, 0);
+    int got = tg_rsa_encrypt(&k, data, out, room);
+    if (got < 0)
+        return refuse(L, TG_E_INVAL, "the numbers are no RSA key");
+    lua_pushlstring(L, (const char *)out, (size_t)got);
+    return 1;
+}
+
 int tg_lua_open_crypto(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"verify", crypto_verify}, {"decrypt", crypto_decrypt}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"verify", crypto_verify},
+                                         {"decrypt", crypto_decrypt},
+                                         {"public_key", crypto_public_key},
+                                         {"rsa_encrypt", crypto_rsa_encrypt},
+                                         {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

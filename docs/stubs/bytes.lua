@@ -197,12 +197,34 @@ tg.crypto = {}
 function tg.crypto.verify(kind, key, bytes, signature, id) end
 ---@param cipher string "RSA" (PKCS #1 v1.5, block by block), "SM2" (a sequence as GM/T 0009
 --- has it, or bare: 04, x, y, hash, text), or one of OpenSSL: "SM4-CBC"
----@param key string private key in PEM, or the cipher's bytes
+---@param key string|userdata private key in PEM, or the cipher's bytes; may be a secret of the config
 ---@param bytes string
 ---@param iv? string
 ---@return string? bytes
 ---@return tg.Error? err
 function tg.crypto.decrypt(cipher, key, bytes, iv) end
+
+--- The public numbers of an RSA key.
+---@param key string|userdata private or public, in PEM; may be a secret of the config
+---@return string? modulus
+---@return integer|tg.Error exponent
+function tg.crypto.public_key(key) end
+--- For the holder of a key: PKCS #1 v1.5, as many blocks as the bytes need.
+---@param modulus string
+---@param exponent integer
+---@param bytes string
+---@return string? bytes
+---@return tg.Error? err the numbers are no key
+function tg.crypto.rsa_encrypt(modulus, exponent, bytes) end
+
+tg.gzip = {}
+
+--- What was compressed with gzip or zlib.
+---@param bytes string
+---@param max? integer most bytes that may come out, up to 1 MiB; default 64 KiB
+---@return string? bytes
+---@return tg.Error? err code "TOOBIG": it is more; "MALFORMED": it is no such data
+function tg.gzip.decode(bytes, max) end
 
 tg.json = {}
 

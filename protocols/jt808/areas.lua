@@ -2,6 +2,7 @@
 -- Areas, routes and vehicle control. Times of areas may have a zero date, which means every day,
 -- so they are digits here and become text in read().
 local body = require "body"
+local tg = require "tidegate"
 
 local M = {}
 
@@ -34,27 +35,35 @@ local CORNER = [[
   too_long:u16be if attributes&1 "s" too_short:u16be if attributes&1 "s"
 ]] .. LIMIT
 
-local function areas(shape)
+local ACTION = "action:u8{0=replace 1=append 2=modify}!raw "
+
+local function lists(shape)
   local tail = TIMES .. LIMIT
-  return body.split("action:u8{0=replace 1=append 2=modify}!raw areas:[u8]{ " .. shape .. tail .. " }",
-    "action:u8{0=replace 1=append 2=modify}!raw areas:[u8]{ " .. shape .. tail .. NIGHT .. NAME .. " }")
+  return { ACTION .. "areas:[u8]{ " .. shape .. tail .. " }",
+    ACTION .. "areas:[u8]{ " .. shape .. tail .. NIGHT .. NAME .. " }" }
 end
 
-local KIND = "1=circle 2=rectangle 3=polygon 4=route"
-
-M.circles = areas(CIRCLE)
-M.rectangles = areas(RECTANGLE)
-M.polygon = body.split(
+-- Each kind in the form of 2011 and 2013, and in that of 2019.
+local CIRCLES, RECTANGLES = lists(CIRCLE), lists(RECTANGLE)
+local POLYGON = {
   "area_id:u32be attributes:u16be " .. TIMES .. LIMIT .. VERTICES,
-  "area_id:u32be attributes:u16be " .. TIMES .. LIMIT .. VERTICES .. NIGHT .. NAME)
-M.route = body.split(
+  "area_id:u32be attributes:u16be " .. TIMES .. LIMIT .. VERTICES .. NIGHT .. NAME,
+}
+local ROUTE = {
   "route_id:u32be attributes:u16be " .. TIMES .. "corners:[u16be]{ " .. CORNER .. " }",
-  "route_id:u32be attributes:u16be " .. TIMES .. "corners:[u16be]{ " .. CORNER .. NIGHT
-    .. " } " .. NAME)
+  "route_id:u32be attributes:u16be " .. TIMES .. "corners:[u16be]{ " .. CORNER .. NIGHT .. " } "
+    .. NAME,
+}
+local KIND = "type:u8{1=circle 2=rectangle 3=polygon 4=route}!raw "
+
+M.circles = body.split(CIRCLES[1], CIRCLES[2])
+M.rectangles = body.split(RECTANGLES[1], RECTANGLES[2])
+M.polygon = body.split(POLYGON[1], POLYGON[2])
+M.route = body.split(ROUTE[1], ROUTE[2])
 M.delete_areas = body.same "area_ids:[u8]u32be"
 M.delete_routes = body.same "route_ids:[u8]u32be"
-M.query = body.same("type:u8{" .. KIND .. "}!raw area_ids:[u32be]u32be")
-M.answer = body.same("type:u8{" .. KIND .. "}!raw count:u32be data:hex[*]")
+M.query = body.same(KIND .. "area_ids:[u32be]u32be")
+M.answer = body.same(KIND .. "count:u32be data:hex[*]")
 
 M.control = body.split("flag:u8", "controls:[u16be]{ id:u16be parameter:u8 }")
 
@@ -97,6 +106,42 @@ local function mirror(data)
 end
 
 function M.read(data) return mirror(each(data, read_time)) end
+
+-- ---- what 0x0608 holds -------------------------------------------------------------------------
+
+local STORED = { CIRCLES, RECTANGLES, POLYGON, ROUTE }
+local stored = {} -- [type][1: 2013, 2: 2019]
+for kind, texts in ipairs(STORED) do
+  stored[kind] = { tg.struct(texts[1]), tg.struct(texts[2]) }
+end
+
+--- Whole bodies of what sets such areas, one behind the other, up to the end exactly.
+local function bodies(bytes, layout, count)
+  local out, at = {}, 1
+  while at <= #bytes and #out < count do
+    local area, next_at, flaws = layout:decode(bytes, at)
+    if not area or flaws then return nil end
+    out[#out + 1], at = M.read(area), next_at
+  end
+  return at == #bytes + 1 and #out > 0 and out or nil
+end
+
+--- The text has ids in one place and whole areas in another; what fits exactly is shown beside
+--- the bytes.
+function M.read_answer(data, _, edition)
+  local bytes = tg.hex.decode(data.data or "") or ""
+  local count = data.count or 0
+  if #bytes == 4 * count and count > 0 then
+    data.area_ids = {}
+    for i = 1, count do data.area_ids[i] = string.unpack(">I4", bytes, 4 * i - 3) end
+    return data
+  end
+  local both = stored[data.type_raw]
+  local first = edition == "2019" and 2 or 1
+  data.bodies = both
+    and (bodies(bytes, both[first], count) or bodies(bytes, both[3 - first], count)) or nil
+  return data
+end
 
 local function copy(value)
   if type(value) ~= "table" then return value end

@@ -6,8 +6,10 @@ local body = require "body"
 local M = {}
 
 M.attributes = body.same [[
-  audio_codec:u8 audio_channels:u8 sample_rate:u8{0="8k" 1="22.05k" 2="44.1k" 3="48k"}!raw
-  sample_bits:u8{0="8" 1="16" 2="32"}!raw frame_length:u16be audio_output:u8 video_codec:u8 max_audio_channels:u8 max_video_channels:u8
+  audio_codec:u8 audio_channels:u8
+  sample_rate:u8{0="8k" 1="22.05k" 2="44.1k" 3="48k"}!raw
+  sample_bits:u8{0="8" 1="16" 2="32"}!raw frame_length:u16be
+  audio_output:u8 video_codec:u8 max_audio_channels:u8 max_video_channels:u8
 ]]
 M.passengers = body.same [[
   start_time:bcdtime@+08:00 end_time:bcdtime@+08:00 on:u16be off:u16be

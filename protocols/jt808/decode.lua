@@ -10,6 +10,7 @@ local files = require "files"
 local location = require "location"
 local positions = require "positions"
 local registry = require "registry"
+local rsa = require "rsa"
 local wire = require "wire"
 
 local M = {}
@@ -51,7 +52,7 @@ function M.body(bytes, at, how, ctx)
     data.flaws = flaws
     if ends_early(flaws) then data.body_hex = tg.hex.encode(sub(bytes, at, -2)) end
   end
-  if entry.read then data = entry.read(data) or data end
+  if entry.read then data = entry.read(data, ctx.config, edition) or data end
   return data, edition
 end
 
@@ -140,9 +141,14 @@ end
 local LEAST = 41 -- header, position, checksum
 
 local function parts(msg, head, frame, at, ctx)
-  if (head.encryption or 0) ~= 0 and registry[msg.id] then
-    msg.encrypted, msg.data = true, { encrypted = tg.hex.encode(sub(frame, at, -2)) }
-    return msg
+  local encryption = head.encryption or 0
+  if encryption ~= 0 and registry[msg.id] then
+    local clear = rsa.open(sub(frame, at, -2), encryption, ctx.config)
+    if not clear then
+      msg.encrypted, msg.data = true, { encrypted = tg.hex.encode(sub(frame, at, -2)) }
+      return msg
+    end
+    msg.decrypted, frame, at = true, clear .. "\0", 1
   end
   if head.packet_total and head.packet_total ~= 1 then
     msg.total, msg.number = head.packet_total, head.packet_number
@@ -150,6 +156,7 @@ local function parts(msg, head, frame, at, ctx)
     return msg
   end
   msg.data, msg.edition = M.body(frame, at, msg, ctx)
+  msg.data.decrypted = msg.decrypted
   return msg
 end
 

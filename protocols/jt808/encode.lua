@@ -7,6 +7,7 @@ local tg = require "tidegate"
 local choice = require "choice"
 local positions = require "positions"
 local registry = require "registry"
+local rsa = require "rsa"
 local wire = require "wire"
 
 local M = {}
@@ -31,11 +32,17 @@ function M.body(id, data, edition, vendor, config)
   return bytes, err
 end
 
---- A message with `id`, `data` and where it goes: header, version, phone, serial.
+--- A message with `id`, `data` and where it goes: header, version, phone, serial; encrypted
+--- where it has the terminal's `key`.
 function M.frames(m, config)
   local edition = m.edition or m.header
   local bytes, why = M.body(m.id, m.data or {}, edition, nil, config)
   if not bytes then return nil, why end
+  if m.key and #bytes > 0 then
+    bytes = rsa.close(bytes, m.key)
+    if not bytes then return nil, "the terminal's key is none" end
+    m.encryption = 1
+  end
   return wire.build(m, m.id, bytes, config and config.packet_size)
 end
 

@@ -15,7 +15,8 @@ M.time = body.same "time:bcdtime@utc"
 M.time_local = body.same "time:bcdtime@+08:00"
 M.registered = body.same [[
   reply_serial:u16be
-  result:u8{0=ok 1=vehicle_registered 2=no_such_vehicle 3=terminal_registered 4=no_such_terminal}!raw
+  result:u8{0=ok 1=vehicle_registered 2=no_such_vehicle 3=terminal_registered
+            4=no_such_terminal}!raw
   auth_code:gbk[*]
 ]]
 

@@ -3,6 +3,7 @@
 -- compressed uploads.
 local body = require "body"
 local location = require "location"
+local tg = require "tidegate"
 
 local M = {}
 
@@ -48,6 +49,22 @@ M.record = body.same [[
 M.upload_one = body.same "media_id:u32be delete:u8{0=keep 1=delete}!raw"
 M.transparent = body.same "type:u8 data:hex[*]"
 M.compressed = body.same "length:u32be data:hex[*]"
+
+--- What was compressed, beside the bytes that came: as text where it is one. What it means is
+--- in no text.
+function M.read_compressed(data, config)
+  local bytes = config.inflate > 0 and tg.hex.decode(data.data or "")
+  if not bytes then return data end
+  local content, err = tg.gzip.decode(bytes, config.inflate)
+  if not content then
+    data.not_inflated = err.message
+  elseif tg.charset.valid(content) and not content:find "[%z\1-\8\14-\31]" then
+    data.content = content
+  else
+    data.content_hex = tg.hex.encode(content)
+  end
+  return data
+end
 
 --- 2011 has no position: a picture begins where it would be.
 function M.data_edition(header, size, frame, at)

@@ -98,8 +98,18 @@ return {
     type = "topic", default = "jt808/${device}/attachment_file/${file}/${offset}",
     help = "of the blocks that come to a listener for attachments",
   },
-  rsa_modulus = { type = "string", default = "", help = "answer to 0x0A00: 256 hex digits" },
-  rsa_exponent = { type = "integer", default = 65537, help = "the same" },
+  rsa_key = {
+    type = "secret",
+    help = "private key in PEM, 1024 bits: bodies up are decrypted, 0x0A00 is answered with it",
+  },
+  encrypt_down = {
+    type = "boolean", default = false,
+    help = "commands are encrypted for terminals that announced a key",
+  },
+  inflate = {
+    type = "size", default = "64KiB", max = 262144,
+    help = "most bytes of a compressed upload; 0: it is not looked into",
+  },
   idle = { type = "duration", default = "10m", help = "silence that ends a connection" },
   offline = {
     type = "duration", default = "1h", help = "how long commands wait for a terminal",

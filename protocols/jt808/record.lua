@@ -2,6 +2,7 @@
 -- Driving record, waybill, driver's identity and CAN. Recorder data is a complete packet of
 -- GB/T 19056 and goes on as it is, with its frame taken apart beside it.
 local body = require "body"
+local gbt19056 = require "gbt19056"
 local tg = require "tidegate"
 
 local M = {}
@@ -65,17 +66,18 @@ function M.write_driver(data)
   return out
 end
 
---- The recorder's packet: mark, command, length, reserve, data, sum.
+--- The recorder's packet, taken apart beside its bytes.
 function M.read_record(data)
-  local bytes = tg.hex.decode(data.data or "") or ""
-  if #bytes < 7 then return data end
-  local mark, command, length = string.unpack(">I2BI2", bytes)
-  if (mark ~= 0x557A and mark ~= 0xAA75) or #bytes ~= length + 7 then return data end
-  data.record = {
-    command = command, length = length, content = tg.hex.encode(bytes:sub(7, -2)),
-    checksum_ok = tg.check.xor8(bytes, 1, -2) == bytes:byte(-1),
-  }
+  data.record = gbt19056.read(tg.hex.decode(data.data or "") or "")
   return data
+end
+
+--- `values` in place of bytes, or the window of a log: the packet is made of them.
+function M.write_record(data)
+  if data.data ~= nil or data.reply_serial ~= nil then return data end
+  local bytes, why = gbt19056.write(data.command, data.values or data.max_blocks and data)
+  if not bytes then return nil, type(why) == "table" and why.message or why end
+  return { command = data.command, data = tg.hex.encode(bytes), tail = data.tail }
 end
 
 return M

@@ -43,6 +43,7 @@ local resend = {
 }
 local ANSWER = { read = general.read_answer, write = general.write_answer }
 local PARAMS = { read = params.read, write = params.write }
+local RECORD = { read = record.read_record, write = record.write_record }
 local AREA = { read = areas.read, write = areas.write }
 
 local function with(base, more)
@@ -71,7 +72,7 @@ up(0x0302, "question_answer", text.answered, none())
 up(0x0303, "info_subscription", text.subscription)
 up(0x0500, "vehicle_control_answer",
   location.around("reply_serial:u16be location:{", "}", true), none())
-up(0x0608, "areas", areas.answer, none())
+up(0x0608, "areas", areas.answer, none { read = areas.read_answer })
 up(0x0700, "driving_record", record.upload, none { read = record.read_record })
 up(0x0701, "waybill", record.waybill)
 up(0x0702, "driver", record.driver,
@@ -85,7 +86,7 @@ up(0x0801, "media", media.data, { edition = media.data_edition, reply = 0x8800 }
 up(0x0802, "media_list", media.found, none { edition = media.found_edition })
 up(0x0805, "shot", media.shot, none())
 up(0x0900, "transparent", media.transparent, { read = subiao.read_transparent })
-up(0x0901, "compressed", media.compressed)
+up(0x0901, "compressed", media.compressed, { read = media.read_compressed })
 up(0x0A00, "terminal_key", general.key, { reply = 0x8A00 })
 up(0x1003, "av_attributes", av.attributes, none())
 up(0x1005, "passengers", av.passengers)
@@ -129,8 +130,8 @@ down(0x8605, "delete_polygons", areas.delete_areas)
 down(0x8606, "set_route", areas.route, nil, with(AREA))
 down(0x8607, "delete_routes", areas.delete_routes)
 down(0x8608, "query_areas", areas.query, 0x0608)
-down(0x8700, "collect_record", record.collect, 0x0700)
-down(0x8701, "set_record", record.collect)
+down(0x8700, "collect_record", record.collect, 0x0700, with(RECORD))
+down(0x8701, "set_record", record.collect, nil, with(RECORD))
 down(0x8702, "query_driver", body.empty, 0x0702)
 down(0x8800, "media_answer", media.answer, false)
 down(0x8801, "shoot", media.shoot, 0x0805, { early = true })

@@ -3,6 +3,7 @@
 local tg = require "tidegate"
 local encode = require "encode"
 local registry = require "registry"
+local rsa = require "rsa"
 local wire = require "wire"
 
 local M = {}
@@ -70,14 +71,15 @@ function M.new(config)
   end
 
   by_reply[0x8A00] = function(conn, dev, msg)
-    local key = config.rsa_modulus
-    if key == "" then return say.answer(conn, dev, msg, 3) end
-    send(conn, dev, 0x8A00, { e = config.rsa_exponent, n = key }, config)
+    local key = rsa.own(config)
+    if not key then return say.answer(conn, dev, msg, 3) end
+    send(conn, dev, 0x8A00, key, config)
   end
 
   by_reply[0x9212] = function(conn, dev, msg)
-    send(conn, dev, 0x9212,
-      { name = msg.data.name or "", type = msg.data.type_raw or 0, result = 0, missing = {} }, config)
+    send(conn, dev, 0x9212, {
+      name = msg.data.name or "", type = msg.data.type_raw or 0, result = 0, missing = {},
+    }, config)
   end
 
   --- What a message up is answered with, if with anything.

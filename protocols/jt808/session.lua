@@ -115,6 +115,8 @@ function M.add(adapter, many, blocks)
     local old = dev.header == "2019" and may_learn(dev)
     speak(conn, dev, old and tg.kv.get("edition/" .. dev.device) or nil,
       next(config.models) and tg.kv.get("vendor/" .. dev.device) or nil)
+    local key = config.encrypt_down and tg.kv.get("rsa/" .. dev.device)
+    dev.key = key and tg.json.decode(key) or nil
   end
 
   local function register(conn, dev, msg)
@@ -203,6 +205,16 @@ function M.add(adapter, many, blocks)
   end
 
   handle[0x0005] = function(conn, dev, msg) say.packets(conn, dev, msg.data) end
+
+  --- Kept for what goes down encrypted; after a while a terminal has to say it again.
+  handle[0x0A00] = function(conn, dev, msg)
+    if msg.encrypted then return say.answer(conn, dev, msg, 0) end
+    dev.key = not msg.data.flaws and { e = msg.data.e, n = msg.data.n } or nil
+    keep("rsa", dev.device, dev.key and tg.json.encode(dev.key))
+    local taken = replies.specific(conn, dev, msg)
+    local fine = taken or out.message(conn, dev, msg)
+    say.reply(conn, dev, msg, registry.entry(0x0A00), fine and 0 or 1)
+  end
 
   handle[0x1211] = function(conn, dev, msg)
     if blocks then files.announce(conn, dev, msg.data) end

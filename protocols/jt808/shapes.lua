@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- What a caller says, as the record that a message is made of: most commands are one already.
 local areas = require "areas"
+local rsa = require "rsa"
 
 local M = {}
 
@@ -23,6 +24,11 @@ end
 
 shape[0x8202] = function(args)
   return { interval = args.interval, validity = args.interval ~= 0 and args.validity or nil }
+end
+
+--- Our own key where no other is given.
+shape[0x8A00] = function(args, _, config)
+  return args.n == nil and rsa.own(config) or args
 end
 
 local RESERVED = { correlation_id = true, device = true, ttl = true }

@@ -9,7 +9,8 @@ local tg = require "tidegate"
 local M = {}
 
 local REQUEST = "ip:gbk[u8] tcp_port:u16be udp_port:u16be %s alarm_number:gbk[32] reserved:hex[*] "
-local INFO = "%s %s alarm_number:gbk[32] info_type:u8{0=normal 1=resend}!raw files:[u8]{ name:gbk[u8] size:u32be } "
+local INFO = "%s %s alarm_number:gbk[32] info_type:u8{0=normal 1=resend}!raw "
+  .. "files:[u8]{ name:gbk[u8] size:u32be } "
 
 M.request, M.info = {}, {}
 for _, d in ipairs(items.dialects) do

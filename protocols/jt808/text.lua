@@ -19,7 +19,8 @@ M.events = body.same("type:u8{" .. CHANGE .. [[ 4=delete}!raw
 ]])
 M.event = body.same "event_id:u8"
 M.question = body.same [[
-  flag:u8 set{0=urgent 3=speak 4=advertise}!raw question:gbk[u8] answers:[*]{ answer_id:u8 text:gbk[u16be] }
+  flag:u8 set{0=urgent 3=speak 4=advertise}!raw question:gbk[u8]
+  answers:[*]{ answer_id:u8 text:gbk[u16be] }
 ]]
 M.answered = body.same "reply_serial:u16be answer_id:u8"
 M.menu = body.same("type:u8{" .. CHANGE .. [[}!raw

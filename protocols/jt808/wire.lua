@@ -125,6 +125,7 @@ function M.packet(m, body)
     local form = m.head.encryption == nil and "vendor" or #m.phone == 10 and "2019" or "2013"
     local fields = { body_length = form == "vendor" and #body - 1 or #body }
     for key, value in pairs(m.head) do fields[key] = fields[key] or value end
+    if m.decrypted then fields.encryption = 0 end
     bytes = M.head[form]:encode(fields) .. body
   else
     bytes = head(m, m.id, #body, m.serial or 0) .. body

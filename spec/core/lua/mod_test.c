@@ -16,7 +16,8 @@ static const struct {
                {"bits", tg_lua_open_bits},     {"bcd", tg_lua_open_bcd},
                {"hex", tg_lua_open_hex},       {"charset", tg_lua_open_charset},
                {"check", tg_lua_open_check},   {"json", tg_lua_open_json},
-               {"time", tg_lua_open_time},     {"crypto", tg_lua_open_crypto}};
+               {"time", tg_lua_open_time},     {"crypto", tg_lua_open_crypto},
+               {"gzip", tg_lua_open_gzip}};
 
 static const char HELPERS[] =
     "function same(a, b, at) at = at or '' \n"
@@ -280,7 +281,20 @@ static void signatures_and_ciphers(void **s)
         "same(C.decrypt('SM4-CBC', 'short', secret, k), nil)\n"
         "same(C.decrypt('ROT13', k, secret, k), nil)\n"
         "ok, err = C.decrypt('RSA', 'no key', secret)\n"
-        "same(err.message, 'the bytes and the key do not fit')\n");
+        "same(err.message, 'the bytes and the key do not fit')\n"
+        "ok, err = C.public_key 'no key' same(err.message, 'no RSA key in PEM')\n"
+        "ok, err = C.rsa_encrypt(('\\0'):rep(128), 65537, 'x') same(err.code, 'INVAL')\n"
+        "local packed = C.rsa_encrypt(('\\xFF'):rep(128), 3, 'x') same(#packed, 128)\n");
+}
+
+static void compressed_bytes(void **s)
+{
+    (void)s;
+    run("local z = H '1f8b08000000000002ffcb48cdc9c957c880930084fd5c2310000000'\n"
+        "local text, err = tg.gzip.decode(z) same(err, nil) same(#text, 16)\n"
+        "text, err = tg.gzip.decode(z, 15) same(text, nil) same(err.code, 'TOOBIG')\n"
+        "text, err = tg.gzip.decode(z:sub(1, -2)) same(err.code, 'MALFORMED')\n"
+        "raises('at most 1 MiB', tg.gzip.decode, z, 1 << 30)\n");
 }
 
 static void clocks(void **s)
@@ -402,6 +416,7 @@ int main(void)
         cmocka_unit_test(bits_bcd_and_hex),
         cmocka_unit_test(charsets_and_checksums),
         cmocka_unit_test(signatures_and_ciphers),
+        cmocka_unit_test(compressed_bytes),
         cmocka_unit_test(clocks),
         cmocka_unit_test(notes_follow_a_decode),
         cmocka_unit_test(no_memory_at_any_point_is_survived),
