@@ -244,6 +244,7 @@ install: all ## install below PREFIX (/usr/local), honouring DESTDIR
 	install -m 644 core/include/tidegate/*.h $(DESTDIR)$(PREFIX)/include/tidegate/
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system etc/tidegate.service
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/tidegate README.md LICENSE docs/*.md
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/tidegate/img docs/img/*.svg
 	test -e $(DESTDIR)/etc/tidegate/tidegate.lua || install -m 644 etc/tidegate.lua $(DESTDIR)/etc/tidegate/
 
 clean: ## remove what was built

@@ -4,7 +4,7 @@ local cjson = require "cjson"
 
 local M = {}
 
-local function median(list)
+function M.median(list)
   if #list == 0 then return nil end
   table.sort(list)
   local mid = #list // 2
@@ -26,7 +26,7 @@ end
 
 local function value(samples, scenario, who, key)
   local row = samples[scenario] and samples[scenario][who]
-  return row and row[key] and median(row[key])
+  return row and row[key] and M.median(row[key])
 end
 
 local function number(v, digits)
@@ -99,13 +99,26 @@ function M.collect(results, text)
   end
 end
 
+--- Sizes in rows, numbers in columns. @param columns { { name, unit, digits? } }
+function M.growth(what, rows, columns)
+  local titles = { what }
+  for _, c in ipairs(columns) do titles[#titles + 1] = ("%s, %s"):format(c[1], c[2]) end
+  print ""
+  head(titles)
+  for _, r in ipairs(rows) do
+    local cells = { number(r.n) }
+    for _, c in ipairs(columns) do cells[#cells + 1] = number(r[c[1]], c[3]) end
+    row(cells)
+  end
+end
+
 --- @return how many promises were not kept
-function M.promises(results)
-  print "\n### In process\n"
+function M.promises(what, results)
+  print(("\n### %s\n"):format((what:gsub("^%l", string.upper))))
   head { "what", "measured", "promised", "kept" }
   local broken = 0
   for _, r in ipairs(results) do
-    local v = median(r.values)
+    local v = M.median(r.values)
     local digits = math.abs(v) < 100 and 2 or 0
     local kept = true
     if r.target then

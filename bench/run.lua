@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- All that we promise about speed and memory, measured: `make bench`, or one part of it with
--- `lua5.4 bench/run.lua build/release mqtt|gt06|inproc`. Servers take turns and each number is
--- the median of its runs, so that a busy moment of the machine touches both and decides nothing.
+-- `lua5.4 bench/run.lua build/release inproc|router|gt06|mqtt|growth`. Servers take turns and each
+-- number is the median of its runs, so that a busy moment of the machine touches both and decides
+-- nothing. `growth` takes minutes and 2 GB, and runs only when it is asked for.
 package.path = "./spec/?.lua;./bench/?.lua;" .. package.path
 
 local build, part = arg[1] or "build/release", arg[2]
@@ -10,6 +11,7 @@ local Host = require "support.host"
 Host.build, Host.binary = build, build .. "/tidegate"
 local servers = require "servers"
 local report = require "report"
+local growth = require "growth"
 
 local RUNS = 3
 local wrong = 0
@@ -94,26 +96,37 @@ local function gt06()
 end
 
 -- Programs that print {"name":…,"value":…,"unit":…,"target":…,"better":"more"|"less"} a line.
-local function inproc()
+-- @param cpus the list for taskset
+local function promises(what, programs, cpus)
   local results = {}
   for n = 1, RUNS do
-    io.stderr:write(("  in process, run %d of %d\n"):format(n, RUNS))
-    for _, name in ipairs { "layout", "frames", "guard", "idle" } do
+    io.stderr:write(("  %s, run %d of %d\n"):format(what, n, RUNS))
+    for _, name in ipairs(programs) do
       local program = build .. "/bench/" .. name
-      local args = { "-c", servers.LOAD_CPU, program }
-      local code, out, err = Host.run("taskset", args, { ms = 60000 })
+      local code, out, err = Host.run("taskset", { "-c", cpus, program }, { ms = 60000 })
       if code ~= 0 then error(("%s failed: %s%s"):format(program, out, err), 0) end
       report.collect(results, out)
     end
   end
-  wrong = wrong + report.promises(results)
+  wrong = wrong + report.promises(what, results)
 end
 
-local parts = { inproc = inproc, mqtt = mqtt, gt06 = gt06 }
+local function inproc()
+  promises("in process", { "layout", "frames", "guard", "idle" }, servers.LOAD_CPU)
+end
+
+local function router()
+  promises("the router alone", { "router" }, servers.SERVER_CPU .. "," .. servers.LOAD_CPU)
+end
+
+local parts = {
+  inproc = inproc, router = router, mqtt = mqtt, gt06 = gt06,
+  growth = function() wrong = wrong + growth.run(build, "docs/img") end,
+}
 
 local function main()
-  for _, name in ipairs { "inproc", "gt06", "mqtt" } do
-    if part == nil or part == name then parts[name]() end
+  for _, name in ipairs(part and { part } or { "inproc", "router", "gt06", "mqtt" }) do
+    parts[name]()
   end
 end
 
