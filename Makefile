@@ -51,7 +51,7 @@ PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null | sed 's/-I/-isyste
 PKG_LIBS = $(shell pkg-config --libs $(PKGS) 2>/dev/null | sed 's/-llua5.4/-l:liblua5.4.a/') -lm -ldl
 
 # Rooms, lowest first; below_<room> is what a test of it links.
-ROOMS := base net hub codec plugin lua admin host
+ROOMS := base net hub codec plugin lua admin load host
 below_base := base
 below_net := net base
 below_hub := hub base
@@ -59,7 +59,8 @@ below_codec := codec base
 below_plugin := plugin net hub codec base
 below_lua := lua plugin net hub codec base
 below_admin := admin plugin lua net hub codec base
-below_host := host admin plugin lua net hub codec base
+below_load := load base
+below_host := host load admin plugin lua net hub codec base
 archives = $(patsubst %,$(B)/core/%.a,$(1))
 
 objects = $(patsubst %.c,$(B)/%.o,$(1))

@@ -8,7 +8,7 @@
 
 #include "gt06_frames.h"
 #include "load.h"
-#include "mqtt_wire.h"
+#include "load/wire.h"
 
 enum { QUIET_NS = 2000000000, HEARTBEATS_OUT = 2, OUT_MAX = 65536, IN_SIZE = 262144 };
 
@@ -38,7 +38,7 @@ typedef struct fleet {
     char *buf;
     uint64_t now, last;
     uint64_t logins, frames, heartbeats, answers, deliveries, subscribed, closed;
-    hist latency; // of heartbeats
+    tg_hist latency; // of heartbeats
 } fleet;
 
 static void usage(void)
@@ -105,7 +105,7 @@ static void put_heartbeat(fleet *f, tracker *t)
 {
     gt06_heartbeat(&t->out, t->serial++);
     if (t->unanswered++ == 0)
-        t->heartbeat_ns = now_ns();
+        t->heartbeat_ns = tg_now_ns();
     f->heartbeats++;
     t->since_heartbeat = 0;
 }
@@ -151,7 +151,7 @@ static size_t take_answers(fleet *f, tracker *t, tg_slice in)
             t->logged_in = true;
         } else if (a[3] == GT06_HEARTBEAT) {
             f->answers++;
-            hist_add(&f->latency, f->now - t->heartbeat_ns);
+            tg_hist_add(&f->latency, f->now - t->heartbeat_ns);
             t->unanswered--;
             t->heartbeat_ns = f->now; // of the next one: when it became the oldest
             f->last = f->now;
@@ -163,13 +163,13 @@ static size_t take_answers(fleet *f, tracker *t, tg_slice in)
 static size_t take_deliveries(fleet *f, tg_slice in)
 {
     size_t at = 0;
-    mqtt_packet p;
-    for (size_t n; (n = take_packet((tg_slice){in.at + at, in.len - at}, &p)) > 0;
+    tg_wire_packet p;
+    for (size_t n; (n = tg_wire_take((tg_slice){in.at + at, in.len - at}, &p)) > 0;
          at += n) {
-        if (p.type == MQTT_PUBLISH) {
+        if (p.type == TG_WIRE_PUBLISH) {
             f->deliveries++;
             f->last = f->now;
-        } else if (p.type == MQTT_SUBACK) {
+        } else if (p.type == TG_WIRE_SUBACK) {
             f->subscribed++;
         }
         if (at + n == in.len)
@@ -189,7 +189,7 @@ static void on_readable(fleet *f, tracker *t)
         t->fd = -1;
         return;
     }
-    f->now = now_ns();
+    f->now = tg_now_ns();
     tg_buf_put(&t->in, f->buf, (size_t)n);
     tg_slice in = tg_buf_slice(&t->in);
     tg_buf_drop(&t->in, t->subscriber ? take_deliveries(f, in) : take_answers(f, t, in));
@@ -223,10 +223,10 @@ static void open_one(fleet *f, tracker *t, uint16_t port)
 // Turns until `*n` is `goal`. @return false: nothing moved for a while, or time is up.
 static bool await(fleet *f, const uint64_t *n, uint64_t goal, uint64_t limit)
 {
-    uint64_t seen = *n, moved = now_ns();
+    uint64_t seen = *n, moved = tg_now_ns();
     while (*n < goal) {
         turn(f);
-        uint64_t now = now_ns();
+        uint64_t now = tg_now_ns();
         if (*n != seen)
             moved = now;
         seen = *n;
@@ -240,8 +240,12 @@ static void subscribe(fleet *f)
 {
     tracker *t = &f->all[f->o.trackers];
     t->subscriber = true;
-    put_connect(&t->out, TG_LIT("gt06-load"), 600);
-    put_subscribe(&t->out, 1, tg_str(f->o.filter), 0);
+    tg_wire_hello hello = {.version = TG_WIRE_V4,
+                           .keepalive_s = 600,
+                           .clean = true,
+                           .client_id = TG_LIT("gt06-load")};
+    tg_wire_connect(&t->out, &hello);
+    tg_wire_subscribe(&t->out, TG_WIRE_V4, 1, tg_str(f->o.filter), 0);
     open_one(f, t, f->o.mqtt_port);
     if (!await(f, &f->subscribed, 1, UINT64_MAX))
         die("the subscription was not answered");
@@ -286,11 +290,11 @@ static void report(const fleet *f, uint64_t began, uint64_t cpu, uint64_t before
            "\"p50_us\":%.1f,\"p99_us\":%.1f",
            f->o.trackers, f->o.window, f->logins, f->frames, f->heartbeats, f->answers,
            f->deliveries, f->closed, seconds, (double)f->frames / seconds,
-           hist_us(&f->latency, 0.5), hist_us(&f->latency, 0.99));
+           tg_hist_us(&f->latency, 0.5), tg_hist_us(&f->latency, 0.99));
     if (f->o.server_pid > 0)
         printf(",\"cpu_us\":%.3f,\"rss_before\":%" PRIu64 ",\"rss_after\":%" PRIu64,
                (double)cpu / 1e3 / (double)(f->frames > 0 ? f->frames : 1), before,
-               process_rss(f->o.server_pid));
+               tg_process_rss(f->o.server_pid));
     puts("}");
 }
 
@@ -298,7 +302,7 @@ int main(int argc, char **argv)
 {
     static fleet f;
     f.o = read_options(argc, argv);
-    raise_descriptors();
+    tg_raise_descriptors();
     f.ep = epoll_create1(EPOLL_CLOEXEC);
     f.all = calloc(f.o.trackers + 1, sizeof(*f.all));
     f.buf = malloc(IN_SIZE);
@@ -308,11 +312,11 @@ int main(int argc, char **argv)
         f.all[i] = (tracker){.fd = -1, .index = i, .serial = 1};
     if (f.o.mqtt_port != 0)
         subscribe(&f);
-    uint64_t before = process_rss(f.o.server_pid);
+    uint64_t before = tg_process_rss(f.o.server_pid);
     log_in(&f);
-    uint64_t began = now_ns(), cpu = process_cpu_ns(f.o.server_pid);
+    uint64_t began = tg_now_ns(), cpu = tg_process_cpu_ns(f.o.server_pid);
     drive(&f, began + (uint64_t)(f.o.seconds * 1e9));
-    report(&f, began, process_cpu_ns(f.o.server_pid) - cpu, before);
+    report(&f, began, tg_process_cpu_ns(f.o.server_pid) - cpu, before);
     for (unsigned i = 0; i <= f.o.trackers; i++) {
         if (f.all[i].fd >= 0)
             close(f.all[i].fd);

@@ -18,7 +18,7 @@ static usage measure(void)
 {
     malloc_trim(0);
     struct mallinfo2 m = mallinfo2(); // all arenas
-    return (usage){(double)m.uordblks + (double)m.hblkhd, (double)process_rss(getpid())};
+    return (usage){(double)m.uordblks + (double)m.hblkhd, (double)tg_process_rss(getpid())};
 }
 
 // A script's garbage goes in the worker's idle time: it is waited for, a few seconds at most.
@@ -89,7 +89,7 @@ int main(int argc, char **argv)
 {
     static int fds[WARM + CONNECTIONS];
     static inhost h;
-    raise_descriptors();
+    tg_raise_descriptors();
     inhost_start(&h, argc > 1 ? argv[1] : "build/release/plugins");
     inhost_load(&h, "gt06");
     inhost_listen(&h, "gt06");

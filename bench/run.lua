@@ -16,40 +16,41 @@ local growth = require "growth"
 local RUNS = 3
 local wrong = 0
 
--- name → arguments of mqtt_load. `fresh`: in a server that has done nothing else.
+-- name → arguments of `tidegate bench`. `fresh`: in a server that has done nothing else.
 local MQTT = {
-  { "1:1, QoS 0", { "--scenario", "pairs", "--messages", 100000 } },
-  { "1:1, QoS 1", { "--scenario", "pairs", "--qos", 1, "--messages", 60000 } },
-  { "1:1, QoS 2", { "--scenario", "pairs", "--qos", 2, "--messages", 20000 } },
-  { "1:1, QoS 0, one at a time", { "--scenario", "pairs", "--window", 1, "--messages", 40000 } },
-  { "1:1, QoS 0, 1 KiB", { "--scenario", "pairs", "--payload", 1024, "--messages", 60000 } },
-  { "1 to 500", { "--scenario", "fanout", "--clients", 500, "--messages", 200 } },
-  { "200 to 1, wildcard", { "--scenario", "fanin", "--clients", 200, "--messages", 80000,
+  { "1:1, QoS 0", { "pairs", "--count", 100000 } },
+  { "1:1, QoS 1", { "pairs", "--qos", 1, "--count", 60000 } },
+  { "1:1, QoS 2", { "pairs", "--qos", 2, "--count", 20000 } },
+  { "1:1, QoS 0, one at a time", { "pairs", "--window", 1, "--count", 40000 } },
+  { "1:1, QoS 0, 1 KiB", { "pairs", "--payload", 1024, "--count", 60000 } },
+  { "1 to 500", { "fanout", "--clients", 500, "--count", 200 } },
+  { "200 to 1, wildcard", { "fanin", "--clients", 200, "--count", 80000,
     "--window", 8 } },
-  { "20,000 wildcard filters", { "--scenario", "filters", "--filters", 20000, "--subs", 20,
-    "--messages", 40000 } },
-  { "5,000 retained to a new `#`", { "--scenario", "retained", "--messages", 5000,
+  { "20,000 wildcard filters", { "filters", "--filters", 20000, "--subs", 20,
+    "--count", 40000 } },
+  { "5,000 retained to a new `#`", { "retained", "--count", 5000,
     "--clients", 10 } },
-  { "connect storm", { "--scenario", "connect", "--clients", 2000 } },
-  { "idle connections", { "--scenario", "idle", "--clients", 4000, "--seconds", 1 },
+  { "connect storm", { "connect", "--clients", 2000, "--connecting", 32 } },
+  { "idle connections", { "idle", "--clients", 4000, "--duration", "1s" },
     fresh = true },
 }
 
 local function check(name, who, r)
-  if r.lost + r.doubled + r.reordered + r.closed == 0 then return end
+  if r.good then return end
   wrong = wrong + 1
-  print(("%s, %s: %d lost, %d doubled, %d reordered, %d connections closed"):format(
-    name, who, r.lost, r.doubled, r.reordered, r.closed))
+  print(("%s, %s: %d lost, %d doubled, %d reordered"):format(
+    name, who, r.lost, r.doubled, r.reordered))
+  for kind, n in pairs(r.errors) do print(("  %d × %s"):format(n, kind)) end
 end
 
 local function measure(who, server, scenario, samples)
-  local args = { "--port", server.mqtt }
-  for _, a in ipairs(scenario[2]) do args[#args + 1] = a end
   local r, instructions = servers.instructions(server.pid, function()
-    return servers.load(build, "mqtt_load", args, server)
+    return servers.bench(scenario[2], server)
   end)
   check(scenario[1], who, r)
   r.instructions = instructions and instructions / math.max(r.received, 1)
+  r.cpu_us, r.bytes_per_connection = r.server.cpu_us, r.server.bytes_per_connection
+  r.p99_us = r.latency_us.p99
   report.add(samples, scenario[1], who, r)
 end
 

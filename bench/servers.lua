@@ -2,6 +2,7 @@
 -- The two servers under test, each with one thread for its clients on one core, so that what
 -- is compared is the work that a message costs. Neither limits what the load may queue; both
 -- send small packets at once.
+local cjson = require "cjson"
 local Host = require "support.host"
 
 local M = {}
@@ -69,14 +70,26 @@ function M.mosquitto()
   }
 end
 
---- Runs a load generator on the other core. @return its results
-function M.load(build, program, args, server)
-  local cjson = require "cjson"
-  local list = { "-c", M.LOAD_CPU, build .. "/bench/" .. program, "--server-pid", server.pid }
+local function on_load_cpu(command, args)
+  local list = { "-c", M.LOAD_CPU }
+  for _, arg in ipairs(command) do list[#list + 1] = arg end
   for _, arg in ipairs(args) do list[#list + 1] = arg end
   local code, out, err = Host.run("taskset", list, { ms = 60000 })
-  if code ~= 0 then error(("%s failed: %s"):format(table.concat(list, " "), err), 0) end
+  if out == "" then
+    error(("%s failed with %d: %s"):format(table.concat(list, " "), code, err), 0)
+  end
   return cjson.decode(out)
+end
+
+--- Runs a load generator of this folder on the other core. @return its results
+function M.load(build, program, args, server)
+  return on_load_cpu({ build .. "/bench/" .. program, "--server-pid", server.pid }, args)
+end
+
+--- Runs `tidegate bench` there. @return its report, good or not
+function M.bench(args, server)
+  return on_load_cpu({ Host.binary, "bench", "--json", "--port", server.mqtt, "--server-pid",
+    server.pid }, args)
 end
 
 local perf_works

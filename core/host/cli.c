@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/options.h"
+#include "base/quantity.h"
 
 #define NAMES 64
 
@@ -97,11 +98,29 @@ static int unknown_flag(const tg_cli *cli, const char *word)
     return bad_usage(cli);
 }
 
+static bool within(const tg_flag *f, double n)
+{
+    return (f->min == 0 && f->max == 0) || (n >= f->min && n <= f->max);
+}
+
+static bool set_number(const tg_flag *f, const char *value, char *to)
+{
+    char *end;
+    if (f->kind == TG_FLAG_NUM) {
+        double n = strtod(value, &end);
+        memcpy(to, &n, sizeof(n));
+        return end != value && *end == '\0' && within(f, n);
+    }
+    int64_t n = f->kind == TG_FLAG_DURATION ? tg_parse_duration(tg_str(value))
+                                            : strtoll(value, &end, 10);
+    memcpy(to, &n, sizeof(n));
+    bool good = f->kind == TG_FLAG_DURATION ? n >= 0 : end != value && *end == '\0';
+    return good && within(f, (double)n);
+}
+
 static bool set_flag(const tg_flag *f, const char *value, tg_cli *out)
 {
     char *to = (char *)out + f->offset;
-    char *end;
-    long long n;
     switch ((tg_flag_kind)f->kind) {
     case TG_FLAG_BOOL:
         *(bool *)to = true;
@@ -110,11 +129,35 @@ static bool set_flag(const tg_flag *f, const char *value, tg_cli *out)
         memcpy(to, &value, sizeof(value));
         return true;
     case TG_FLAG_INT:
-        n = strtoll(value, &end, 10);
-        memcpy(to, &(int64_t){n}, sizeof(int64_t));
-        return end != value && *end == '\0';
+    case TG_FLAG_NUM:
+    case TG_FLAG_DURATION:
+        return set_number(f, value, to);
     }
     return false;
+}
+
+static int bad_value(const tg_cli *cli, const tg_flag *f, const char *value)
+{
+    static const char *const kinds[] = {[TG_FLAG_INT] = "a whole number",
+                                        [TG_FLAG_NUM] = "a number",
+                                        [TG_FLAG_DURATION] = "a duration"};
+    tg_buf range = {0};
+    if (f->kind == TG_FLAG_BOOL) {
+        tg_cli_fail("--%s takes no value, not '%s'", f->name, value);
+        return bad_usage(cli);
+    }
+    if (f->kind == TG_FLAG_DURATION) {
+        tg_buf_puts(&range, " such as 10s, 500ms or 2m, from ");
+        tg_put_duration(&range, (int64_t)f->min);
+        tg_buf_puts(&range, " to ");
+        tg_put_duration(&range, (int64_t)f->max);
+    } else if (f->min != 0 || f->max != 0) {
+        tg_buf_printf(&range, " from %.10g to %.10g", f->min, f->max);
+    }
+    tg_cli_fail("--%s: '%s': expected %s%.*s", f->name, value, kinds[f->kind],
+                (int)range.len, range.at != NULL ? range.at : "");
+    tg_buf_free(&range);
+    return bad_usage(cli);
 }
 
 typedef struct words {
@@ -135,10 +178,7 @@ static int take_flag(const tg_flag *f, const char *inside, words *w, tg_cli *out
         }
         inside = w->argv[++w->at];
     }
-    if (set_flag(f, inside, out))
-        return 0;
-    tg_cli_fail("'%s' is no value for --%s", inside != NULL ? inside : "", f->name);
-    return bad_usage(out);
+    return set_flag(f, inside, out) ? 0 : bad_value(out, f, inside);
 }
 
 static int take_long(words *w, tg_cli *out)
@@ -178,9 +218,18 @@ static int take_words(words *w, tg_cli *out)
     return 0;
 }
 
-static bool is_help(const char *word)
+/// -h is help unless the command has another use for it.
+static bool is_help(const tg_command *c, const char *word)
 {
-    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+    return strcmp(word, "--help") == 0 ||
+           (strcmp(word, "-h") == 0 && (c == NULL || find_short(c->flags, 'h') == NULL));
+}
+
+static void set_defaults(tg_cli *out)
+{
+    for (const tg_flag *f = out->command->flags; f->name != NULL; f++)
+        if (f->fallback != NULL)
+            set_flag(f, f->fallback, out);
 }
 
 /// The command, and how many words name it.
@@ -198,7 +247,7 @@ int tg_cli_parse(int argc, char **argv, tg_cli *out)
 {
     int taken = 0;
     *out = (tg_cli){0};
-    if (argc < 2 || is_help(argv[1])) {
+    if (argc < 2 || is_help(NULL, argv[1])) {
         tg_cli_help(NULL);
         out->help = true;
         return argc < 2 ? TG_EXIT_USAGE : 0;
@@ -210,11 +259,12 @@ int tg_cli_parse(int argc, char **argv, tg_cli *out)
         return unknown_command(argc, argv);
     words w = {argc, taken + 1, argv};
     for (int i = w.at; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (is_help(argv[i])) {
+        if (is_help(out->command, argv[i])) {
             tg_cli_help(out->command);
             out->help = true;
             return 0;
         }
+    set_defaults(out);
     int rc = take_words(&w, out);
     if (rc != 0)
         return rc;
@@ -232,7 +282,8 @@ static void help_flag(const tg_flag *f)
     snprintf(left, sizeof(left), "%c%c%c --%s %s", f->letter != 0 ? '-' : ' ',
              f->letter != 0 ? f->letter : ' ', f->letter != 0 ? ',' : ' ', f->name,
              f->value != NULL ? f->value : "");
-    printf("  %-26s %s\n", left, f->help);
+    printf("  %-26s %s", left, f->help);
+    printf(f->fallback != NULL ? " (%s)\n" : "\n", f->fallback);
 }
 
 void tg_cli_help(const tg_command *command)
@@ -240,6 +291,8 @@ void tg_cli_help(const tg_command *command)
     if (command != NULL) {
         printf("Usage: tidegate %s %s\n\n%s\n\n", command->name, command->args,
                command->help);
+        if (command->run == tg_cmd_bench)
+            tg_help_bench();
         for (const tg_flag *f = command->flags; f->name != NULL; f++)
             help_flag(f);
         return;

@@ -11,17 +11,34 @@
 /// What scripts may rely on.
 enum { TG_EXIT_OK = 0, TG_EXIT_FAILED = 1, TG_EXIT_USAGE = 2, TG_EXIT_UNREACHABLE = 3 };
 
+/// What `bench` takes; `host` and `json` are shared with the other commands.
+typedef struct tg_cli_bench {
+    const char *version, *qos, *topic, *user, *password, *client_id, *cafile, *cert, *key;
+    bool tls, insecure, resume;
+    int64_t port, clients, subs, groups, filters, window, payload, threads, connecting,
+        unclean, pid; ///< 0: not given, or not known
+    int64_t duration, timeout, keepalive, ttl, away; ///< ms
+    double rate, connect_rate; ///< a second
+} tg_cli_bench;
+
 /// Every option of every command; a command takes those that its table names.
 typedef struct tg_cli {
     const struct tg_command *command;
     const char *config, *host, *token_file, *cursor, *encoding;
     bool json, retain, forget, offline, all, help;
     int64_t qos, limit, count;
+    tg_cli_bench bench;
     int nargs;
     const char *args[TG_CLI_ARGS];
 } tg_cli;
 
-typedef enum tg_flag_kind { TG_FLAG_BOOL, TG_FLAG_STR, TG_FLAG_INT } tg_flag_kind;
+typedef enum tg_flag_kind {
+    TG_FLAG_BOOL, ///< bool
+    TG_FLAG_STR, ///< const char *
+    TG_FLAG_INT, ///< int64_t
+    TG_FLAG_NUM, ///< double
+    TG_FLAG_DURATION, ///< int64_t ms
+} tg_flag_kind;
 
 typedef struct tg_flag {
     const char *name; ///< "config" is --config; NULL ends a table
@@ -30,6 +47,8 @@ typedef struct tg_flag {
     uint32_t offset; ///< into tg_cli
     const char *value; ///< how the help names it: "FILE"
     const char *help;
+    const char *fallback; ///< as it would be given; NULL: zero
+    double min, max; ///< of numbers, and of durations in ms; both 0: any
 } tg_flag;
 
 typedef struct tg_command {
@@ -67,6 +86,9 @@ int tg_cmd_reload(const tg_cli *cli);
 int tg_cmd_log(const tg_cli *cli);
 int tg_cmd_new_adapter(const tg_cli *cli);
 int tg_cmd_test(const tg_cli *cli);
+extern const tg_flag tg_bench_flags[];
+int tg_cmd_bench(const tg_cli *cli);
+void tg_help_bench(void);
 int tg_cmd_version(const tg_cli *cli);
 int tg_cmd_help(const tg_cli *cli);
 

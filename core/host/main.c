@@ -7,9 +7,10 @@
 #include "host/cli.h"
 #include "net/worker.h"
 
-#define FLAG(name, letter, kind, member, value, help)                                      \
+#define FLAG(name_, letter_, kind_, member, value_, help_)                                 \
     {                                                                                      \
-        name, letter, TG_FLAG_##kind, offsetof(tg_cli, member), value, help                \
+        .name = name_, .letter = letter_, .kind = TG_FLAG_##kind_,                         \
+        .offset = offsetof(tg_cli, member), .value = value_, .help = help_                 \
     }
 #define CONFIG FLAG("config", 'c', STR, config, "FILE", "the host's config file")
 #define JSON FLAG("json", 'j', BOOL, json, NULL, "for programs: JSON instead of tables")
@@ -64,6 +65,8 @@ const tg_command tg_commands[] = {
     {"new adapter", "NAME [DIR]", "start an adapter in Lua, with its vectors", NONE, 1, 2,
      tg_cmd_new_adapter},
     {"test", "PLUGIN_DIR", "run a plugin's vectors", CHECK, 1, 1, tg_cmd_test},
+    {"bench", "SCENARIO", "put load on an MQTT broker and say what became of it",
+     tg_bench_flags, 1, 1, tg_cmd_bench},
     {"version", "", "this program's version", QUERY, 0, 0, tg_cmd_version},
     {"help", "[COMMAND]", "this list, or one command's options", NONE, 0, 2, tg_cmd_help},
     {0},
