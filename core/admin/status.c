@@ -8,6 +8,7 @@
 #include "admin/write.h"
 #include "base/log.h"
 #include "base/metric.h"
+#include "base/utf8.h"
 
 static uint64_t now_ms(void)
 {
@@ -98,13 +99,32 @@ typedef struct exposition {
     const char *last; ///< name of the family whose head stands
 } exposition;
 
+/// A line of help comes from plugins, too: what would break it is escaped.
+static void put_help(tg_buf *b, const char *name, const char *help)
+{
+    tg_buf_printf(b, "# HELP %s ", name);
+    for (size_t left = strlen(help), len; left > 0; help += len, left -= len) {
+        len = tg_utf8_len(help, left);
+        if (*help == '\n' || *help == '\\')
+            tg_buf_puts(b, *help == '\n' ? "\\n" : "\\\\");
+        else if (len == 0 || (unsigned char)*help < ' ')
+            tg_buf_putc(b, '_');
+        else
+            tg_buf_put(b, help, len);
+        len = len > 0 ? len : 1;
+    }
+    tg_buf_putc(b, '\n');
+}
+
 static void put_metric(void *ctx, tg_metric_kind kind, const char *name, const char *labels,
                        const char *help, int64_t sum)
 {
     exposition *x = ctx;
-    if (x->last == NULL || strcmp(x->last, name) != 0)
-        tg_buf_printf(&x->text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name,
+    if (x->last == NULL || strcmp(x->last, name) != 0) {
+        put_help(&x->text, name, help);
+        tg_buf_printf(&x->text, "# TYPE %s %s\n", name,
                       kind == TG_COUNTER ? "counter" : "gauge");
+    }
     x->last = name;
     if (*labels != '\0')
         tg_buf_printf(&x->text, "%s{%s} %lld\n", name, labels, (long long)sum);

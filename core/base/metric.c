@@ -8,19 +8,24 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
 #include "base/map.h"
+#include "base/utf8.h"
 
 #define LINE 64
 #define CHUNK 256 // metrics per chunk: a row of cells is 2 KiB
 #define CHUNKS 256
 
-typedef struct metric {
+typedef struct family { // one name, whatever labels are under it
     tg_metric_kind kind;
+    uint32_t series;
+    char *name, *help;
+} family;
+
+typedef struct metric {
     int id;
     char *key; // name, '{', labels
-    char *name, *help;
     const char *labels; // in key
+    family *family;
 } metric;
 
 typedef _Atomic int64_t cell;
@@ -34,7 +39,7 @@ static struct {
     pthread_mutex_t lock;
     uint32_t rows; // 0: not opened yet
     int count;
-    tg_map by_key;
+    tg_map by_key, families;
     _Atomic(chunk *) chunks[CHUNKS];
 } all = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -66,17 +71,26 @@ int tg_metrics_open(uint32_t threads)
     return rc;
 }
 
-static void free_metric(metric *m)
+static void free_family(family *f)
 {
-    free(m->key);
-    free(m->name);
-    free(m->help);
+    free(f->name);
+    free(f->help);
+    free(f);
+}
+
+static void free_families(void)
+{
+    uint32_t at = 0;
+    for (family *f; (f = tg_map_next(&all.families, &at)) != NULL;)
+        free_family(f);
+    tg_map_free(&all.families);
 }
 
 void tg_metrics_close(void)
 {
     for (int id = 0; id < all.count; id++)
-        free_metric(metric_of(id));
+        free(metric_of(id)->key);
+    free_families();
     for (int i = 0; i < CHUNKS; i++) {
         chunk *c = atomic_exchange(&all.chunks[i], NULL);
         if (c != NULL)
@@ -120,6 +134,27 @@ static char *key_of(const char *name, const char *labels)
     return b.at;
 }
 
+static family *family_find(const char *name)
+{
+    return tg_map_find(&all.families, tg_str(name));
+}
+
+static family *family_get(tg_metric_kind kind, const char *name, const char *help)
+{
+    family *f = family_find(name);
+    if (f != NULL)
+        return f;
+    f = calloc(1, sizeof(*f));
+    if (f == NULL)
+        return NULL;
+    *f = (family){.kind = kind, .name = strdup(name), .help = strdup(help)};
+    if (f->name != NULL && f->help != NULL &&
+        tg_map_add(&all.families, tg_str(f->name), f) == 0)
+        return f;
+    free_family(f);
+    return NULL;
+}
+
 // Takes `key`.
 static int add_new(tg_metric_kind kind, const char *name, char *key, const char *help)
 {
@@ -128,15 +163,17 @@ static int add_new(tg_metric_kind kind, const char *name, char *key, const char 
         return TG_E_LIMIT;
     if (id % CHUNK == 0 && chunk_of(id) == NULL && new_chunk(id / CHUNK) < 0)
         return TG_E_NOMEM;
-    metric *m = metric_of(id);
-    *m = (metric){
-        .kind = kind, .id = id, .key = key, .name = strdup(name), .help = strdup(help)};
-    m->labels = key + strlen(name) + 1;
-    if (m->name == NULL || m->help == NULL || tg_map_add(&all.by_key, tg_str(key), m) < 0) {
-        m->key = NULL; // the caller's again
-        free_metric(m);
+    family *f = family_get(kind, name, help);
+    if (f == NULL)
         return TG_E_NOMEM;
-    }
+    if (f->kind != kind)
+        return TG_E_EXISTS;
+    metric *m = metric_of(id);
+    *m = (metric){.id = id, .key = key, .family = f};
+    m->labels = key + strlen(name) + 1;
+    if (tg_map_add(&all.by_key, tg_str(key), m) < 0)
+        return TG_E_NOMEM;
+    f->series++;
     all.count++;
     return id;
 }
@@ -149,11 +186,22 @@ int tg_metric_add_def(tg_metric_kind kind, const char *name, const char *labels,
         return TG_E_NOMEM;
     pthread_mutex_lock(&all.lock);
     metric *m = tg_map_find(&all.by_key, tg_str(key));
-    int id = m != NULL ? m->id : add_new(kind, name, key, help);
+    int id = m == NULL                 ? add_new(kind, name, key, help)
+             : m->family->kind != kind ? TG_E_EXISTS
+                                       : m->id;
     pthread_mutex_unlock(&all.lock);
     if (m != NULL || id < 0)
         free(key);
     return id;
+}
+
+uint32_t tg_metric_series(const char *name)
+{
+    pthread_mutex_lock(&all.lock);
+    const family *f = family_find(name);
+    uint32_t n = f != NULL ? f->series : 0;
+    pthread_mutex_unlock(&all.lock);
+    return n;
 }
 
 int tg_metric_find(const char *name, const char *labels)
@@ -183,6 +231,12 @@ void tg_metric_add(int id, int64_t by)
     atomic_store_explicit(c, n + by, memory_order_relaxed);
 }
 
+_Atomic int64_t *tg_metric_cell(int id)
+{
+    uint32_t row = own_row;
+    return id >= 0 && row != 0 && row < all.rows ? cell_of(id, row) : NULL;
+}
+
 int64_t tg_metric_sum(int id)
 {
     int64_t sum = 0;
@@ -191,10 +245,31 @@ int64_t tg_metric_sum(int id)
     return sum;
 }
 
+// What is no UTF-8 would make the whole page unreadable.
+void tg_metric_put_label(tg_buf *b, const char *name, tg_slice value)
+{
+    tg_buf_puts(b, b->len > 0 ? "," : "");
+    tg_buf_puts(b, name);
+    tg_buf_puts(b, "=\"");
+    for (size_t i = 0, len; i<value.len; i += len> 0 ? len : 1) {
+        const char *p = value.at + i;
+        len = tg_utf8_len(p, value.len - i);
+        if (len > 0 && (unsigned char)*p < ' ')
+            tg_buf_puts(b, *p == '\n' ? "\\n" : "_");
+        else if (len == 0)
+            tg_buf_putc(b, '_');
+        else if (*p == '"' || *p == '\\')
+            tg_buf_printf(b, "\\%c", *p);
+        else
+            tg_buf_put(b, p, len);
+    }
+    tg_buf_putc(b, '"');
+}
+
 static int by_name(const void *a, const void *b)
 {
     const metric *const *x = a, *const *y = b;
-    int order = strcmp((*x)->name, (*y)->name);
+    int order = strcmp((*x)->family->name, (*y)->family->name);
     return order != 0 ? order : strcmp((*x)->labels, (*y)->labels);
 }
 
@@ -213,7 +288,7 @@ void tg_metrics_each(void (*each)(void *ctx, tg_metric_kind kind, const char *na
         list[id] = metric_of(id);
     qsort(list, (size_t)count, sizeof(void *), by_name);
     for (int i = 0; i < count; i++)
-        each(ctx, list[i]->kind, list[i]->name, list[i]->labels, list[i]->help,
-             tg_metric_sum(list[i]->id));
+        each(ctx, list[i]->family->kind, list[i]->family->name, list[i]->labels,
+             list[i]->family->help, tg_metric_sum(list[i]->id));
     free(list);
 }

@@ -50,11 +50,51 @@ static int metric_add(lua_State *L) // (-0 +0): by
     return 0;
 }
 
-static int metric_new(lua_State *L, bool gauge) // (-0 +1): name, help
+// The labels stay on the stack: the slices are theirs. @return how many.
+static size_t take_labels(lua_State *L, int table, tg_label labels[TG_LABELS_MAX])
+{
+    size_t n = 0;
+    if (lua_isnoneornil(L, table))
+        return 0;
+    luaL_checktype(L, table, LUA_TTABLE);
+    luaL_checkstack(L, 2 * TG_LABELS_MAX + 2, NULL);
+    for (lua_pushnil(L); lua_next(L, table) != 0; n++) {
+        if (n == TG_LABELS_MAX)
+            luaL_error(L, "a metric has at most %d labels", TG_LABELS_MAX);
+        luaL_argcheck(L, lua_type(L, -2) == LUA_TSTRING, table, "labels have names");
+        luaL_argcheck(L, lua_isstring(L, -1) || lua_isboolean(L, -1), table,
+                      "labels are strings, numbers or booleans");
+        labels[n].name.at = lua_tolstring(L, -2, &labels[n].name.len);
+        labels[n].value.at = luaL_tolstring(L, -1, &labels[n].value.len);
+        lua_replace(L, -2);
+        lua_pushvalue(L, -2); // name and value stay, the name goes on as the key
+    }
+    return n;
+}
+
+static int metric_fault(lua_State *L, const char *name, int rc)
+{
+    if (rc == TG_E_INVAL)
+        return luaL_error(L,
+                          "metric '%s': names of labels are made of a-z, A-Z, 0-9 and _, "
+                          "their values have at most 128 bytes",
+                          name);
+    if (rc == TG_E_EXISTS)
+        return luaL_error(L, "metric '%s' is of the other kind already", name);
+    if (rc == TG_E_LIMIT)
+        return luaL_error(L,
+                          "metric '%s' has too many sets of labels: at most %d, since none "
+                          "is ever given back",
+                          name, TG_SERIES_MAX);
+    return luaL_error(L, "metric '%s': %s", name, tg_error_text(rc));
+}
+
+static int metric_new(lua_State *L, bool gauge) // (-0 +1): name, help, labels
 {
     tg_script *s = tg_script_of(L);
     const tg_metric_api *api = s->unit->env.metric;
     tg_slice name, help;
+    tg_label labels[TG_LABELS_MAX];
     uint32_t id = 0;
     name.at = luaL_checklstring(L, 1, &name.len);
     help.at = luaL_optlstring(L, 2, "", &help.len);
@@ -63,9 +103,12 @@ static int metric_new(lua_State *L, bool gauge) // (-0 +1): name, help
                       (name.at[i] >= 'a' && name.at[i] <= 'z') || name.at[i] == '_' ||
                           (i > 0 && name.at[i] >= '0' && name.at[i] <= '9'),
                       1, "a metric's name is made of a-z, 0-9 and _");
-    int rc = s->declaring ? 0 : (gauge ? api->gauge : api->counter)(name, help, &id);
+    size_t n = take_labels(L, 3, labels);
+    int rc = s->declaring ? 0
+                          : (gauge ? api->gauge_with : api->counter_with)(name, help,
+                                                                          labels, n, &id);
     if (rc < 0)
-        return luaL_error(L, "metric '%s': %s", name.at, tg_error_text(rc));
+        return metric_fault(L, name.at, rc);
     lua_pushinteger(L, s->declaring ? -1 : (lua_Integer)id);
     lua_pushcclosure(L, metric_add, 1);
     return 1;

@@ -179,16 +179,33 @@ static int metric_new(tg_slice name, tg_slice help, uint32_t *out)
     return 0;
 }
 
+static int metric_new_with(tg_slice name, tg_slice help, const tg_label *labels, size_t n,
+                           uint32_t *out)
+{
+    (void)labels;
+    (void)n;
+    return metric_new(name, help, out);
+}
+
 static void metric_add(uint32_t id, int64_t by)
 {
     (void)id;
     (void)by;
 }
 
+static _Atomic int64_t *metric_cell(uint32_t id)
+{
+    (void)id;
+    return NULL;
+}
+
 static const tg_metric_api metric_table = {.size = sizeof(metric_table),
                                            .counter = metric_new,
                                            .gauge = metric_new,
-                                           .add = metric_add};
+                                           .add = metric_add,
+                                           .counter_with = metric_new_with,
+                                           .gauge_with = metric_new_with,
+                                           .cell = metric_cell};
 
 // ---- frames, listeners, registration --------------------------------------------------
 

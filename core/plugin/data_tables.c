@@ -8,7 +8,8 @@
 #include "plugin/kv.h"
 #include "plugin/line.h"
 
-#define METRICS_MAX 1000 // of one plugin: ids are never given back
+#define METRICS_MAX 10000 // of one plugin: ids are never given back
+#define LABEL_VALUE_MAX 128
 
 typedef struct space {
     char id[64];
@@ -117,17 +118,74 @@ static bool metric_name(const tg_version *v, tg_slice name, char *out, size_t si
     return true;
 }
 
-static int metric_define(tg_metric_kind kind, tg_slice name, tg_slice help, uint32_t *out)
+static bool label_name(tg_slice name)
+{
+    if (name.len == 0 || name.len > 64 || isdigit((unsigned char)name.at[0]) ||
+        (name.len > 1 && name.at[0] == '_' && name.at[1] == '_'))
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        if (!isalnum((unsigned char)name.at[i]) && name.at[i] != '_')
+            return false;
+    return true;
+}
+
+static int by_label(const void *a, const void *b)
+{
+    const tg_label *x = a, *y = b;
+    size_t n = x->name.len < y->name.len ? x->name.len : y->name.len;
+    int order = memcmp(x->name.at, y->name.at, n);
+    return order != 0 ? order : (x->name.len > y->name.len) - (x->name.len < y->name.len);
+}
+
+// One set has one text, whatever order it came in. @return 0, TG_E_INVAL, TG_E_NOMEM.
+static int labels_text(const tg_label *labels, size_t n, tg_buf *out)
+{
+    tg_label sorted[TG_LABELS_MAX];
+    if (n > TG_LABELS_MAX)
+        return TG_E_INVAL;
+    if (n > 0)
+        memcpy(sorted, labels, n * sizeof(sorted[0]));
+    qsort(sorted, n, sizeof(sorted[0]), by_label);
+    for (size_t i = 0; i < n; i++) {
+        char name[65];
+        if (!label_name(sorted[i].name) || sorted[i].value.len > LABEL_VALUE_MAX ||
+            (i > 0 && tg_slice_eq(sorted[i].name, sorted[i - 1].name)))
+            return TG_E_INVAL;
+        snprintf(name, sizeof(name), "%.*s", (int)sorted[i].name.len, sorted[i].name.at);
+        tg_metric_put_label(out, name, sorted[i].value);
+    }
+    tg_buf_putc(out, '\0');
+    return out->failed ? TG_E_NOMEM : 0;
+}
+
+// Two workers may ask for a last one at once: the bound is for order of magnitude.
+static int metric_get(tg_version *v, tg_metric_kind kind, const char *name,
+                      const char *labels, const char *help)
+{
+    int id = tg_metric_find(name, labels);
+    if (id < 0 && (atomic_load(&v->plug->nmetrics) >= METRICS_MAX ||
+                   tg_metric_series(name) >= TG_SERIES_MAX))
+        return TG_E_LIMIT;
+    bool fresh = id < 0;
+    id = tg_metric_add_def(kind, name, labels, help);
+    if (fresh && id >= 0)
+        atomic_fetch_add(&v->plug->nmetrics, 1);
+    return id;
+}
+
+static int metric_define(tg_metric_kind kind, tg_slice name, tg_slice help,
+                         const tg_label *labels, size_t n, uint32_t *out)
 {
     tg_version *v = tg_current();
     char full[200], text[200];
     if (v == NULL || out == NULL || !metric_name(v, name, full, sizeof(full)))
         return TG_E_INVAL;
     snprintf(text, sizeof(text), "%.*s", (int)help.len, help.at != NULL ? help.at : "");
-    if (tg_metric_find(full, "") < 0 &&
-        atomic_fetch_add(&v->plug->nmetrics, 1) >= METRICS_MAX)
-        return TG_E_LIMIT;
-    int id = tg_metric_add_def(kind, full, "", text);
+    tg_buf set = {0};
+    int id = labels_text(labels, n, &set);
+    if (id == 0)
+        id = metric_get(v, kind, full, set.at, text);
+    tg_buf_free(&set);
     if (id < 0)
         return id;
     *out = (uint32_t)id;
@@ -136,12 +194,29 @@ static int metric_define(tg_metric_kind kind, tg_slice name, tg_slice help, uint
 
 static int metric_counter(tg_slice name, tg_slice help, uint32_t *out)
 {
-    return metric_define(TG_COUNTER, name, help, out);
+    return metric_define(TG_COUNTER, name, help, NULL, 0, out);
 }
 
 static int metric_gauge(tg_slice name, tg_slice help, uint32_t *out)
 {
-    return metric_define(TG_GAUGE, name, help, out);
+    return metric_define(TG_GAUGE, name, help, NULL, 0, out);
+}
+
+static int metric_counter_with(tg_slice name, tg_slice help, const tg_label *labels,
+                               size_t n, uint32_t *out)
+{
+    return metric_define(TG_COUNTER, name, help, labels, n, out);
+}
+
+static int metric_gauge_with(tg_slice name, tg_slice help, const tg_label *labels, size_t n,
+                             uint32_t *out)
+{
+    return metric_define(TG_GAUGE, name, help, labels, n, out);
+}
+
+static _Atomic int64_t *metric_cell(uint32_t id)
+{
+    return tg_metric_cell((int)id);
 }
 
 static void metric_add(uint32_t id, int64_t by)
@@ -154,4 +229,7 @@ const tg_metric_api tg_metric_table = {
     .counter = metric_counter,
     .gauge = metric_gauge,
     .add = metric_add,
+    .counter_with = metric_counter_with,
+    .gauge_with = metric_gauge_with,
+    .cell = metric_cell,
 };

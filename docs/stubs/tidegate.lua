@@ -288,16 +288,22 @@ function tg.timer.every(period, fn) end
 
 tg.metric = {}
 
---- A counter tidegate_<plugin>_<name>, as a function that adds to it.
+--- A counter tidegate_<plugin>_<name>, as a function that adds to it. The same name and labels
+--- give the same counter again. Make it once, not for each message: that takes a lock. Labels
+--- tell apart what there is a bounded number of (a model, a reason), never devices: one name has
+--- at most 1,000 sets of them, and none is ever given back; past that it raises.
 ---@param name string
 ---@param help? string
+---@param labels? table<string, string|number|boolean> at most 8; values of at most 128 bytes
 ---@return fun(by?: integer)
-function tg.metric.counter(name, help) end
+function tg.metric.counter(name, help, labels) end
 
+--- A gauge, which may go down as well.
 ---@param name string
 ---@param help? string
+---@param labels? table<string, string|number|boolean>
 ---@return fun(by?: integer)
-function tg.metric.gauge(name, help) end
+function tg.metric.gauge(name, help, labels) end
 
 --- Keys shared by all workers and versions of the plugin. Values are strings.
 tg.kv = {}

@@ -5,6 +5,8 @@
 #ifndef TIDEGATE_RUNTIME_H
 #define TIDEGATE_RUNTIME_H
 
+#include <stdatomic.h>
+
 #include "types.h"
 
 typedef struct tg_timer_api {
@@ -52,13 +54,44 @@ typedef struct tg_kv_api {
     int (*add)(tg_slice key, tg_slice value, uint32_t ttl_ms);
 } tg_kv_api;
 
+/// A label of a counter or gauge. Its name is made of a-z, A-Z, 0-9 and _, begins with no digit
+/// and not with "__"; its value is at most 128 bytes of UTF-8, other bytes become '_'.
+typedef struct tg_label {
+    tg_slice name, value;
+} tg_label;
+
+#define TG_LABELS_MAX 8 ///< of one counter
+#define TG_SERIES_MAX 1000 ///< sets of labels under one name, since none is ever given back
+
 typedef struct tg_metric_api {
     uint32_t size;
-    /// A counter `tidegate_<plugin>_<name>`; the same name gives the same counter again.
+    /// A counter `tidegate_<plugin>_<name>`; the same name gives the same counter again. It is
+    /// never removed. @return TG_E_INVAL: no valid name; TG_E_EXISTS: a gauge has the name;
+    /// TG_E_LIMIT: the plugin has too many.
     int (*counter)(tg_slice name, tg_slice help, uint32_t *out);
     int (*gauge)(tg_slice name, tg_slice help, uint32_t *out);
     void (*add)(uint32_t id, int64_t by); ///< this worker's own cell: never contended
+
+    /// The same with labels, in any order; the same set gives the same counter again. For what
+    /// there is a bounded number of: reasons, listeners, models; never for devices.
+    /// @return as counter; TG_E_LIMIT past TG_SERIES_MAX sets under the name, too.
+    int (*counter_with)(tg_slice name, tg_slice help, const tg_label *labels, size_t n,
+                        uint32_t *out);
+    int (*gauge_with)(tg_slice name, tg_slice help, const tg_label *labels, size_t n,
+                      uint32_t *out);
+    /// For what counts very often: this worker's own cell of `id`, for tg_count(). It stays
+    /// where it is for as long as the host runs. @return NULL off a worker.
+    _Atomic int64_t *(*cell)(uint32_t id);
 } tg_metric_api;
+
+/// On the worker that asked for `cell`; NULL counts nothing.
+static inline void tg_count(_Atomic int64_t *cell, int64_t by)
+{
+    if (cell == NULL)
+        return;
+    int64_t n = atomic_load_explicit(cell, memory_order_relaxed);
+    atomic_store_explicit(cell, n + by, memory_order_relaxed);
+}
 
 /// A driver: what scripts get from `tg.driver "id"` and wait for, method by method.
 typedef struct tg_driver {

@@ -2,6 +2,7 @@
 #include "base/metric.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "../../support/check.h"
@@ -113,6 +114,46 @@ static void they_are_listed_by_name_across_chunks(void **state)
     assert_int_equal(l.n, 1000);
 }
 
+static void a_name_is_of_one_kind(void **state)
+{
+    (void)state;
+    int id = tg_metric_add_def(TG_COUNTER, "frames", "a=\"1\"", "Frames.");
+    assert_true(id >= 0);
+    assert_int_equal(tg_metric_add_def(TG_GAUGE, "frames", "a=\"2\"", ""), TG_E_EXISTS);
+    assert_int_equal(tg_metric_add_def(TG_GAUGE, "frames", "a=\"1\"", ""), TG_E_EXISTS);
+    assert_int_equal(tg_metric_series("frames"), 1);
+    assert_true(tg_metric_add_def(TG_COUNTER, "frames", "a=\"2\"", "") >= 0);
+    assert_int_equal(tg_metric_series("frames"), 2);
+    assert_int_equal(tg_metric_series("none"), 0);
+}
+
+static void a_cell_is_its_threads_alone(void **state)
+{
+    (void)state;
+    int id = tg_metric_add_def(TG_COUNTER, "own", "", "");
+    assert_null(tg_metric_cell(id)); // row 0 is shared
+    tg_metrics_thread(2);
+    _Atomic int64_t *cell = tg_metric_cell(id);
+    assert_non_null(cell);
+    assert_null(tg_metric_cell(TG_E_LIMIT));
+    atomic_store(cell, atomic_load(cell) + 5);
+    tg_metric_add(id, 1);
+    assert_int_equal(tg_metric_sum(id), 6);
+    tg_metrics_thread(99); // more than there are
+    assert_null(tg_metric_cell(id));
+}
+
+static void labels_are_escaped(void **state)
+{
+    (void)state;
+    tg_buf b = {0};
+    tg_metric_put_label(&b, "a", TG_LIT("plain \xc3\xa4"));
+    tg_metric_put_label(&b, "b", TG_LIT("\"\\\n\t\xff\xc3"));
+    tg_buf_putc(&b, '\0');
+    assert_string_equal(b.at, "a=\"plain \xc3\xa4\",b=\"\\\"\\\\\\n___\"");
+    tg_buf_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +162,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(threads_count_without_losing_one, setup, teardown),
         cmocka_unit_test_setup_teardown(they_are_listed_by_name_across_chunks, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_name_is_of_one_kind, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_cell_is_its_threads_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(labels_are_escaped, setup, teardown),
     };
     return RUN(tests);
 }
