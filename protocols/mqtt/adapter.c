@@ -50,6 +50,15 @@ static void drop(mqtt_configs *list)
     }
 }
 
+static void ports_free(mqtt_port *list)
+{
+    while (list != NULL) {
+        mqtt_port *next = list->next;
+        mqtt_free(list);
+        list = next;
+    }
+}
+
 int mqtt_adapter_reconfigure(mqtt_adapter *a, const tg_value *config)
 {
     mqtt_config next;
@@ -62,24 +71,6 @@ int mqtt_adapter_reconfigure(mqtt_adapter *a, const tg_value *config)
     if (kept == NULL)
         return TG_E_NOMEM;
     atomic_store_explicit(&a->config, kept, memory_order_release);
-    return 0;
-}
-
-static int add_counters(mqtt_adapter *a)
-{
-    static const struct {
-        const char *name, *help;
-    } COUNTERS[] = {
-#define X(name, help) {#name, help},
-        MQTT_COUNTERS(X)
-#undef X
-    };
-    for (size_t i = 0; i < MQTT_NCOUNTERS; i++) {
-        int rc = tg.metric->counter(tg_str(COUNTERS[i].name), tg_str(COUNTERS[i].help),
-                                    &a->counters[i]);
-        if (rc < 0)
-            return tg_fail(rc, "counter %s", COUNTERS[i].name);
-    }
     return 0;
 }
 
@@ -126,8 +117,6 @@ int mqtt_adapter_new(uint32_t workers, const tg_value *config, mqtt_adapter **ou
     if (a->workers == NULL)
         goto fail;
     rc = mqtt_adapter_reconfigure(a, config);
-    if (rc == 0)
-        rc = add_counters(a);
     if (rc < 0)
         goto fail;
     *out = a;
@@ -155,6 +144,7 @@ void mqtt_adapter_free(mqtt_adapter *a)
         mqtt_slabs_free(a->workers[i].slabs);
         mqtt_requests_free(a->workers[i].requests);
         drop(a->workers[i].configs);
+        ports_free(a->workers[i].ports);
     }
     free(a->workers);
     drop(a->configs);
@@ -176,8 +166,8 @@ mqtt_worker *mqtt_worker_of(mqtt_adapter *a)
     return &a->workers[n];
 }
 
-const mqtt_config *mqtt_config_for(mqtt_worker *w, const tg_value *options, char *error,
-                                   size_t len)
+static const mqtt_config *config_for(mqtt_worker *w, const tg_value *options, char *error,
+                                     size_t len)
 {
     const mqtt_config *base =
         atomic_load_explicit(&w->adapter->config, memory_order_acquire);
@@ -193,7 +183,24 @@ const mqtt_config *mqtt_config_for(mqtt_worker *w, const tg_value *options, char
     return kept;
 }
 
-void mqtt_count(const mqtt_worker *w, mqtt_counter what)
+mqtt_port *mqtt_port_for(mqtt_worker *w, tg_slice listener, const tg_value *options,
+                         char *error, size_t len)
 {
-    tg.metric->add(w->adapter->counters[what], 1);
+    const mqtt_config *config = config_for(w, options, error, len);
+    if (config == NULL)
+        return NULL;
+    for (mqtt_port *p = w->ports; p != NULL; p = p->next)
+        if (p->config == config && tg_slice_eq(tg_str(p->counts.listener), listener))
+            return p;
+    mqtt_port *p = (mqtt_port *)mqtt_alloc(sizeof(*p));
+    if (p == NULL) {
+        snprintf(error, len, "out of memory");
+        return NULL;
+    }
+    p->worker = w;
+    p->config = config;
+    mqtt_counts_init(&p->counts, listener);
+    p->next = w->ports;
+    w->ports = p;
+    return p;
 }

@@ -7,28 +7,7 @@
 #include <stdatomic.h>
 
 #include "config.h"
-
-// X(name, help): counters, as the host shows them behind tidegate_mqtt_.
-#define MQTT_COUNTERS(X)                                                                   \
-    X(connects, "connections accepted")                                                    \
-    X(connects_refused, "connections refused in CONNACK or without a word")                \
-    X(publish_received, "PUBLISH packets from clients")                                    \
-    X(publish_sent, "PUBLISH packets to clients")                                          \
-    X(publish_denied, "PUBLISH packets that the client was not allowed to send")           \
-    X(publish_refused, "PUBLISH packets whose message nobody took")                        \
-    X(subscribe_denied, "filters that the client was not allowed to subscribe")            \
-    X(dropped_too_large, "messages larger than what the client accepts")                   \
-    X(unknown_acks, "acknowledgements of what was not sent")                               \
-    X(protocol_errors, "connections closed for a malformed or wrong packet")               \
-    X(keepalive_timeouts, "connections closed for their silence")                          \
-    X(takeovers, "connections closed because their client connected again")
-
-typedef enum mqtt_counter {
-#define X(name, help) MQTT_N_##name,
-    MQTT_COUNTERS(X)
-#undef X
-        MQTT_NCOUNTERS
-} mqtt_counter;
+#include "count.h"
 
 #define MQTT_ADAPTER_MAGIC 0x4d514144u
 
@@ -48,8 +27,17 @@ typedef struct mqtt_worker {
     struct mqtt_ack *spare; ///< those for use
     struct mqtt_request *requests; ///< SUBSCRIBEs and UNSUBSCRIBEs under way
     struct mqtt_configs *configs; ///< of listeners with options of their own
+    struct mqtt_port *ports;
     mqtt_memo memo[4]; ///< by MQTT 5 and identifier
 } mqtt_worker;
+
+/// What the connections of one listener on one worker have in common: options and counters.
+typedef struct mqtt_port {
+    struct mqtt_port *next;
+    mqtt_worker *worker;
+    const mqtt_config *config;
+    mqtt_counts counts;
+} mqtt_port;
 
 typedef struct mqtt_adapter {
     tg_adapter table; ///< first: the host knows this
@@ -57,7 +45,6 @@ typedef struct mqtt_adapter {
     uint32_t nworkers;
     _Atomic(const mqtt_config *) config;
     struct mqtt_configs *configs; ///< all that were in force; control thread
-    uint32_t counters[MQTT_NCOUNTERS];
     mqtt_worker *workers;
 } mqtt_adapter;
 
@@ -72,11 +59,9 @@ void mqtt_adapter_stop(mqtt_adapter *a, uint32_t worker);
 mqtt_adapter *mqtt_adapter_of(const tg_adapter *table);
 /// The calling worker's part.
 mqtt_worker *mqtt_worker_of(mqtt_adapter *a);
-/// The config for a listener with `options`. @return NULL with what is wrong in `error`.
-const mqtt_config *mqtt_config_for(mqtt_worker *w, const tg_value *options, char *error,
-                                   size_t len);
-
-void mqtt_count(const mqtt_worker *w, mqtt_counter what);
+/// The port for a listener with `options`. @return NULL with what is wrong in `error`.
+mqtt_port *mqtt_port_for(mqtt_worker *w, tg_slice listener, const tg_value *options,
+                         char *error, size_t len);
 
 void mqtt_slabs_free(struct mqtt_slab *list); ///< publish.c
 void mqtt_requests_free(struct mqtt_request *list); ///< subscribe.c

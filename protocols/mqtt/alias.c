@@ -41,13 +41,13 @@ static bool keep(mqtt_aliases *a, uint16_t alias, tg_slice topic)
 
 uint8_t mqtt_alias_in(mqtt_conn *m, uint16_t alias, tg_slice *topic)
 {
-    if (alias == 0 || alias > m->config->alias_max)
+    if (alias == 0 || alias > m->port->config->alias_max)
         return MQTT_BAD_ALIAS;
     mqtt_extra *x = mqtt_extra_get(m);
     if (x == NULL)
         return MQTT_UNSPECIFIED;
     if (x->in == NULL)
-        x->in = aliases_new((uint16_t)m->config->alias_max);
+        x->in = aliases_new((uint16_t)m->port->config->alias_max);
     if (x->in == NULL)
         return MQTT_UNSPECIFIED;
     if (topic->len > 0)

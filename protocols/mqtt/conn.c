@@ -8,23 +8,24 @@ int mqtt_on_open(const tg_adapter *self, tg_conn c, void *state, const tg_value 
 {
     mqtt_conn *m = (mqtt_conn *)state;
     char why[128];
+    tg_conn_info info = {.size = sizeof(info)};
     mqtt_worker *w = mqtt_worker_of(mqtt_adapter_of(self));
-    const mqtt_config *config = mqtt_config_for(w, options, why, sizeof(why));
-    if (config == NULL) {
+    tg.conn->info(c, &info);
+    mqtt_port *port = mqtt_port_for(w, info.listener, options, why, sizeof(why));
+    if (port == NULL) {
         tg.conn->complain(c, TG_E_INVAL, tg_str(why));
         return TG_E_INVAL;
     }
     m->magic = MQTT_CONN_MAGIC;
     m->state = MQTT_EXPECT_CONNECT;
     m->conn = c;
-    m->worker = w;
-    m->config = config;
+    m->port = port;
     return 0;
 }
 
 static void protocol_error(mqtt_conn *m, uint8_t reason, const char *why)
 {
-    mqtt_count(m->worker, MQTT_N_protocol_errors);
+    mqtt_count(m, MQTT_N_protocol_errors);
     mqtt_fail(m, reason, why);
 }
 
@@ -70,9 +71,10 @@ static void on_disconnect(mqtt_conn *m, const mqtt_packet *p)
             protocol_error(m, MQTT_PROTOCOL, "session expiry after a CONNECT without one");
             return;
         }
-        uint32_t max = m->config->session_expiry_max;
+        uint32_t max = m->port->config->session_expiry_max;
         tg.session->set_expiry(m->session, expiry < max ? expiry : max);
     }
+    mqtt_counts_reason(&m->port->counts, MQTT_R_CLIENT, p->reason);
     mqtt_end(m, p->reason == MQTT_SUCCESS ? 0 : TG_CLOSE_KEEP_WILL, 0,
              "client disconnected");
 }
@@ -120,8 +122,12 @@ static int64_t front(mqtt_conn *m, tg_slice bytes, uint32_t max, mqtt_head *head
     int rc = mqtt_head_parse(bytes, head);
     if (rc == 0)
         return 0;
-    if (rc > 0 && head->size <= max)
-        return head->size <= bytes.len ? (int64_t)head->size : 0;
+    if (rc > 0 && head->size <= max) {
+        if (head->size > bytes.len)
+            return 0;
+        mqtt_count(m, MQTT_N_received + head->type);
+        return (int64_t)head->size;
+    }
     if (rc < 0)
         protocol_error(m, MQTT_MALFORMED, "remaining length has more than four bytes");
     else
@@ -133,11 +139,10 @@ static size_t expect_connect(mqtt_conn *m, tg_slice bytes)
 {
     mqtt_head head;
     if ((uint8_t)bytes.at[0] >> 4 != MQTT_CONNECT) {
-        mqtt_count(m->worker, MQTT_N_connects_refused);
         protocol_error(m, MQTT_PROTOCOL, "first packet is no CONNECT");
         return bytes.len;
     }
-    int64_t size = front(m, bytes, m->config->max_connect, &head);
+    int64_t size = front(m, bytes, m->port->config->max_connect, &head);
     if (size <= 0)
         return size < 0 ? bytes.len : 0;
     mqtt_on_connect(m, &head, (tg_slice){bytes.at, head.size});
@@ -148,7 +153,7 @@ static size_t connected(mqtt_conn *m, tg_slice bytes)
 {
     mqtt_head head;
     mqtt_packet p;
-    int64_t size = front(m, bytes, m->config->max_packet, &head);
+    int64_t size = front(m, bytes, m->port->config->max_packet, &head);
     if (size <= 0)
         return size < 0 ? bytes.len : 0;
     uint8_t reason = mqtt_parse(m->version, &head, (tg_slice){bytes.at, head.size}, &p);
@@ -212,7 +217,6 @@ void mqtt_on_idle(tg_conn c, void *state)
     // Who is not read cannot be heard: its PINGREQ may be waiting.
     if (m->state != MQTT_CONNECTED || (m->flags & MQTT_PAUSED) != 0)
         return;
-    mqtt_count(m->worker, MQTT_N_keepalive_timeouts);
     mqtt_fail(m, MQTT_KEEPALIVE, NULL);
 }
 
@@ -258,8 +262,6 @@ void mqtt_on_session_end(tg_conn c, void *state, tg_session s, int reason)
     (void)s;
     mqtt_conn *m = mqtt_check(state);
     m->flags &= (uint8_t)~MQTT_SESSION; // the host has unbound it
-    if (reason == TG_E_TAKENOVER)
-        mqtt_count(m->worker, MQTT_N_takeovers);
     mqtt_fail(m, reason_of_end(reason), NULL);
 }
 
@@ -270,6 +272,10 @@ void mqtt_on_close(tg_conn c, void *state, int reason)
     mqtt_conn *m = (mqtt_conn *)state;
     if (m->magic != MQTT_CONN_MAGIC)
         return; // on_open had refused it
+    if (m->state == MQTT_CONNECTED) {
+        tg_count(m->port->counts.cells[MQTT_N_connections], -1);
+        mqtt_count(m, MQTT_N_lost);
+    }
     m->state = MQTT_CLOSING;
     if ((m->flags & MQTT_SESSION) != 0) {
         m->flags &= (uint8_t)~MQTT_SESSION;

@@ -48,8 +48,7 @@ typedef struct mqtt_conn {
     uint8_t requests; ///< SUBSCRIBEs and UNSUBSCRIBEs without their answer
     tg_conn conn;
     tg_session session;
-    mqtt_worker *worker;
-    const mqtt_config *config;
+    mqtt_port *port;
     const char *id; ///< client identifier; the session's
     const tg_value *attributes;
     mqtt_extra *extra; ///< NULL: none of it
@@ -78,6 +77,11 @@ static inline bool mqtt_v5(const mqtt_conn *m)
 static inline tg_slice mqtt_client_id(const mqtt_conn *m)
 {
     return (tg_slice){m->id, m->id_len};
+}
+
+static inline void mqtt_count(const mqtt_conn *m, mqtt_counter what)
+{
+    tg_count(m->port->counts.cells[what], 1);
 }
 
 /// @return NULL when out of memory.

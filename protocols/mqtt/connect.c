@@ -62,6 +62,7 @@ static bool send_connack(mqtt_conn *m, mqtt_connack *c)
         c->text = (tg_slice){0};
         mqtt_encode_connack(m->version, c, &packet);
     }
+    mqtt_counts_reason(&m->port->counts, MQTT_R_CONNACK, c->reason);
     mqtt_send(m, mqtt_small_slice(&packet));
     return m->max_out == 0 || packet.len <= m->max_out;
 }
@@ -73,11 +74,10 @@ static void refuse(mqtt_conn *m, uint8_t reason, const char *why)
         why = mqtt_reason_text(reason);
     if (mqtt_v5(m) || (m->version != 0 && mqtt_reason_v3(reason) != 0)) {
         mqtt_connack c = {.reason = reason, .max_qos = 2};
-        if (m->config->reason_strings)
+        if (m->port->config->reason_strings)
             c.text = tg_str(why);
         send_connack(m, &c);
     }
-    mqtt_count(m->worker, MQTT_N_connects_refused);
     mqtt_end(m, TG_CLOSE_KEEP_WILL, mqtt_reason_error(reason), why);
     mqtt_connect_drop(m);
 }
@@ -105,13 +105,13 @@ static bool is_clean(const mqtt_connect *k)
 static uint8_t check_client_id(const mqtt_conn *m, mqtt_connect *k)
 {
     k->client_id = k->packet.connect.client_id;
-    if (k->client_id.len > m->config->client_id_max)
+    if (k->client_id.len > m->port->config->client_id_max)
         return MQTT_BAD_CLIENT_ID;
     if (k->client_id.len > 0)
         return 0;
     if (m->version == MQTT_V31 || (m->version == MQTT_V311 && !is_clean(k)))
         return MQTT_BAD_CLIENT_ID;
-    if (!m->config->assign_client_id)
+    if (!m->port->config->assign_client_id)
         return MQTT_BAD_CLIENT_ID;
     assign_id(k);
     return 0;
@@ -127,9 +127,9 @@ static uint8_t check_wishes(const mqtt_conn *m, const mqtt_connect *k)
     const mqtt_connect_fields *c = &k->packet.connect;
     if (mqtt_has(&k->packet.props, MQTT_P_AUTH_METHOD))
         return MQTT_BAD_METHOD; // §4.12: none is offered
-    if (will_qos(c) > m->config->max_qos)
+    if (will_qos(c) > m->port->config->max_qos)
         return MQTT_NO_QOS;
-    if ((c->flags & MQTT_F_WILL_RETAIN) != 0 && !m->config->retain)
+    if ((c->flags & MQTT_F_WILL_RETAIN) != 0 && !m->port->config->retain)
         return MQTT_NO_RETAIN;
     if (!mqtt_format_right(m, &c->will_props, c->will_payload))
         return MQTT_BAD_PAYLOAD;
@@ -139,7 +139,7 @@ static uint8_t check_wishes(const mqtt_conn *m, const mqtt_connect *k)
 // MQTT 3 keeps a session for ever or not at all; MQTT 5 says how long.
 static void settle_times(mqtt_conn *m, mqtt_connect *k)
 {
-    const mqtt_config *config = m->config;
+    const mqtt_config *config = m->port->config;
     uint32_t asked = mqtt_v5(m)    ? mqtt_number(&k->packet.props, MQTT_P_SESSION_EXPIRY, 0)
                      : is_clean(k) ? 0
                                    : TG_EXPIRY_NEVER;
@@ -160,7 +160,7 @@ static void settle_limits(mqtt_conn *m, const mqtt_connect *k)
         return;
     m->max_out = mqtt_number(props, MQTT_P_MAX_PACKET, 0);
     uint32_t aliases = mqtt_number(props, MQTT_P_ALIAS_MAX, 0);
-    uint32_t ours = m->config->alias_out;
+    uint32_t ours = m->port->config->alias_out;
     if (aliases > 0 && ours > 0 && mqtt_extra_get(m) != NULL)
         m->extra->alias_out_max = (uint16_t)(aliases < ours ? aliases : ours);
 }
@@ -168,7 +168,7 @@ static void settle_limits(mqtt_conn *m, const mqtt_connect *k)
 static void announce(const mqtt_conn *m, const mqtt_connect *k, bool present,
                      mqtt_connack *c)
 {
-    const mqtt_config *config = m->config;
+    const mqtt_config *config = m->port->config;
     const mqtt_props *props = &k->packet.props;
     *c = (mqtt_connack){
         .present = present,
@@ -223,9 +223,8 @@ static void enter(mqtt_conn *m, mqtt_connect *k, bool present)
     m->state = MQTT_CONNECTED;
     tg.conn->set_idle(m->conn, k->keepalive * 1500u);
     announce(m, k, present, &c);
-    if (send_connack(m, &c))
-        mqtt_count(m->worker, MQTT_N_connects);
-    else
+    mqtt_count(m, MQTT_N_connections);
+    if (!send_connack(m, &c))
         mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_TOOBIG,
                  "maximum packet size is below CONNACK");
     mqtt_connect_drop(m);
@@ -411,7 +410,7 @@ void mqtt_on_connect(mqtt_conn *m, const mqtt_head *head, tg_slice bytes)
     m->version = k->packet.version;
     if (reason != 0) {
         k->packet.connect.password = (tg_slice){0}; // not read, or not to be trusted
-        mqtt_count(m->worker, MQTT_N_protocol_errors);
+        mqtt_count(m, MQTT_N_protocol_errors);
         refuse(m, reason, why);
         return;
     }

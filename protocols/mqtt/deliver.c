@@ -33,7 +33,7 @@ static bool too_large(const mqtt_conn *m, size_t size)
 
 static int drop_too_large(mqtt_conn *m)
 {
-    mqtt_count(m->worker, MQTT_N_dropped_too_large);
+    mqtt_count(m, MQTT_N_dropped_too_large);
     return TG_E_TOOBIG;
 }
 
@@ -85,7 +85,7 @@ static int send_apart(mqtt_conn *m, const mqtt_publish *p, tg_msg msg)
 static int send_small(mqtt_conn *m, const tg_delivery *d, const mqtt_publish *p,
                       bool shared)
 {
-    mqtt_memo *memo = &m->worker->memo[mqtt_v5(m) * 2 + (d->qos > 0)];
+    mqtt_memo *memo = &m->port->worker->memo[mqtt_v5(m) * 2 + (d->qos > 0)];
     memo_drop(memo);
     memo_fill(memo, p, d->msg);
     if (shared)
@@ -122,6 +122,13 @@ static int publish(mqtt_conn *m, const tg_delivery *d, bool shared)
     return rc;
 }
 
+static void count_sent(const mqtt_conn *m, const tg_delivery *d)
+{
+    mqtt_count(m, MQTT_N_sent + MQTT_PUBLISH);
+    mqtt_count(m, MQTT_N_qos_sent + d->qos);
+    tg_count(m->port->counts.cells[MQTT_N_bytes_sent], (int64_t)d->msg->payload.len);
+}
+
 int mqtt_on_deliver(tg_conn c, void *state, tg_session s, const tg_delivery *d)
 {
     (void)c;
@@ -139,7 +146,7 @@ int mqtt_on_deliver(tg_conn c, void *state, tg_session s, const tg_delivery *d)
         return TG_E_FULL;
     }
     bool shared = is_shared(m, d);
-    mqtt_memo *memo = &m->worker->memo[mqtt_v5(m) * 2 + (d->qos > 0)];
+    mqtt_memo *memo = &m->port->worker->memo[mqtt_v5(m) * 2 + (d->qos > 0)];
     int rc;
     if (!shared || memo->msg != d->msg)
         rc = publish(m, d, shared);
@@ -148,13 +155,13 @@ int mqtt_on_deliver(tg_conn c, void *state, tg_session s, const tg_delivery *d)
     else
         rc = send_memo(m, memo, d);
     if (rc == 0)
-        mqtt_count(m->worker, MQTT_N_publish_sent);
+        count_sent(m, d);
     return rc;
 }
 
 static void unknown(mqtt_conn *m)
 {
-    mqtt_count(m->worker, MQTT_N_unknown_acks);
+    mqtt_count(m, MQTT_N_unknown_acks);
     tg.conn->complain(m->conn, TG_E_NOTFOUND,
                       TG_LIT("acknowledgement of what was not sent"));
 }

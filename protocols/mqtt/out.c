@@ -56,9 +56,10 @@ void mqtt_send(mqtt_conn *m, tg_slice packet)
         return;
     // §3.1.2.11.4: what the client cannot take is not sent.
     if (m->max_out != 0 && packet.len > m->max_out) {
-        mqtt_count(m->worker, MQTT_N_dropped_too_large);
+        mqtt_count(m, MQTT_N_dropped_too_large);
         return;
     }
+    mqtt_count(m, MQTT_N_sent + ((uint8_t)packet.at[0] >> 4));
     int rc = (m->flags & MQTT_STUFFED) == 0 ? tg.conn->send(m->conn, packet) : TG_E_FULL;
     if (rc == TG_E_FULL)
         put_by(m, packet);
@@ -81,7 +82,7 @@ void mqtt_flush_outbox(mqtt_conn *m)
 
 static tg_slice words(const mqtt_conn *m, const char *why)
 {
-    return m->config->reason_strings ? tg_str(why) : (tg_slice){0};
+    return m->port->config->reason_strings ? tg_str(why) : (tg_slice){0};
 }
 
 void mqtt_send_ack(mqtt_conn *m, uint8_t type, uint16_t packet_id, uint8_t reason)
@@ -104,6 +105,8 @@ int mqtt_fail(mqtt_conn *m, uint8_t reason, const char *why)
 {
     if (why == NULL)
         why = mqtt_reason_text(reason);
+    if (m->state == MQTT_CONNECTED)
+        mqtt_counts_reason(&m->port->counts, MQTT_R_SERVER, reason);
     if (m->state == MQTT_CONNECTED && mqtt_v5(m))
         send_disconnect(m, reason, why);
     mqtt_end(m, TG_CLOSE_KEEP_WILL, mqtt_reason_error(reason), why);
@@ -114,6 +117,8 @@ void mqtt_end(mqtt_conn *m, unsigned session_flags, int error, const char *why)
 {
     if (m->state == MQTT_CLOSING)
         return;
+    if (m->state == MQTT_CONNECTED)
+        tg_count(m->port->counts.cells[MQTT_N_connections], -1);
     m->state = MQTT_CLOSING; // first: what follows may call back
     if ((m->flags & MQTT_SESSION) != 0) {
         m->flags &= (uint8_t)~MQTT_SESSION;
@@ -125,7 +130,7 @@ void mqtt_end(mqtt_conn *m, unsigned session_flags, int error, const char *why)
 void mqtt_set_crowded(mqtt_conn *m)
 {
     // An MQTT 5 client keeps to the receive maximum or is closed; the others are slowed down.
-    bool slow = !mqtt_v5(m) && m->waiting >= m->config->receive_max;
+    bool slow = !mqtt_v5(m) && m->waiting >= m->port->config->receive_max;
     if (slow || m->requests >= MQTT_REQUESTS_MAX)
         m->flags |= MQTT_CROWDED;
     else

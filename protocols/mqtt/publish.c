@@ -60,11 +60,11 @@ void mqtt_slabs_free(mqtt_slab *list)
 
 static mqtt_ack *ack_new(mqtt_conn *m, const mqtt_packet *p)
 {
-    mqtt_ack *ack = spare(m->worker);
+    mqtt_ack *ack = spare(m->port->worker);
     if (ack == NULL)
         return NULL;
     *ack = (mqtt_ack){.m = m,
-                      .worker = m->worker,
+                      .worker = m->port->worker,
                       .packet_id = p->packet_id,
                       .type = p->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC};
     if (m->acks == NULL)
@@ -192,7 +192,7 @@ static tg_msg message(mqtt_conn *m, const mqtt_packet *p, tg_slice topic)
 
 static void refuse_0(mqtt_conn *m, mqtt_counter what, int error, const char *why)
 {
-    mqtt_count(m->worker, what);
+    mqtt_count(m, what);
     tg.conn->complain(m->conn, error, tg_str(why));
 }
 
@@ -267,18 +267,18 @@ static void publish_2(mqtt_conn *m, const mqtt_packet *p, tg_slice topic)
 
 bool mqtt_format_right(const mqtt_conn *m, const mqtt_props *props, tg_slice payload)
 {
-    return !m->config->check_payload || mqtt_number(props, MQTT_P_PAYLOAD_FORMAT, 0) == 0 ||
-           mqtt_text_valid(payload);
+    return !m->port->config->check_payload ||
+           mqtt_number(props, MQTT_P_PAYLOAD_FORMAT, 0) == 0 || mqtt_text_valid(payload);
 }
 
 // @return 0 or the reason to disconnect; the topic after its alias was resolved.
 static uint8_t check(mqtt_conn *m, const mqtt_packet *p, tg_slice *topic)
 {
-    if (p->qos > m->config->max_qos)
+    if (p->qos > m->port->config->max_qos)
         return MQTT_NO_QOS;
-    if (p->retain && !m->config->retain)
+    if (p->retain && !m->port->config->retain)
         return MQTT_NO_RETAIN;
-    if (p->qos > 0 && m->in_flight >= m->config->receive_max && mqtt_v5(m))
+    if (p->qos > 0 && m->in_flight >= m->port->config->receive_max && mqtt_v5(m))
         return MQTT_RECEIVE_MAX;
     if (mqtt_has(&p->props, MQTT_P_SUB_ID)) // §3.3.4: only a server sends them
         return MQTT_PROTOCOL;
@@ -292,10 +292,11 @@ static uint8_t check(mqtt_conn *m, const mqtt_packet *p, tg_slice *topic)
 void mqtt_on_publish(mqtt_conn *m, const mqtt_packet *p)
 {
     tg_slice topic = p->topic;
-    mqtt_count(m->worker, MQTT_N_publish_received);
+    mqtt_count(m, MQTT_N_qos_received + p->qos);
+    tg_count(m->port->counts.cells[MQTT_N_bytes_received], (int64_t)p->payload.len);
     uint8_t reason = check(m, p, &topic);
     if (reason != 0) {
-        mqtt_count(m->worker, MQTT_N_protocol_errors);
+        mqtt_count(m, MQTT_N_protocol_errors);
         mqtt_fail(m, reason, NULL);
         return;
     }
@@ -316,6 +317,6 @@ void mqtt_on_pubrel(mqtt_conn *m, const mqtt_packet *p)
     if (rc == 0 && m->in_flight > 0)
         m->in_flight--;
     if (rc != 0)
-        mqtt_count(m->worker, MQTT_N_unknown_acks);
+        mqtt_count(m, MQTT_N_unknown_acks);
     mqtt_send_ack(m, MQTT_PUBCOMP, p->packet_id, rc == 0 ? MQTT_SUCCESS : MQTT_NO_SUCH_ID);
 }

@@ -16,6 +16,19 @@ const char *mqtt_reason_text(uint8_t reason)
     }
 }
 
+int mqtt_reason_index(uint8_t reason)
+{
+    switch (reason) {
+#define X(name, code, packets, v3, error, text)                                            \
+    case code:                                                                             \
+        return MQTT_I_##name;
+        MQTT_REASONS(X)
+#undef X
+    default:
+        return -1;
+    }
+}
+
 bool mqtt_reason_allowed(uint8_t reason, uint8_t type)
 {
     switch (reason) {

@@ -74,7 +74,16 @@ typedef enum mqtt_reason {
 #undef X
 } mqtt_reason;
 
+enum {
+#define X(name, code, packets, v3, error, text) MQTT_I_##name,
+    MQTT_REASONS(X)
+#undef X
+        MQTT_NREASONS
+};
+
 const char *mqtt_reason_text(uint8_t reason);
+/// @return its place in the table, from 0; -1 for a number that is none.
+int mqtt_reason_index(uint8_t reason);
 /// @return whether a packet of `type` may carry `reason`; false for a number that is none.
 bool mqtt_reason_allowed(uint8_t reason, uint8_t type);
 /// @return the return code that an MQTT 3 CONNACK has for it; 0: none, it is not sent then

@@ -162,7 +162,7 @@ static mqtt_request *request_new(mqtt_conn *m, const mqtt_packet *p, uint8_t typ
     r->type = type;
     r->conn = m->conn;
     r->count = r->left = n;
-    enlist(m->worker, r);
+    enlist(m->port->worker, r);
     m->requests++;
     if (is_list(r))
         m->lists++;
@@ -190,15 +190,15 @@ static uint8_t check(const mqtt_conn *m, const mqtt_packet *p, tg_slice filter)
     tg_slice topics = inner(filter, &shared, &bad);
     if (bad || filter.len == 0)
         return MQTT_BAD_FILTER;
-    if (shared && !m->config->shared)
+    if (shared && !m->port->config->shared)
         return MQTT_NO_SHARED;
-    if (!m->config->wildcards && mqtt_has_wildcard(topics))
+    if (!m->port->config->wildcards && mqtt_has_wildcard(topics))
         return MQTT_NO_WILDCARDS;
-    if (!m->config->sub_ids && mqtt_has(&p->props, MQTT_P_SUB_ID))
+    if (!m->port->config->sub_ids && mqtt_has(&p->props, MQTT_P_SUB_ID))
         return MQTT_NO_SUB_IDS;
     if (mqtt_may_subscribe(m, topics))
         return MQTT_SUCCESS;
-    mqtt_count(m->worker, MQTT_N_subscribe_denied);
+    mqtt_count(m, MQTT_N_subscribe_denied);
     tg.conn->complain(m->conn, TG_E_DENIED, TG_LIT("SUBSCRIBE denied"));
     return MQTT_NOT_AUTHORIZED;
 }
@@ -208,7 +208,8 @@ static tg_sub wish(const mqtt_conn *m, const mqtt_packet *p, uint8_t options)
     uint8_t qos = options & MQTT_SUB_QOS;
     uint8_t handling = (options & MQTT_SUB_RETAIN) >> 4;
     tg_sub sub = {.size = sizeof(sub),
-                  .qos = qos < m->config->max_qos ? qos : (uint8_t)m->config->max_qos,
+                  .qos = qos < m->port->config->max_qos ? qos
+                                                        : (uint8_t)m->port->config->max_qos,
                   .sub_id = mqtt_number(&p->props, MQTT_P_SUB_ID, 0)};
     if ((options & MQTT_SUB_NO_LOCAL) != 0)
         sub.flags |= TG_SUB_NO_LOCAL;
@@ -216,7 +217,7 @@ static tg_sub wish(const mqtt_conn *m, const mqtt_packet *p, uint8_t options)
         sub.flags |= TG_SUB_RETAIN_AS_PUBLISHED;
     if (handling == 1)
         sub.flags |= TG_SUB_RETAIN_IF_NEW;
-    if (handling == 2 || !m->config->retain)
+    if (handling == 2 || !m->port->config->retain)
         sub.flags |= TG_SUB_RETAIN_NEVER;
     return sub;
 }

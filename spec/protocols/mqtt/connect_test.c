@@ -100,7 +100,11 @@ static void auth_fails_closed(void **state)
         assert_true(conn_of(c)->closed);
     }
     assert_int_equal(fake.nopened, 0);
-    assert_int_equal(fake.counters[MQTT_N_connects_refused], 8);
+    assert_int_equal(counted("connacks_total main not_authorized"), 4);
+    assert_int_equal(counted("connacks_total main server_unavailable"), 2);
+    assert_int_equal(counted("connacks_total main server_busy"), 2);
+    assert_int_equal(fake.counters[MQTT_N_sent + MQTT_CONNACK], 8);
+    assert_int_equal(fake.counters[MQTT_N_connections], 0);
 }
 
 static void a_wrong_password_is_told_apart_from_no_name(void **state)

@@ -10,7 +10,12 @@
 
 tg_env tg;
 
-enum { FAKE_CONNS = 8, FAKE_LATER = 512, FAKE_OUT = 1 << 14 };
+enum {
+    FAKE_CONNS = 8,
+    FAKE_LATER = 512,
+    FAKE_COUNTERS = MQTT_NCOUNTERS + 64,
+    FAKE_OUT = 1 << 14
+};
 
 typedef struct fake_conn {
     bool open, closed, paused, ready;
@@ -72,7 +77,8 @@ static struct fake {
     tg_ack how;
     uint32_t nacks;
     uint8_t rx[65536 / 8];
-    int64_t counters[MQTT_NCOUNTERS + 1];
+    _Atomic int64_t counters[FAKE_COUNTERS]; // MQTT_N_* first, in their order
+    char counter_names[FAKE_COUNTERS][160];
     uint32_t ncounters;
     int64_t blocks; // memory that was not given back
 } fake;
@@ -255,6 +261,13 @@ static void fake_complain(tg_conn c, int reason, tg_slice what)
     fake.ncomplaints++;
 }
 
+static int fake_info(tg_conn c, tg_conn_info *out)
+{
+    (void)c;
+    *out = (tg_conn_info){.size = sizeof(*out), .listener = TG_LIT("main")};
+    return 0;
+}
+
 static const tg_conn_api FAKE_CONN = {
     .size = sizeof(FAKE_CONN),
     .send = fake_send,
@@ -265,6 +278,7 @@ static const tg_conn_api FAKE_CONN = {
     .set_idle = fake_set_idle,
     .ready = fake_ready,
     .state = fake_state,
+    .info = fake_info,
     .complain = fake_complain,
 };
 
@@ -483,23 +497,42 @@ static const tg_auth_api FAKE_AUTH = {
 
 // counters
 
-static int fake_counter(tg_slice name, tg_slice help, uint32_t *out)
+static int fake_counter(tg_slice name, tg_slice help, const tg_label *labels, size_t n,
+                        uint32_t *out)
 {
-    (void)name;
+    char whole[160];
+    size_t len = (size_t)snprintf(whole, sizeof(whole), "%.*s", (int)name.len, name.at);
     (void)help;
-    *out = fake.ncounters++;
+    for (size_t i = 0; i < n; i++)
+        len += (size_t)snprintf(whole + len, sizeof(whole) - len, " %.*s",
+                                (int)labels[i].value.len, labels[i].value.at);
+    for (*out = 0; *out < fake.ncounters; ++*out)
+        if (strcmp(fake.counter_names[*out], whole) == 0)
+            return 0;
+    assert(fake.ncounters < FAKE_COUNTERS);
+    strcpy(fake.counter_names[fake.ncounters++], whole);
     return 0;
 }
 
-static void fake_add(uint32_t id, int64_t by)
+static _Atomic int64_t *fake_cell(uint32_t id)
 {
-    fake.counters[id] += by;
+    return &fake.counters[id];
+}
+
+/// What was counted under a name and the values of its labels: "connacks_total main success".
+static inline int64_t counted(const char *whole)
+{
+    for (uint32_t i = 0; i < fake.ncounters; i++)
+        if (strcmp(fake.counter_names[i], whole) == 0)
+            return fake.counters[i];
+    return 0;
 }
 
 static const tg_metric_api FAKE_METRIC = {
     .size = sizeof(FAKE_METRIC),
-    .counter = fake_counter,
-    .add = fake_add,
+    .counter_with = fake_counter,
+    .gauge_with = fake_counter,
+    .cell = fake_cell,
 };
 
 // A test's life

@@ -163,7 +163,38 @@ static void ends_that_the_host_decides(void **state)
     mqtt_on_session_end(c, conn_of(c)->state, (tg_session){c.id}, TG_E_TAKENOVER);
     sent(c, "");
     closed_with(c, TG_E_TAKENOVER);
-    assert_int_equal(fake.counters[MQTT_N_takeovers], 2);
+    assert_int_equal(counted("disconnects_total main session_taken_over server"), 2);
+    assert_int_equal(counted("disconnects_total main administrative_action server"), 2);
+    assert_int_equal(fake.counters[MQTT_N_connections], 0);
+}
+
+// Each listener's connections, packets and messages, and what became of them.
+static void traffic_is_counted(void **state)
+{
+    (void)state;
+    tg_conn a = client(CONNECT_5), b = client(CONNECT_311);
+    assert_int_equal(fake.counters[MQTT_N_connections], 2);
+    assert_int_equal(counted("connacks_total main success"), 2);
+    feed(a, "30 * <a> 00 'xyz'");
+    feed(a, "32 * <a> 0001 00 'x'");
+    feed(a, "34 * <a> 0002 00 'x'");
+    feed(a, "62 02 0002");
+    feed(b, "c000");
+    assert_int_equal(fake_bytes(b, "\xc0", 1), 0); // half a packet is none
+    assert_int_equal(counted("packets_received_total main publish"), 3);
+    assert_int_equal(counted("packets_received_total main pingreq"), 1);
+    assert_int_equal(counted("packets_received_total main connect"), 2);
+    assert_int_equal(counted("packets_sent_total main puback"), 1);
+    assert_int_equal(counted("packets_sent_total main pubcomp"), 1);
+    assert_int_equal(counted("packets_sent_total main pingresp"), 1);
+    for (int qos = 0; qos < 3; qos++)
+        assert_int_equal(fake.counters[MQTT_N_qos_received + qos], 1);
+    assert_int_equal(counted("payload_bytes_received_total main"), 5);
+    feed(a, "e0 00");
+    assert_int_equal(counted("disconnects_total main success client"), 1);
+    fake_hang_up(b);
+    assert_int_equal(counted("disconnects_total main connection_lost network"), 1);
+    assert_int_equal(fake.counters[MQTT_N_connections], 0);
 }
 
 static void silence_ends_a_connection(void **state)
@@ -173,7 +204,7 @@ static void silence_ends_a_connection(void **state)
     mqtt_on_idle(c, conn_of(c)->state);
     dismissed(c, MQTT_KEEPALIVE);
     assert_int_equal(fake.close_flags, TG_CLOSE_KEEP_WILL);
-    assert_int_equal(fake.counters[MQTT_N_keepalive_timeouts], 1);
+    assert_int_equal(counted("disconnects_total main keep_alive_timeout server"), 1);
 }
 
 static void answers_wait_in_the_outbox_of_a_slow_reader(void **state)
@@ -241,12 +272,12 @@ static void a_listener_may_differ_from_the_plugin(void **state)
                              INT_OPTION("receive_maximum", 5)};
     const tg_value options = map_of(pairs, 3);
     tg_conn c = fake_connect(&options), same = fake_connect(&options);
-    assert_int_equal(state_of(c)->config->max_packet, 65536);
-    assert_int_equal(state_of(c)->config->keepalive_max, 120);
-    assert_int_equal(state_of(c)->config->receive_max, 5);
-    assert_ptr_equal(state_of(c)->config, state_of(same)->config);
+    assert_int_equal(state_of(c)->port->config->max_packet, 65536);
+    assert_int_equal(state_of(c)->port->config->keepalive_max, 120);
+    assert_int_equal(state_of(c)->port->config->receive_max, 5);
+    assert_ptr_equal(state_of(c)->port->config, state_of(same)->port->config);
     tg_conn plain = fake_connect(NULL);
-    assert_int_equal(state_of(plain)->config->max_packet, 1 << 20);
+    assert_int_equal(state_of(plain)->port->config->max_packet, 1 << 20);
 }
 
 static void wrong_options_are_named(void **state)
@@ -293,6 +324,7 @@ int main(void)
         TEST(what_only_a_server_sends),
         TEST(malformed_packets_get_their_reason),
         TEST(ends_that_the_host_decides),
+        TEST(traffic_is_counted),
         TEST(silence_ends_a_connection),
         TEST(answers_wait_in_the_outbox_of_a_slow_reader),
         TEST(the_hosts_limit_of_session_expiry_is_told),
