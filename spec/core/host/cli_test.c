@@ -7,9 +7,10 @@
 
 #include "../../support/check.h"
 
-#define FLAG(name, letter, kind, member)                                                   \
+#define FLAG(long_name, short_name, type, member)                                          \
     {                                                                                      \
-        name, letter, TG_FLAG_##kind, offsetof(tg_cli, member), "VALUE", "help"            \
+        .name = (long_name), .letter = (short_name), .kind = TG_FLAG_##type,               \
+        .offset = offsetof(tg_cli, member), .value = "VALUE", .help = "help",              \
     }
 
 static const tg_flag FLAGS[] = {
