@@ -55,9 +55,12 @@ return {
   },
 
   limits = {
-    -- Messages with QoS 1 and 2: on the way to one client, and QoS 2 from one client.
+    -- Messages with QoS 1 and 2 on the way to one client.
     inflight = 32,
-    rx_inflight = 256,
+    -- Messages with QoS 2 from one client that it has not released, 2 bytes each. MQTT 5 clients
+    -- are held to the adapter's receive_maximum; MQTT 3 has no word for it, and a client that
+    -- exceeds this is closed.
+    rx_inflight = 65535,
     -- What may wait for one session, connected or not; more is dropped, and counted.
     queue_messages = 1000,
     queue_bytes = "1MiB",

@@ -57,7 +57,7 @@ static const tg_option LIMIT_OPTIONS[] = {
     OPT(tg_config_limits, "inflight", INT, inflight, "QoS 1 and 2 on the way to one client",
         .fallback = "32", .min = 1, .max = 65535),
     OPT(tg_config_limits, "rx_inflight", INT, rx_inflight, "QoS 2 from one client",
-        .fallback = "256", .min = 1, .max = 65535),
+        .fallback = "65535", .min = 1, .max = 65535),
     OPT(tg_config_limits, "queue_messages", INT, queue_messages, "waiting for one session",
         .fallback = "1000", .min = 1, .max = COUNT_MAX),
     OPT(tg_config_limits, "queue_bytes", SIZE, queue_bytes, "waiting for one session",

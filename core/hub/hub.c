@@ -26,7 +26,7 @@ static void fill_limits(tg_hub_limits *l)
     or_default(&l->inflight, 32);
     or_default(&l->queue_messages, 1000);
     or_default(&l->queue_bytes, 1u << 20);
-    or_default(&l->rx_inflight, 256);
+    or_default(&l->rx_inflight, UINT16_MAX);
     or_default(&l->subscriptions, UINT32_MAX);
     or_default(&l->expiry_max_s, TG_EXPIRY_NEVER);
     or_default(&l->topic_levels, 128);

@@ -30,7 +30,7 @@ typedef struct tg_hub_limits {
     uint32_t queue_messages; ///< waiting for one session (1,000)
     uint32_t queue_bytes; ///< topics, properties and payloads of them (1 MiB)
     uint32_t queue_age_s; ///< older ones are dropped; 0 no limit
-    uint32_t rx_inflight; ///< QoS 2 from one peer (256)
+    uint32_t rx_inflight; ///< QoS 2 from one peer (65,535)
     uint32_t subscriptions; ///< of one session (no limit)
     uint32_t retained_count; ///< in all; 0 no limit
     uint64_t retained_bytes; ///< in all; 0 no limit

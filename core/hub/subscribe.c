@@ -90,6 +90,8 @@ int tg_session_unsubscribe(tg_shard *sh, tg_session h, tg_slice filter, tg_done_
     return 0;
 }
 
+#define RX_KEPT 256 // room for identifiers that an empty set may keep
+
 // @return where `packet_id` is, or belongs.
 static uint16_t rx_place(const tg_extra *x, uint16_t packet_id)
 {
@@ -161,6 +163,11 @@ int tg_session_rx_del(tg_shard *sh, tg_session h, uint16_t packet_id)
         return TG_E_NOTFOUND;
     x->nrx--;
     memmove(&x->rx[i], &x->rx[i + 1], (size_t)(x->nrx - i) * sizeof(*x->rx));
+    if (x->nrx == 0 && x->rx_cap > RX_KEPT) { // a burst is not kept for ever
+        free(x->rx);
+        x->rx = NULL;
+        x->rx_cap = 0;
+    }
     if (tg_persist_on(sh, s))
         tg_persist_rx(sh, s, packet_id, false);
     return 0;

@@ -112,6 +112,26 @@ for v = 4, 5 do
       end
     end)
 
+    it("of QoS 2 may be under way as often as the client wants, or was told" .. tags(v, {
+      [4] = "4.3.3-2", [5] = "4.3.3-8" }), function()
+      sub:subscribe("t", 0)
+      local many = v == 4 and 3000 or pub.connack.props.receive_maximum
+      for _ = 1, 2 do
+        local bytes = {}
+        for id = 1, many do
+          bytes[id] = wire.publish(v, "t", tostring(id), { qos = 2, packet_id = id })
+        end
+        pub:send(table.concat(bytes))
+        for id = 1, many do answered("PUBREC", id) end
+        for id = 1, many do bytes[id] = wire.ack("PUBREL", id) end
+        pub:send(table.concat(bytes))
+        for id = 1, many do answered("PUBCOMP", id) end
+      end
+      for id = 1, 2 * many do
+        assert.equal(tostring((id - 1) % many + 1), sub:receive().payload)
+      end
+    end)
+
     it("is acknowledged in the order of sending"
       .. tags(v, { [4] = "4.6.0-2, 4.6.0-3", [5] = "3.3.4-1" }), function()
       sub:subscribe("t", 0)
