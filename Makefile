@@ -22,7 +22,7 @@ DEPS_RUN := build-essential pkg-config libuv1-dev liblua5.4-dev lua5.4 libssl-de
             libmicrohttpd-dev libcurl4-openssl-dev libelf-dev libyajl-dev zlib1g-dev
 DEPS_TEST := lua-busted lua-check lua-luv lua-cjson libcmocka-dev clang clang-tidy \
              clang-format libclang-rt-14-dev llvm mosquitto-clients \
-             python3-paho-mqtt openssl binutils
+             python3-paho-mqtt node-mqtt node-mqtt-packet openssl binutils
 DEPS_BENCH := mosquitto
 
 PKGS := libuv lua5.4 openssl libmicrohttpd libcurl libelf yajl zlib

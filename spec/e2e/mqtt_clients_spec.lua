@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Clients that others wrote: mosquitto's and Paho's.
+-- Clients that others wrote: mosquitto's, Paho's and mqtt.js.
 local Host = require "support.host"
 local Mqtt = require "support.mqtt"
 
@@ -102,6 +102,18 @@ describe("Paho", function()
     assert.equal(0, code, err)
     assert.equal("everyday v31\nsession v31\neveryday v311\nsession v311\neveryday v5\nsession v5\n"
       .. "properties\nwill\n", out)
+  end)
+end)
+
+describe("mqtt.js", function()
+  setup(function() host = Host.start {} end)
+  teardown(function() host:stop() Host.cleanup() end)
+
+  it("is served in every version it speaks [3.1.1: 7.0.0-2]", function()
+    local code, out, err = Host.run("node", { "spec/e2e/mqtt_js.js", host.ports.mqtt },
+      { ms = 120000, env = { NODE_PATH = "/usr/share/nodejs" } })
+    assert.equal(0, code, err)
+    assert.equal("everyday 4\nsession 4\nwill 4\neveryday 5\nsession 5\nwill 5\nproperties\n", out)
   end)
 end)
 

@@ -18,11 +18,14 @@ local function collect(lines, pipe, on_line)
       return
     end
     rest = rest .. chunk
-    for line in rest:gmatch "([^\n]*)\n" do
-      lines[#lines + 1] = line
-      if on_line then on_line(line) end
+    -- No pattern: it would look at a long line once for each of its bytes.
+    local from, at = 1, rest:find("\n", 1, true)
+    while at do
+      lines[#lines + 1] = rest:sub(from, at - 1)
+      if on_line then on_line(lines[#lines]) end
+      from, at = at + 1, rest:find("\n", at + 1, true)
     end
-    rest = rest:match "[^\n]*$"
+    rest = rest:sub(from)
   end)
 end
 
