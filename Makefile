@@ -19,7 +19,7 @@ say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $(2);)
 
 # Debian 12 packages: what the program needs, what its tests and checks need besides.
 DEPS_RUN := build-essential pkg-config libuv1-dev liblua5.4-dev lua5.4 libssl-dev \
-            libmicrohttpd-dev libcurl4-openssl-dev libelf-dev libyajl-dev zlib1g-dev
+            libmicrohttpd-dev libcurl4-openssl-dev libelf-dev libyajl-dev zlib1g-dev liblmdb-dev
 DEPS_TEST := lua-busted lua-check lua-luv lua-cjson libcmocka-dev clang clang-tidy \
              clang-format libclang-rt-14-dev llvm mosquitto-clients \
              python3-paho-mqtt node-mqtt node-mqtt-packet openssl binutils
@@ -68,7 +68,7 @@ $(foreach r,$(ROOMS),$(eval SRC_$(r) := $(filter-out core/host/main.c,$(wildcard
 PLUGIN_DIRS := $(patsubst %/,%,$(dir $(wildcard protocols/*/plugin.c plugins/*/plugin.c)))
 PLUGIN_SOS := $(foreach d,$(PLUGIN_DIRS),$(B)/plugins/$(notdir $(d)).so)
 LUA_PLUGINS := $(foreach d,$(wildcard protocols/*/init.lua),$(B)/plugins/$(notdir $(patsubst %/init.lua,%,$(d))))
-TEST_SRC := $(wildcard spec/core/*/*_test.c spec/protocols/*/*_test.c)
+TEST_SRC := $(wildcard spec/core/*/*_test.c spec/protocols/*/*_test.c spec/plugins/*/*_test.c)
 TEST_BIN := $(patsubst %.c,$(B)/%,$(TEST_SRC))
 TEST_SOS := $(patsubst spec/plugins/%.c,$(B)/spec/plugins/%.so,$(wildcard spec/plugins/*.c))
 BENCH_BIN := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
@@ -100,11 +100,13 @@ $(foreach d,$(PLUGIN_DIRS),$(eval $(call plugin_rule,$(d))))
 $(B)/plugins/%: protocols/%/init.lua
 	$(Q)mkdir -p $(@D) && ln -sfn ../../../protocols/$* $@ && touch -h $@
 
-# C tests: spec/core/<room>/x_test.c and spec/protocols/<name>/x_test.c.
+# C tests: spec/core/<room>/x_test.c, and spec/protocols/<name>/x_test.c, spec/plugins/<name>/
+# x_test.c, which link what is beside the plugin's own plugin.c.
 room_of = $(word 3,$(subst /, ,$(1)))
+folder_of = $(patsubst spec/%/,%,$(dir $(1)))
 define test_rule
-$(B)/$(1:.c=): $(B)/$(1:.c=.o) $(if $(filter spec/core/%,$(1)),$(call archives,$(below_$(call room_of,$(1)))),$(call objects,$(filter-out %/plugin.c,$(wildcard protocols/$(call room_of,$(1))/*.c))))
-	$$(call say,LD,$$@)$$(CC) $$(LDFLAGS_EXE) $$< -Wl,--start-group $$(filter-out $$<,$$^) -Wl,--end-group $$(PKG_LIBS) $$(shell pkg-config --libs cmocka) -o $$@
+$(B)/$(1:.c=): $(B)/$(1:.c=.o) $(if $(filter spec/core/%,$(1)),$(call archives,$(below_$(call room_of,$(1)))),$(call objects,$(filter-out %/plugin.c,$(wildcard $(call folder_of,$(1))/*.c))))
+	$$(call say,LD,$$@)$$(CC) $$(LDFLAGS_EXE) $$< -Wl,--start-group $$(filter-out $$<,$$^) -Wl,--end-group $$(PKG_LIBS) $$(shell cat $(call folder_of,$(1))/LIBS 2>/dev/null | xargs -r pkg-config --libs) $$(shell pkg-config --libs cmocka) -o $$@
 endef
 $(foreach t,$(TEST_SRC),$(eval $(call test_rule,$(t))))
 

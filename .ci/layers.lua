@@ -26,7 +26,7 @@ local ROOMS = {
 -- What every room may include of the system: anything that is not a known library's.
 local LIBRARIES = {
   "uv.h", "openssl/", "lua.h", "lauxlib.h", "lualib.h", "microhttpd.h", "curl/", "gelf.h",
-  "libelf.h", "yajl/", "hiredis", "mysql", "dlfcn.h", "cmocka.h", "iconv.h", "zlib.h",
+  "libelf.h", "yajl/", "hiredis", "mysql", "dlfcn.h", "cmocka.h", "iconv.h", "zlib.h", "lmdb.h",
 }
 
 local broken = 0

@@ -20,7 +20,9 @@ return {
   -- TIDEGATE_PLUGINS, else `plugins` beside the binary and ../lib/tidegate/plugins.
   plugin_path = "",
 
-  -- Id of the store that keeps sessions and retained messages. "": memory.
+  -- The store that keeps sessions, retained messages and spools; "": memory, which nothing
+  -- survives. On disk: { plugin = "lmdb", path = "/var/lib/tidegate/store" }, with the other
+  -- options of plugins/lmdb/README.md. A string is the id of a store that a plugin below brings.
   store = "",
 
   -- Longest time that ending may take: clients are told, what is queued is flushed, and the

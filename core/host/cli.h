@@ -14,7 +14,7 @@ enum { TG_EXIT_OK = 0, TG_EXIT_FAILED = 1, TG_EXIT_USAGE = 2, TG_EXIT_UNREACHABL
 /// What `bench` takes; `host` and `json` are shared with the other commands.
 typedef struct tg_cli_bench {
     const char *version, *qos, *topic, *user, *password, *client_id, *cafile, *cert, *key;
-    bool tls, insecure, resume;
+    bool durable, tls, insecure, resume;
     int64_t port, clients, subs, groups, filters, window, payload, threads, connecting,
         unclean, pid; ///< 0: not given, or not known
     int64_t duration, timeout, keepalive, ttl, away; ///< ms

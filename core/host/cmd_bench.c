@@ -59,6 +59,7 @@ const tg_flag tg_bench_flags[] = {
            "200ms", 0, DAY),
     OPTION("unclean", 0, INT, bench.unclean, "PERCENT", "churn: leave without a word", "50",
            0, 100),
+    YES("durable", 0, bench.durable, "sessions that the broker's store must keep"),
     YES("tls", 0, bench.tls, "connect with TLS"),
     TEXT("cafile", 0, bench.cafile, "FILE", "TLS: whom to trust (as the system does)",
          NULL),
@@ -161,6 +162,7 @@ static void fill(const tg_cli *cli, tg_load_options *o)
     o->password = b->password;
     o->client_id = b->client_id;
     o->topic = b->topic;
+    o->durable = b->durable;
     o->tls = b->tls;
     o->insecure = b->insecure;
     o->tls_resume = b->resume;

@@ -97,7 +97,8 @@ static const tg_option OPTIONS[] = {
         .fallback = NULL),
     OPT(tg_config, "plugin_path", STR, plugin_path, "folders with plugins, ':' between",
         .fallback = NULL),
-    OPT(tg_config, "store", STR, store, "empty: memory", .fallback = NULL),
+    OPT(tg_config, "store", ANY, store, "empty: memory; or {plugin, its options}",
+        .fallback = NULL),
     OPT(tg_config, "shutdown", DURATION, shutdown_ms, "longest time that ending may take",
         .fallback = "10s", .max = 4e9),
     OPT(tg_config, "log", GROUP, log, NULL, .group = LOG_OPTIONS),
@@ -269,6 +270,17 @@ static int check_plugins(const tg_config *c, tg_error *e)
     return 0;
 }
 
+static int check_store(const tg_config *c, tg_error *e)
+{
+    const tg_value *v = c->store;
+    if (v == NULL || v->kind == TG_NIL || v->kind == TG_STR)
+        return 0;
+    if (tg_value_str(v, "plugin", (tg_slice){0}).len == 0)
+        return fault(c, v, "store", e,
+                     "must be the id of a store, or { plugin = \"…\", its options }");
+    return 0;
+}
+
 static int check_listeners(const tg_config *c, tg_error *e)
 {
     char where[32];
@@ -289,6 +301,8 @@ static int check(const tg_config *c, tg_error *e)
         rc = check_strings(c, c->auth, "auth", e);
     if (rc == 0)
         rc = check_strings(c, c->admin.hosts, "admin.hosts", e);
+    if (rc == 0)
+        rc = check_store(c, e);
     if (rc == 0)
         rc = check_plugins(c, e);
     if (rc == 0)
@@ -359,6 +373,37 @@ bool tg_config_plugin_at(tg_config *c, size_t i, tg_config_plugin *out)
     out->name =
         c_string(c, plain ? entry->string : tg_value_str(entry, "name", TG_LIT("")));
     out->options = tg_value_get(entry, "options");
+    return true;
+}
+
+tg_slice tg_config_store_id(const tg_config *c)
+{
+    if (c->store == NULL || c->store->kind == TG_NIL)
+        return (tg_slice){"", 0};
+    return c->store->kind == TG_STR ? c->store->string : tg_str(TG_STORE_ANY);
+}
+
+static const tg_value *without(tg_config *c, const tg_value *map, const char *key)
+{
+    tg_value *out = tg_arena_alloc(&c->arena, sizeof(*out));
+    tg_pair *pairs = tg_arena_alloc(&c->arena, (map->map.count + 1) * sizeof(*pairs));
+    if (out == NULL || pairs == NULL)
+        return NULL;
+    *out = (tg_value){.kind = TG_MAP, .line = map->line};
+    out->map.pairs = pairs;
+    for (size_t i = 0; i < map->map.count; i++)
+        if (!tg_slice_eq(map->map.pairs[i].key, tg_str(key)))
+            pairs[out->map.count++] = map->map.pairs[i];
+    return out;
+}
+
+bool tg_config_store_plugin(tg_config *c, tg_config_plugin *out)
+{
+    if (c->store == NULL || c->store->kind != TG_MAP)
+        return false;
+    snprintf(out->where, sizeof(out->where), "store");
+    out->name = c_string(c, tg_value_str(c->store, "plugin", TG_LIT("")));
+    out->options = without(c, c->store, "plugin");
     return true;
 }
 

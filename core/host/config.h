@@ -32,7 +32,8 @@ typedef struct tg_config {
     const char *file; ///< NULL: the built-in one
     tg_value root;
     int64_t workers, shutdown_ms;
-    tg_slice state_dir, plugin_path, store;
+    tg_slice state_dir, plugin_path;
+    const tg_value *store; ///< an id, or {plugin = …, its options}; NULL: memory
     tg_config_log log;
     tg_config_admin admin;
     tg_config_limits limits;
@@ -54,6 +55,11 @@ typedef struct tg_config_plugin {
 } tg_config_plugin;
 /// @return false behind the last one.
 bool tg_config_plugin_at(tg_config *c, size_t i, tg_config_plugin *out);
+/// The plugin that `store` names with its options, which is loaded before all others.
+/// @return false: `store` names none.
+bool tg_config_store_plugin(tg_config *c, tg_config_plugin *out);
+/// What tg_runtime_config wants to know of `store`.
+tg_slice tg_config_store_id(const tg_config *c);
 /// Levels and modules of `log`, applied.
 void tg_config_apply_log(const tg_config *c);
 tg_hub_limits tg_config_hub_limits(const tg_config *c);

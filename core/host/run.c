@@ -101,7 +101,7 @@ static int start_runtime(tg_the_host *h, tg_error *e)
         .hub = tg_config_hub_limits(c),
         .users = c->users,
         .auth = c->auth,
-        .store = c->store,
+        .store = tg_config_store_id(c),
         .plugin_path = h->plugins,
         .state_dir = h->state,
         .kv_bytes = (uint64_t)c->limits.kv_bytes,
@@ -141,11 +141,27 @@ bool tg_host_left_out(const tg_buf *names, const char *plugin)
     return false;
 }
 
-static void load_plugins(tg_the_host *h)
+/// The store comes first and must be there: a host that forgot it would acknowledge what it
+/// does not keep.
+static int load_plugins(tg_the_host *h, tg_error *e)
 {
     tg_config_plugin p;
+    if (tg_config_store_plugin(&h->config, &p)) {
+        int rc = tg_plugins_load(h->rt, p.name, p.options, h->config.file, p.where, e);
+        if (rc < 0)
+            return rc;
+    }
     for (size_t i = 0; tg_config_plugin_at(&h->config, i, &p); i++)
         tg_host_load_plugin(h, &p);
+    const char *missing = tg_runtime_store_missing(h->rt);
+    if (missing == NULL)
+        return 0;
+    if (strcmp(missing, TG_STORE_ANY) == 0)
+        return tg_error_set(e, TG_E_NOTFOUND, "store: its plugin offers no store");
+    return tg_error_set(e, TG_E_NOTFOUND,
+                        "store: no plugin that was loaded offers the store '%s'%s%.*s",
+                        missing, h->problems.len > 0 ? "; " : "", (int)h->problems.len,
+                        h->problems.at != NULL ? h->problems.at : "");
 }
 
 void tg_host_tell_problems(tg_the_host *h)
@@ -244,8 +260,9 @@ static int start(tg_the_host *h, tg_error *e)
         rc = start_runtime(h, e);
     if (rc != 0)
         return rc;
-    load_plugins(h);
-    rc = open_listeners(h, e);
+    rc = load_plugins(h, e);
+    if (rc == 0)
+        rc = open_listeners(h, e);
     return rc == 0 ? start_admin(h, e) : rc;
 }
 

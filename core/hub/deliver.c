@@ -225,7 +225,10 @@ static void safe(tg_shard *sh, void *ctx, int code)
     tg_sess *s = stored_entry(sh, ctx, &n);
     if (s == NULL || code == TG_E_SHUTDOWN)
         return;
-    tg_queue_at(s->queue, n)->flags &= (uint8_t)~TG_ENTRY_UNSAFE;
+    if (code < 0) // its publisher is told, and may send it again
+        drop(sh, s, n, TG_DROP_STORE);
+    else
+        tg_queue_at(s->queue, n)->flags &= (uint8_t)~TG_ENTRY_UNSAFE;
     tg_deliver_pump(sh, s);
 }
 

@@ -46,6 +46,7 @@ static void define_metrics(tg_hub_metrics *m)
         [TG_DROP_REFUSED] = "reason=\"refused\"",
         [TG_DROP_SESSION_END] = "reason=\"session_end\"",
         [TG_DROP_NOMEM] = "reason=\"no_memory\"",
+        [TG_DROP_STORE] = "reason=\"store\"",
     };
     for (int i = 0; i < TG_DROP_COUNT; i++)
         m->dropped[i] = tg_metric_add_def(TG_COUNTER, "tidegate_messages_dropped_total",

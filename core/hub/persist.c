@@ -291,6 +291,8 @@ static void committed(void *ctx, int code, const tg_value *value)
     tg_batch *b = ctx;
     tg_shard *sh = b->sh;
     tg_list_del(&b->node);
+    if (code == TG_E_FULL)
+        code = TG_E_NOSPACE; // not to be mixed up with a queue that is full
     if (code < 0 && sh != NULL)
         tg_log(HUB, ERROR, "store %s: commit of %u writes failed: %s", b->hub->store->id,
                b->n, tg_error_text(code));

@@ -165,9 +165,13 @@ static void store_opened(tg_shard *sh, tg_sess *s)
         tg_persist_forget(sh, s);
 }
 
+// One that is in a full store goes on: only when it was connected stays unwritten, and who may
+// not come in to read what waits would leave the store full for ever.
 static void committed(tg_shard *sh, void *ctx, int code)
 {
-    tg_wait_put(sh, ctx, code);
+    const tg_wait *w = ctx;
+    bool stays = w->kind == TG_WAIT_OPEN && w->present && code == TG_E_NOSPACE;
+    tg_wait_put(sh, ctx, stays ? 0 : code);
 }
 
 void tg_sess_answer(tg_shard *sh, tg_wait *w, bool durable)

@@ -98,6 +98,7 @@ typedef enum tg_drop {
     TG_DROP_REFUSED,
     TG_DROP_SESSION_END,
     TG_DROP_NOMEM,
+    TG_DROP_STORE, ///< the store did not take it
     TG_DROP_COUNT,
 } tg_drop;
 

@@ -225,7 +225,7 @@ static void clean_up(tg_crew *c)
     if (c->o->scenario == TG_LOAD_RETAINED)
         publish_retained(c, true);
     disconnect_all(c);
-    if (c->o->scenario != TG_LOAD_CHURN)
+    if (c->o->scenario != TG_LOAD_CHURN && !c->o->durable)
         return;
     c->clean = true;
     connect_all(c);

@@ -58,6 +58,7 @@ typedef struct tg_load_options {
     const char *user, *password; ///< NULL: none
     const char *client_id; ///< what each client id begins with; NULL: drawn
     const char *topic; ///< with %i for a number; NULL: drawn
+    bool durable; ///< sessions outlive their connections: a store must keep them
     bool tls, insecure, tls_resume;
     const char *cafile, *cert, *key; ///< PEM; NULL: the system's; none
     uint64_t ttl_ms; ///< `churn`: how long a client stays, on average

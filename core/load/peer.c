@@ -117,7 +117,7 @@ static void greet(tg_crew *c, tg_peer *p)
 {
     char id[96];
     const tg_load_options *o = c->o;
-    bool clean = o->scenario != TG_LOAD_CHURN || c->clean;
+    bool clean = (o->scenario != TG_LOAD_CHURN && !o->durable) || c->clean;
     int n = snprintf(id, sizeof(id), "%s-%u", c->run->id, p->index);
     tg_wire_hello hello = {.version = o->version,
                            .keepalive_s = o->keepalive_s,

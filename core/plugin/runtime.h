@@ -12,13 +12,15 @@
 
 typedef struct tg_runtime tg_runtime;
 
+#define TG_STORE_ANY "*" ///< the first store that a plugin offers
+
 typedef struct tg_runtime_config {
     uint32_t workers; ///< 0: one per core
     uint64_t mailbox_bytes; ///< data lane of a worker
     tg_hub_limits hub;
     const tg_value *users; ///< built-in users: list of {user, password, publish, subscribe}
     const tg_value *auth; ///< chain: list of backend ids, asked in order; "users" is ours
-    tg_slice store; ///< id of the store; empty: memory
+    tg_slice store; ///< id of the store, TG_STORE_ANY; empty: memory
     const char *plugin_path; ///< folders, ':' between
     const char *state_dir; ///< private copies of plugins, tokens; exists, mode 0700
     uint64_t kv_bytes; ///< of one plugin
@@ -35,6 +37,9 @@ void tg_runtime_free(tg_runtime *rt);
 tg_workers *tg_runtime_workers(tg_runtime *rt); ///< any thread
 tg_hub *tg_runtime_hub(tg_runtime *rt); ///< any thread
 uint64_t tg_runtime_started(const tg_runtime *rt); ///< ms since the epoch
+/// Whether a store was configured that no plugin has brought.
+/// @return its id; NULL none is missing.
+const char *tg_runtime_store_missing(const tg_runtime *rt);
 
 // Plugins.
 

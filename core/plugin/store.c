@@ -46,7 +46,8 @@ static tg_offer *offered(tg_version *v, const char *id)
 {
     for (tg_list *n = v->offers.next; n != &v->offers; n = n->next) {
         tg_offer *o = TG_OWNER(n, tg_offer, node);
-        if (o->kind == TG_OFFER_STORE && strcmp(o->id, id) == 0)
+        if (o->kind == TG_OFFER_STORE &&
+            (strcmp(id, TG_STORE_ANY) == 0 || strcmp(o->id, id) == 0))
             return o;
     }
     return NULL;
@@ -59,6 +60,7 @@ int tg_store_take(tg_version *v, tg_error *e)
         rt->store_id[0] != '\0' && !rt->store_set ? offered(v, rt->store_id) : NULL;
     if (o == NULL)
         return 0;
+    memcpy(rt->store_id, o->id, sizeof(rt->store_id));
     rt->store = (tg_store){.size = sizeof(rt->store),
                            .flags = o->store.flags,
                            .id = rt->store_id,
@@ -74,4 +76,9 @@ int tg_store_take(tg_version *v, tg_error *e)
     }
     rt->store_set = true;
     return 0;
+}
+
+const char *tg_runtime_store_missing(const tg_runtime *rt)
+{
+    return rt->store_id[0] != '\0' && !rt->store_set ? rt->store_id : NULL;
 }

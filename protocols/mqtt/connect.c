@@ -239,6 +239,7 @@ static uint8_t reason_of_open(int code)
         return MQTT_BUSY;
     case TG_E_LIMIT:
     case TG_E_FULL:
+    case TG_E_NOSPACE:
         return MQTT_QUOTA;
     case TG_E_DENIED:
         return MQTT_NOT_AUTHORIZED;

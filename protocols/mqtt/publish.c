@@ -133,6 +133,8 @@ static uint8_t reason_of(int code, uint32_t receivers)
     case TG_E_FULL:
     case TG_E_LIMIT:
         return receivers > 1 ? MQTT_SUCCESS : MQTT_QUOTA;
+    case TG_E_NOSPACE:
+        return MQTT_QUOTA;
     case TG_E_MALFORMED:
     case TG_E_INVAL:
         return MQTT_BAD_TOPIC;
@@ -152,7 +154,8 @@ static void on_published(void *ctx, int code, uint32_t receivers)
         return;
     }
     ack->silent = code == TG_E_CANCELLED;
-    answer(ack, reason_of(code, receivers));
+    bool unkept = code == TG_E_NOSPACE && !mqtt_v5(m); // see send_answer()
+    answer(ack, unkept ? MQTT_UNSPECIFIED : reason_of(code, receivers));
     mqtt_read_on(m);
 }
 

@@ -117,6 +117,7 @@ static uint8_t code_of(int error)
         return MQTT_BAD_FILTER;
     case TG_E_LIMIT:
     case TG_E_FULL:
+    case TG_E_NOSPACE:
         return MQTT_QUOTA;
     case TG_E_DENIED:
         return MQTT_NOT_AUTHORIZED;

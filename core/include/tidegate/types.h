@@ -63,7 +63,8 @@ static inline bool tg_slice_eq(tg_slice a, tg_slice b)
     X(KICKED, -27, "closed by an administrator")                                           \
     X(RELOADED, -28, "the plugin's version was retired")                                   \
     X(THREAD, -29, "called on the wrong thread")                                           \
-    X(AGAIN, -30, "would block")
+    X(AGAIN, -30, "would block")                                                           \
+    X(NOSPACE, -31, "no space left in the store")
 
 typedef enum tg_errno {
 #define X(name, value, text) TG_E_##name = (value),

@@ -172,8 +172,11 @@ static int store_scan(const tg_store *self, tg_slice prefix,
     return 0;
 }
 
-static const tg_store slow = {sizeof(slow), TG_STORE_DURABLE, "slow", store_commit,
-                              store_scan};
+static const tg_store slow = {.size = sizeof(slow),
+                              .flags = TG_STORE_DURABLE,
+                              .id = "slow",
+                              .commit = store_commit,
+                              .scan = store_scan};
 
 static world w;
 static client a, b, p, q;
