@@ -22,7 +22,7 @@
 #define DRAIN_MS 60 // so long the queue must have been empty
 #define DRAINS 20
 
-static void on_poll(uv_poll_t *poll, int status, int events);
+static void on_ready(tg_io *io, unsigned events);
 static void on_alarm(tg_alarm *al);
 
 static tg_listener *listener_of(const tg_acceptor *a)
@@ -43,39 +43,36 @@ int tg_acceptor_start(tg_listener *l, tg_worker *w, int fd, const tg_net_events 
                       const tg_net_limits *limits)
 {
     tg_acceptor *a = calloc(1, sizeof(*a));
-    if (a == NULL || uv_poll_init(&w->loop, &a->poll, fd) != 0) {
-        free(a);
+    if (a == NULL)
         return TG_E_NOMEM;
-    }
+    tg_io_init(&a->io, fd, l->udp ? tg_port_ready : on_ready);
     a->origin = (tg_origin){.refs = 1,
                             .events = *events,
                             .limits = *limits,
                             .tls = l->tls,
                             .listener = l,
                             .gone = gone};
-    a->poll.data = a;
     a->worker = w;
     a->fd = fd;
     tg_list_add(&w->acceptors, &a->node);
     tg_listener_ref(l);
     l->at[w->index] = a;
-    if (!l->udp) {
-        uv_poll_start(&a->poll, UV_READABLE, on_poll);
-        return 0;
-    }
-    if (tg_port_new(a) != 0) {
+    int rc = l->udp ? tg_port_new(a) : 0;
+    if (rc == 0)
+        rc = tg_io_want(w, &a->io, TG_IO_READ);
+    if (rc != 0) {
         a->fd = -1; // the caller's
         tg_acceptor_close(a);
         return TG_E_NOMEM;
     }
-    tg_port_watch(a->origin.port);
-    tg_datagrams_let_in(fd);
+    if (l->udp)
+        tg_datagrams_let_in(fd);
     return 0;
 }
 
-static void on_closed(uv_handle_t *h)
+static void on_closed(tg_io *io)
 {
-    tg_acceptor *a = h->data;
+    tg_acceptor *a = TG_OWNER(io, tg_acceptor, io);
     tg_list_del(&a->node);
     if (--a->origin.refs == 0)
         a->origin.gone(&a->origin);
@@ -88,7 +85,7 @@ void tg_acceptor_close(tg_acceptor *a)
     a->closed = true;
     listener_of(a)->at[a->worker->index] = NULL;
     tg_wheel_del(a->worker->wheel, &a->alarm);
-    uv_close((uv_handle_t *)&a->poll, on_closed);
+    tg_io_close(a->worker, &a->io, on_closed);
     if (a->fd >= 0)
         close(a->fd);
     if (a->origin.port != NULL)
@@ -97,7 +94,7 @@ void tg_acceptor_close(tg_acceptor *a)
 
 static void rest(tg_acceptor *a, uint64_t ms)
 {
-    uv_poll_stop(&a->poll);
+    tg_io_want(a->worker, &a->io, 0);
     tg_wheel_add(tg_worker_wheel(a->worker), &a->alarm, ms, on_alarm);
 }
 
@@ -204,11 +201,7 @@ static void serve(tg_acceptor *a, int fd, const tg_addr *peer)
         refuse(a, fd, peer, "refused_setup");
         return;
     }
-    rc = tg_conn_attach(c, fd);
-    if (rc < 0) {
-        tg_conn_abort(c, rc);
-        return;
-    }
+    c->fd = fd;
     tg_listener_count(l, "accepted");
     tg_conn_established(c);
 }
@@ -259,12 +252,10 @@ static bool accept_one(tg_acceptor *a)
     return !a->closed;
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+static void on_ready(tg_io *io, unsigned events)
 {
-    tg_acceptor *a = poll->data;
-    (void)events;
-    tg_worker_enter(a->worker);
-    if (status < 0) { // libuv has stopped watching
+    tg_acceptor *a = TG_OWNER(io, tg_acceptor, io);
+    if (events == TG_IO_BROKEN) {
         rest(a, BACKOFF_MS);
         return;
     }
@@ -286,7 +277,8 @@ static void on_alarm(tg_alarm *al)
 {
     tg_acceptor *a = TG_OWNER(al, tg_acceptor, alarm);
     if (!a->draining) {
-        uv_poll_start(&a->poll, UV_READABLE, on_poll);
+        if (tg_io_want(a->worker, &a->io, TG_IO_READ) != 0)
+            rest(a, BACKOFF_MS);
         return;
     }
     uint32_t n = a->drains-- > 0 ? drain(a) : 0;

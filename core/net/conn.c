@@ -85,47 +85,26 @@ void tg_conn_todo(tg_net_conn *c, unsigned what)
 
 // The socket.
 
-static void on_poll(uv_poll_t *poll, int status, int events);
-
-int tg_conn_attach(tg_net_conn *c, int fd)
+void tg_conn_detach(tg_net_conn *c)
 {
-    c->fd = fd;
-    if (uv_poll_init(&c->worker->loop, &c->poll, fd) != 0) {
-        close(fd);
-        c->fd = -1;
-        return TG_E_IO;
-    }
-    c->poll.data = c;
-    c->polled = true;
-    c->mask = 0;
-    return 0;
-}
-
-void tg_conn_detach(tg_net_conn *c, uv_close_cb done)
-{
-    if (!c->polled || uv_is_closing((uv_handle_t *)&c->poll))
+    if (c->fd < 0)
         return;
-    uv_close((uv_handle_t *)&c->poll, done);
+    tg_io_conn(c, 0);
     close(c->fd);
     c->fd = -1;
-    c->mask = 0;
 }
 
-static void poll_for(tg_net_conn *c, int want)
+static unsigned wanted(const tg_net_conn *c)
 {
-    if (want == c->mask)
-        return;
-    c->mask = (uint8_t)want;
-    if (want == 0)
-        uv_poll_stop(&c->poll);
-    else
-        uv_poll_start(&c->poll, want, on_poll);
+    unsigned want = tg_conn_reading(c) ? TG_IO_READ : 0;
+    return c->blocked || c->state == TG_ST_CONNECT ? want | TG_IO_WRITE : want;
 }
 
-static int wanted(const tg_net_conn *c)
+static void poll_for(tg_net_conn *c, unsigned want)
 {
-    int want = tg_conn_reading(c) ? UV_READABLE : 0;
-    return c->blocked || c->state == TG_ST_CONNECT ? want | UV_WRITABLE : want;
+    int rc = tg_io_conn(c, want);
+    if (rc != 0)
+        tg_conn_failed(c, rc);
 }
 
 // To stop reading costs two system calls and a pause is often over at once: so readability
@@ -133,7 +112,7 @@ static int wanted(const tg_net_conn *c)
 void tg_conn_poll(tg_net_conn *c)
 {
     if (c->fd >= 0)
-        poll_for(c, wanted(c) | (c->mask & UV_READABLE));
+        poll_for(c, wanted(c) | (c->mask & TG_IO_READ));
 }
 
 // What is queued has left: say so in the transport's words, then wait for the peer's.
@@ -183,60 +162,56 @@ static void flush(tg_net_conn *c)
     tg_conn_poll(c);
 }
 
-static void ready_traffic(tg_net_conn *c, int events)
+static void ready_traffic(tg_net_conn *c, unsigned events)
 {
-    if (events & UV_WRITABLE) {
+    if (events & TG_IO_WRITE) {
         c->blocked = false;
         flush(c);
     }
-    if ((events & UV_READABLE) && tg_conn_reading(c))
+    if ((events & TG_IO_READ) && tg_conn_reading(c))
         tg_conn_read(c);
 }
 
-static void ready_closing(tg_net_conn *c, int events)
+static void ready_closing(tg_net_conn *c, unsigned events)
 {
-    if ((events & UV_WRITABLE) && c->state == TG_ST_DRAIN) {
+    if ((events & TG_IO_WRITE) && c->state == TG_ST_DRAIN) {
         c->blocked = false;
         flush(c);
     }
-    if ((events & UV_READABLE) && tg_conn_reading(c))
+    if ((events & TG_IO_READ) && tg_conn_reading(c))
         tg_conn_read_away(c);
 }
 
-static void ready_connect(tg_net_conn *c, int events)
+static void ready_connect(tg_net_conn *c, unsigned events)
 {
     (void)events;
     tg_dial_ready(c);
 }
 
-static void (*const ready[TG_ST_COUNT])(tg_net_conn *c, int events) = {
+static void (*const ready[TG_ST_COUNT])(tg_net_conn *c, unsigned events) = {
     [TG_ST_CONNECT] = ready_connect, [TG_ST_HANDSHAKE] = ready_traffic,
     [TG_ST_OPEN] = ready_traffic,    [TG_ST_DRAIN] = ready_closing,
     [TG_ST_LINGER] = ready_closing,
 };
 
-// libuv has stopped watching. Bytes that came before the error are still to be had.
+// Bytes that came before the error are still to be had.
 static void on_broken(tg_net_conn *c)
 {
-    c->mask = 0;
+    tg_io_conn(c, 0);
     for (int i = 0; i < LAST_READS && tg_conn_reading(c); i++)
-        ready[c->state](c, UV_READABLE);
+        ready[c->state](c, TG_IO_READ);
     if (c->state != TG_ST_DEAD && c->fd >= 0)
         tg_conn_abort(c, TG_E_CLOSED);
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+void tg_conn_ready(tg_net_conn *c, unsigned events)
 {
-    tg_net_conn *c = check(poll->data);
-    tg_worker_enter(c->worker);
-    if (status < 0 && c->state != TG_ST_CONNECT) {
+    if (events == TG_IO_BROKEN && check(c)->state != TG_ST_CONNECT) {
         on_broken(c);
         return;
     }
-    if (status < 0)
-        c->mask = 0;
-    bool in_vain = (events & UV_READABLE) && !tg_conn_reading(c);
-    if (ready[c->state] != NULL)
+    bool in_vain = (events & TG_IO_READ) && !tg_conn_reading(c);
+    if (ready[check(c)->state] != NULL)
         ready[c->state](c, events);
     if (in_vain && c->fd >= 0)
         poll_for(c, wanted(c));
@@ -308,13 +283,6 @@ static void begin_closing(tg_net_conn *c, int reason)
         tg_metric_add(c->worker->all->metrics.dials_failed, 1);
 }
 
-static void on_gone(uv_handle_t *h)
-{
-    tg_net_conn *c = check(h->data);
-    c->polled = false;
-    tg_conn_reap(c);
-}
-
 void tg_conn_abort(tg_net_conn *c, int reason)
 {
     if (c->state == TG_ST_DEAD)
@@ -324,7 +292,7 @@ void tg_conn_abort(tg_net_conn *c, int reason)
     c->blocked = false;
     c->phased = false;
     tg_wheel_del(c->worker->wheel, &c->alarm);
-    tg_conn_detach(c, on_gone);
+    tg_conn_detach(c);
     if (c->udp != NULL)
         tg_peer_drop(c);
     tg_out_drop(c);
@@ -383,9 +351,9 @@ void tg_conn_hang_up(tg_net_conn *c)
     tg_conn_poll(c);
 }
 
-void tg_conn_reap(tg_net_conn *c)
+static void reap(tg_net_conn *c)
 {
-    if (c->state != TG_ST_DEAD || c->polled || !c->told || c->todo != 0)
+    if (c->state != TG_ST_DEAD || !c->told || c->todo != 0)
         return;
     assert(!tg_alarm_armed(&c->alarm));
     tg_list_del(&c->node);
@@ -417,6 +385,8 @@ static void run_todo(tg_net_conn *c)
 {
     unsigned what = c->todo;
     c->todo = 0;
+    if ((what & TG_TODO_NEXT) && c->state != TG_ST_DEAD)
+        tg_dial_next(c);
     if ((what & TG_TODO_SHOW) && c->state == TG_ST_OPEN) {
         tg_conn_show(c);
         tg_conn_poll(c);
@@ -425,7 +395,7 @@ static void run_todo(tg_net_conn *c)
         flush(c);
     if ((what & TG_TODO_TELL) && !c->told)
         tell_closed(c);
-    tg_conn_reap(c);
+    reap(c);
 }
 
 // Only what was there at the start: the rest belongs to the next round.

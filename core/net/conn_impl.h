@@ -56,6 +56,7 @@ enum { // what a turn's end has to do
     TG_TODO_SHOW = 1 << 1, // kept bytes to on_data
     TG_TODO_TELL = 1 << 2, // on_close
     TG_TODO_REAP = 1 << 3,
+    TG_TODO_NEXT = 1 << 4, // a dial: the next address
 };
 
 typedef struct tg_rate { // token buckets; exists where a limit does
@@ -68,8 +69,7 @@ struct tg_net_conn {
     uint32_t magic;
     uint8_t state;
     uint8_t todo;
-    uint8_t mask; // what `poll` waits for
-    bool polled : 1; // `poll` is a live handle
+    uint8_t mask; // TG_IO_*: what the socket is waited for
     bool outgoing : 1;
     bool paused : 1; // by the room above
     bool throttled : 1; // by a rate
@@ -108,15 +108,13 @@ struct tg_net_conn {
     tg_alarm alarm;
     char *peer_text; // once somebody asked
     tg_addr peer;
-    uv_poll_t poll;
     _Alignas(16) char user[];
 };
 
 // conn.c: life and time.
 tg_net_conn *tg_conn_new(tg_worker *w, tg_origin *o);
-/// Takes `fd` over: it is closed with the connection, also when this fails.
-int tg_conn_attach(tg_net_conn *c, int fd);
-void tg_conn_detach(tg_net_conn *c, uv_close_cb done); ///< closes the descriptor
+void tg_conn_detach(tg_net_conn *c); ///< closes the descriptor
+void tg_conn_ready(tg_net_conn *c, unsigned events); ///< TG_IO_*
 void tg_conn_established(tg_net_conn *c); ///< the transport is up: TLS, then on_open
 void tg_conn_open(tg_net_conn *c);
 void tg_conn_hang_up(tg_net_conn *c); ///< the peer's FIN, or its close_notify
@@ -129,7 +127,7 @@ void tg_conn_todo(tg_net_conn *c, unsigned what);
 void tg_conn_phase(tg_net_conn *c, uint32_t ms); ///< 0: none
 void tg_conn_wake_in(tg_net_conn *c, uint32_t ms);
 void tg_conn_poll(tg_net_conn *c); ///< waits for what the state wants
-void tg_conn_reap(tg_net_conn *c);
+int tg_io_conn(tg_net_conn *c, unsigned want); ///< io.c: waits for just this
 uint32_t tg_conn_stall_ms(const tg_net_conn *c);
 int tg_conn_errno(int error); ///< errno to TG_E_*
 const char *tg_conn_peer(tg_net_conn *c);
@@ -181,6 +179,7 @@ tg_slice tg_secure_cn(const tg_net_conn *c);
 
 // dial.c
 void tg_dial_ready(tg_net_conn *c); ///< TG_ST_CONNECT
+void tg_dial_next(tg_net_conn *c); ///< TG_TODO_NEXT
 void tg_dial_expired(tg_net_conn *c); ///< the phase's time is over
 void tg_dial_failed(tg_net_conn *c, int code); ///< this address did not work out
 void tg_dial_done(tg_net_conn *c); ///< frees what only dialing needs

@@ -115,7 +115,8 @@ static int begin_connect(tg_net_conn *c, const struct addrinfo *a)
         close(fd);
         return code;
     }
-    return tg_conn_attach(c, fd);
+    c->fd = fd;
+    return 0;
 }
 
 static void next_address(tg_net_conn *c)
@@ -180,27 +181,21 @@ static void look_up(tg_net_conn *c)
     back_off(c);
 }
 
-// The socket of an address that did not work out is gone: the next one may use its place.
-static void on_detached(uv_handle_t *h)
+void tg_dial_next(tg_net_conn *c)
 {
-    tg_net_conn *c = h->data;
-    c->polled = false;
-    if (c->state == TG_ST_DEAD) {
-        tg_conn_reap(c);
-        return;
-    }
-    tg_worker_enter(c->worker);
     tg_secure_free(c);
     next_address(c);
 }
 
+// Not at once: events of the socket that is closed here may still be gone through.
 void tg_dial_failed(tg_net_conn *c, int code)
 {
     c->dial->error = code;
     c->state = TG_ST_IDLE;
     c->blocked = c->hung_up = false;
     tg_conn_phase(c, 0);
-    tg_conn_detach(c, on_detached);
+    tg_conn_detach(c);
+    tg_conn_todo(c, TG_TODO_NEXT);
 }
 
 void tg_dial_ready(tg_net_conn *c)

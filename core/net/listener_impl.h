@@ -31,7 +31,7 @@ typedef struct tg_acceptor {
     tg_origin origin; // of its connections; its first reference is the acceptor's own
     tg_worker *worker;
     tg_list node; // of the worker's `acceptors`
-    uv_poll_t poll;
+    tg_io io;
     tg_alarm alarm; // the end of a pause, or of draining
     int fd;
     uint32_t backoff_ms;

@@ -360,31 +360,27 @@ static void receive(tg_port *p)
     }
 }
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+void tg_port_ready(tg_io *io, unsigned events)
 {
-    tg_acceptor *a = poll->data;
+    const tg_acceptor *a = TG_OWNER(io, tg_acceptor, io);
     tg_port *p = a->origin.port;
-    tg_worker_enter(a->worker);
-    if (status < 0) { // libuv has stopped watching; the socket's error is read away
+    if (events == TG_IO_BROKEN) { // the socket's error is read away
         int error;
         socklen_t len = sizeof(error);
         getsockopt(a->fd, SOL_SOCKET, SO_ERROR, &error, &len);
-        p->watched = 0;
     }
-    if (events & UV_WRITABLE) {
+    if (events & TG_IO_WRITE) {
         p->blocked = false;
         tg_port_flush(p);
     }
-    if (events & UV_READABLE)
+    if (events & TG_IO_READ)
         receive(p);
     tg_port_watch(p);
 }
 
 void tg_port_watch(tg_port *p)
 {
-    int want = p->blocked ? UV_READABLE | UV_WRITABLE : UV_READABLE;
-    if (p->acceptor->closed || want == p->watched)
-        return;
-    p->watched = want;
-    uv_poll_start(&p->acceptor->poll, want, on_poll);
+    tg_acceptor *a = p->acceptor;
+    if (!a->closed)
+        tg_io_want(a->worker, &a->io, p->blocked ? TG_IO_READ | TG_IO_WRITE : TG_IO_READ);
 }

@@ -22,7 +22,6 @@ struct tg_port {
     uint32_t alive; // connections, with those that are closing
     bool wildcard; // bound to all addresses: answers leave from the one that was spoken to
     bool blocked; // the socket takes no more
-    int watched; // what the acceptor's poll waits for
 };
 
 /// The address of ours that a peer speaks to. Of the socket's family.
@@ -45,6 +44,7 @@ struct tg_peer {
 /// Makes the port of `a`, whose descriptor is a bound socket. @return 0, TG_E_NOMEM.
 int tg_port_new(tg_acceptor *a);
 void tg_port_free(tg_port *p); ///< nobody is alive any more
+void tg_port_ready(tg_io *io, unsigned events);
 void tg_port_watch(tg_port *p); ///< waits for what it has to do
 void tg_port_stop(tg_port *p); ///< newcomers are refused; it closes after its last peer
 void tg_port_close(tg_port *p); ///< the socket goes: its peers are forgotten

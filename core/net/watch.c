@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Descriptors of client libraries on a worker's loop. The owner may close one at any time,
-// in its own callback too; libuv keeps the memory until its close callback.
+// in its own callback too: the memory goes at the turn's end.
 #include <assert.h>
 #include <stdlib.h>
 
@@ -11,7 +11,7 @@
 
 struct tg_watch {
     uint32_t magic;
-    uv_poll_t poll;
+    tg_io io;
     tg_worker *worker;
     tg_list node;
     void (*fn)(void *ctx, int events);
@@ -24,6 +24,14 @@ static tg_watch *check(tg_watch *p)
     return p;
 }
 
+static void on_ready(tg_io *io, unsigned events)
+{
+    tg_watch *p = check(TG_OWNER(io, tg_watch, io));
+    int ready = (events & TG_IO_READ ? TG_POLL_READ : 0) |
+                (events & TG_IO_WRITE ? TG_POLL_WRITE : 0);
+    p->fn(p->ctx, events == TG_IO_BROKEN ? TG_E_IO : ready);
+}
+
 int tg_watch_open(tg_worker *w, int fd, void (*fn)(void *ctx, int events), void *ctx,
                   tg_watch **out)
 {
@@ -31,13 +39,14 @@ int tg_watch_open(tg_worker *w, int fd, void (*fn)(void *ctx, int events), void 
     tg_watch *p = calloc(1, sizeof(*p));
     if (p == NULL)
         return TG_E_NOMEM;
-    int rc = uv_poll_init(&w->loop, &p->poll, fd);
+    tg_io_init(&p->io, fd, on_ready);
+    int rc = tg_io_want(w, &p->io, TG_IO_READ); // whether it can be waited for at all
+    tg_io_want(w, &p->io, 0);
     if (rc != 0) {
         free(p);
-        return rc == UV_EEXIST ? TG_E_EXISTS : rc == UV_ENOMEM ? TG_E_NOMEM : TG_E_INVAL;
+        return rc;
     }
     p->magic = WATCH_MAGIC;
-    p->poll.data = p;
     p->worker = w;
     p->fn = fn;
     p->ctx = ctx;
@@ -46,30 +55,17 @@ int tg_watch_open(tg_worker *w, int fd, void (*fn)(void *ctx, int events), void 
     return 0;
 }
 
-static void on_ready(uv_poll_t *poll, int status, int events)
-{
-    tg_watch *p = check(poll->data);
-    tg_worker_enter(p->worker);
-    int ready = (events & UV_READABLE ? TG_POLL_READ : 0) |
-                (events & UV_WRITABLE ? TG_POLL_WRITE : 0);
-    p->fn(p->ctx, status < 0 ? TG_E_IO : ready);
-}
-
 int tg_watch_set(tg_watch *p, int events)
 {
     assert((events & ~(TG_POLL_READ | TG_POLL_WRITE)) == 0);
-    int want = (events & TG_POLL_READ ? UV_READABLE : 0) |
-               (events & TG_POLL_WRITE ? UV_WRITABLE : 0);
-    if (want == 0)
-        uv_poll_stop(&check(p)->poll);
-    else
-        uv_poll_start(&check(p)->poll, want, on_ready);
-    return 0;
+    unsigned want = (events & TG_POLL_READ ? TG_IO_READ : 0u) |
+                    (events & TG_POLL_WRITE ? TG_IO_WRITE : 0u);
+    return tg_io_want(check(p)->worker, &p->io, want);
 }
 
-static void on_closed(uv_handle_t *h)
+static void on_closed(tg_io *io)
 {
-    tg_watch *p = h->data;
+    tg_watch *p = TG_OWNER(io, tg_watch, io);
     p->magic = 0;
     free(p);
 }
@@ -79,7 +75,7 @@ void tg_watch_close(tg_watch *p)
     if (p == NULL)
         return;
     tg_list_del(&check(p)->node);
-    uv_close((uv_handle_t *)&p->poll, on_closed);
+    tg_io_close(p->worker, &p->io, on_closed);
 }
 
 void tg_watches_close(tg_worker *w)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A turn of a worker: mails and I/O in libuv's poll phase, then in the check phase the
-// rooms' turn callbacks, then the connections' writes. Alarms run in the prepare phase,
-// right before the loop may sleep, and end with the same last step, so nothing that they
-// produced waits for the next event. libuv's own timer only bounds the sleep by the wheel's
-// next due.
+// A turn of a worker: alarms, a wait for I/O and mails, then the rooms' turn callbacks and the
+// connections' writes. Alarms run right before the worker may sleep and end with the same last
+// step, so nothing that they produced waits for the next event. The wheel's next due bounds
+// the sleep. libuv's loop is run only while a lookup is under way.
 #include "net/worker_impl.h"
 
 #include <assert.h>
@@ -45,11 +44,6 @@ uint32_t tg_worker_index(const tg_worker *w)
 tg_workers *tg_worker_all(const tg_worker *w)
 {
     return check(w)->all;
-}
-
-uv_loop_t *tg_worker_loop(tg_worker *w)
-{
-    return &check(w)->loop;
 }
 
 tg_wheel *tg_worker_wheel(tg_worker *w)
@@ -116,42 +110,16 @@ static bool run_wheel(tg_worker *w)
     return due;
 }
 
-static void on_clock(uv_timer_t *t)
-{
-    ((tg_worker *)t->data)->clock_at = 0;
-}
-
-static void arm_clock(tg_worker *w)
-{
-    uint64_t wait = tg_wheel_wait(w->wheel);
-    uint64_t at = wait == UINT64_MAX ? 0 : tg_wheel_now(w->wheel) + wait;
-    if (at == w->clock_at)
-        return;
-    w->clock_at = at;
-    if (at == 0) {
-        uv_timer_stop(&w->clock);
-        return;
-    }
-    uint64_t now = uv_now(&w->loop);
-    uv_timer_start(&w->clock, on_clock, at > now ? at - now : 0, 0);
-}
-
 static void drain(tg_worker *w)
 {
     tg_worker_enter(w);
     w->more_mail = tg_mailbox_drain(w->mailbox, w, MAIL_BUDGET);
 }
 
-static void on_bell(uv_async_t *a)
+static void on_bell(tg_io *io, unsigned events)
 {
-    drain(a->data);
-}
-
-static void on_hurry(uv_idle_t *i)
-{
-    tg_worker *w = i->data;
-    if (w->more_mail)
-        drain(w);
+    (void)events;
+    drain(TG_OWNER(io, tg_worker, bell));
 }
 
 static void count_turn(tg_worker *w)
@@ -172,7 +140,7 @@ static bool finish_once(tg_worker *w)
     for (uint32_t i = 0; i < w->all->nturns; i++)
         w->all->turns[i].fn(w, w->all->turns[i].ctx);
     tg_conns_run(w);
-    return w->called || w->todo != NULL;
+    return tg_io_done(w) || w->called || w->todo != NULL;
 }
 
 void tg_worker_finish(tg_worker *w)
@@ -181,46 +149,46 @@ void tg_worker_finish(tg_worker *w)
     for (int round = 0; again && round < ROUNDS; round++)
         again = finish_once(w);
     count_turn(w);
-    if (again || w->more_mail)
-        uv_idle_start(&w->hurry, on_hurry);
-    else
-        uv_idle_stop(&w->hurry);
-    if (w->stopping && tg_list_empty(&w->conns) && tg_list_empty(&w->acceptors)) {
+    w->hurry = again || w->more_mail;
+    if (w->stopping && tg_list_empty(&w->conns) && tg_list_empty(&w->acceptors))
         w->ended = true;
-        uv_stop(&w->loop);
-    }
 }
 
-static void on_before(uv_prepare_t *p)
+static void before(tg_worker *w)
 {
-    tg_worker *w = p->data;
+    uv_update_time(&w->loop);
     bool alarms = run_wheel(w);
-    if (alarms || w->todo != NULL || uv_is_active((uv_handle_t *)&w->hurry) || w->stopping)
+    if (w->more_mail)
+        drain(w);
+    if (alarms || w->todo != NULL || w->hurry || w->stopping)
         tg_worker_finish(w);
-    arm_clock(w);
 }
 
-static void on_after(uv_check_t *c)
+static void run_uv(tg_worker *w)
 {
-    tg_worker *w = c->data;
-    tg_worker_enter(w);
+    if (uv_loop_alive(&w->loop))
+        uv_run(&w->loop, UV_RUN_NOWAIT);
+}
+
+static int sleep_ms(const tg_worker *w)
+{
+    if (w->hurry || w->ended || w->called || w->todo != NULL)
+        return 0;
+    uint64_t wait = tg_wheel_wait(w->wheel);
+    return wait == UINT64_MAX ? -1 : wait < INT32_MAX ? (int)wait : INT32_MAX;
+}
+
+static void turn(tg_worker *w)
+{
+    before(w);
+    run_uv(w);
+    tg_io_wait(w, sleep_ms(w));
     tg_worker_finish(w);
 }
 
 static void ring(void *ctx)
 {
-    uv_async_send(&((tg_worker *)ctx)->bell);
-}
-
-static void init_handles(tg_worker *w)
-{
-    uv_timer_init(&w->loop, &w->clock);
-    uv_prepare_init(&w->loop, &w->before);
-    uv_check_init(&w->loop, &w->after);
-    uv_idle_init(&w->loop, &w->hurry);
-    w->bell.data = w->clock.data = w->before.data = w->after.data = w->hurry.data = w;
-    uv_prepare_start(&w->before, on_before);
-    uv_check_start(&w->after, on_after);
+    tg_io_ring(ctx);
 }
 
 int tg_worker_init(tg_worker *w, tg_workers *all, uint32_t index, size_t mailbox_bytes)
@@ -233,13 +201,15 @@ int tg_worker_init(tg_worker *w, tg_workers *all, uint32_t index, size_t mailbox
     tg_list_init(&w->watches);
     if (uv_loop_init(&w->loop) != 0)
         return TG_E_NOMEM;
+    if (tg_io_open(w, on_bell) != 0) {
+        uv_loop_close(&w->loop);
+        return TG_E_IO;
+    }
     w->wheel = tg_wheel_new(uv_now(&w->loop));
     w->mailbox = tg_mailbox_new(mailbox_bytes, ring, w);
     w->in = malloc(TG_READ_HEAD + TG_READ_MAX);
-    if (w->wheel == NULL || w->mailbox == NULL || w->in == NULL ||
-        uv_async_init(&w->loop, &w->bell, on_bell) != 0)
+    if (w->wheel == NULL || w->mailbox == NULL || w->in == NULL)
         goto fail;
-    init_handles(w);
     w->magic = WORKER_MAGIC;
     return 0;
 
@@ -247,6 +217,7 @@ fail:
     tg_wheel_free(w->wheel);
     tg_mailbox_free(w->mailbox);
     free(w->in);
+    tg_io_end(w);
     uv_loop_close(&w->loop);
     return TG_E_NOMEM;
 }
@@ -293,18 +264,7 @@ void tg_worker_main(tg_worker *w)
     here = w;
     w->thread = pthread_self();
     while (!w->ended)
-        uv_run(&w->loop, UV_RUN_DEFAULT);
-}
-
-static void close_handles(tg_worker *w)
-{
-    tg_wheel_del(w->wheel, &w->deadline);
-    tg_watches_close(w);
-    uv_close((uv_handle_t *)&w->bell, NULL);
-    uv_close((uv_handle_t *)&w->clock, NULL);
-    uv_close((uv_handle_t *)&w->before, NULL);
-    uv_close((uv_handle_t *)&w->after, NULL);
-    uv_close((uv_handle_t *)&w->hurry, NULL);
+        turn(w);
 }
 
 // On the thread that frees all workers: this one has no thread any more, or never had one.
@@ -315,12 +275,15 @@ void tg_worker_free(tg_worker *w)
     tg_conns_abort(w, TG_E_SHUTDOWN);
     tg_acceptors_close(w);
     tg_conns_run(w);
-    close_handles(w);
+    tg_wheel_del(w->wheel, &w->deadline);
+    tg_watches_close(w);
+    tg_io_done(w);
     uv_run(&w->loop, UV_RUN_DEFAULT);
     here = NULL;
     int rc = uv_loop_close(&w->loop);
     assert(rc == 0 && w->nconns == 0); // a room above left a handle of its own open
     (void)rc;
+    tg_io_end(w);
     tg_conns_free(w);
     tg_dial_tls_free(w);
     tg_wheel_free(w->wheel);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Workers: a thread with a libuv loop, a mailbox, a timer wheel and everything of its
+/// Workers: a thread with an epoll set, a mailbox, a timer wheel and everything of its
 /// connections. Rooms above hang their own state on a worker in numbered places.
 #ifndef TG_NET_WORKER_H
 #define TG_NET_WORKER_H
@@ -44,7 +44,6 @@ tg_worker *tg_workers_at(tg_workers *ws, uint32_t index);
 tg_worker *tg_worker_here(void);
 uint32_t tg_worker_index(const tg_worker *w);
 tg_workers *tg_worker_all(const tg_worker *w);
-uv_loop_t *tg_worker_loop(tg_worker *w);
 tg_wheel *tg_worker_wheel(tg_worker *w);
 tg_mailbox *tg_worker_mailbox(tg_worker *w);
 uint64_t tg_worker_now(const tg_worker *w); ///< loop time, ms

@@ -25,6 +25,23 @@ typedef struct tg_net_metrics {
     int dials_open, dials_failed, dials_retried;
 } tg_net_metrics;
 
+enum { // what a descriptor is waited for, and what came
+    TG_IO_READ = 1 << 0,
+    TG_IO_WRITE = 1 << 1,
+    TG_IO_BROKEN = 1 << 2, ///< comes alone; it is not waited for any more
+};
+
+/// A descriptor that a worker waits for; lives in its owner.
+typedef struct tg_io tg_io;
+typedef void tg_io_fn(tg_io *io, unsigned events);
+struct tg_io {
+    tg_io_fn *fn; // NULL: closed
+    void (*done)(tg_io *io);
+    tg_io *next; // of the worker's `closed`
+    int fd;
+    unsigned mask;
+};
+
 #define TG_DIAL_TLS 8
 
 typedef struct tg_dial_tls_kept { // of dial_tls.c
@@ -37,13 +54,12 @@ struct tg_worker {
     uint32_t magic, index;
     tg_workers *all;
     pthread_t thread;
-    uv_loop_t loop;
-    uv_async_t bell; // a mail has come
-    uv_timer_t clock; // bounds the wait for I/O by the wheel's next due
-    uv_prepare_t before;
-    uv_check_t after;
-    uv_idle_t hurry; // active while there is something to do without waiting
-    uint64_t clock_at; // when `clock` fires; 0: it is not armed
+    int epoll;
+    tg_io bell; // a mail has come
+    tg_io uv; // `loop` has something to do
+    tg_io *closed; // their owners hear of it at the turn's end
+    uv_loop_t loop; // the clock, and lookups
+    bool hurry; // there is something to do without waiting
     tg_mailbox *mailbox;
     tg_wheel *wheel;
     uint64_t seen; // loop time that the wheel has been moved to
@@ -96,12 +112,25 @@ struct tg_workers {
 /// A turn's last step: the rooms' callbacks, then what connections have to do.
 void tg_worker_finish(tg_worker *w);
 /// Moves the wheel to the loop's time without running an alarm, so that what is armed next
-/// counts from now and not from the wheel's last run. Called where libuv enters this room.
+/// counts from now and not from the wheel's last run. Called where events enter this room.
 void tg_worker_enter(tg_worker *w);
 static inline uint32_t tg_worker_ms(const tg_worker *w) ///< wraps; compare by difference
 {
     return (uint32_t)uv_now(&w->loop);
 }
+
+// io.c
+int tg_io_open(tg_worker *w, tg_io_fn *on_bell);
+void tg_io_end(tg_worker *w);
+/// Waits at most `ms`, for ever below 0, and calls whose descriptors are ready.
+void tg_io_wait(tg_worker *w, int ms);
+void tg_io_ring(tg_worker *w); ///< any thread
+void tg_io_init(tg_io *io, int fd, tg_io_fn *fn);
+/// @param want TG_IO_*, 0 rests. @return 0, TG_E_NOMEM, TG_E_EXISTS, TG_E_INVAL: not waited for.
+int tg_io_want(tg_worker *w, tg_io *io, unsigned want);
+/// The descriptor stays open; `done` may free the owner.
+void tg_io_close(tg_worker *w, tg_io *io, void (*done)(tg_io *io));
+bool tg_io_done(tg_worker *w); ///< calls `done` of all that were closed
 
 int tg_worker_init(tg_worker *w, tg_workers *all, uint32_t index, size_t mailbox_bytes);
 void tg_worker_main(tg_worker *w);
