@@ -170,10 +170,15 @@ local function proof(row)
     if a.path ~= b.path then return a.path < b.path end
     return a.name < b.name
   end)
-  local lines = {}
-  for i, spec in ipairs(row.specs) do
-    lines[i] = ("[%s](../%s): %s"):format(spec.path:match "([^/]+)$", spec.path,
-      (spec.name:gsub("|", "\\|")))
+  local lines, last = {}, ""
+  for _, spec in ipairs(row.specs) do
+    local name = spec.name:gsub("|", "\\|")
+    if spec.path == last then
+      lines[#lines] = lines[#lines] .. "; " .. name
+    else
+      lines[#lines + 1] = ("[%s](../%s): %s"):format(spec.path:match "([^/]+)$", spec.path, name)
+    end
+    last = spec.path
   end
   return table.concat(lines, "<br>")
 end

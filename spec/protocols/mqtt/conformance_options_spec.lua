@@ -99,6 +99,35 @@ describe("MQTT 5.0 SUBSCRIBE", function()
     assert.same({ 1 }, c:receive().props.sub_ids)
   end)
 
+  it("with an identifier names it with retained messages, too [5.0: 3.3.4-3]", function()
+    pub:publish("kept/id", "kept", { qos = 1, retain = true })
+    c:subscribe({ { "kept/+", 1 } }, nil, { sub_id = 300 })
+    local m = c:receive()
+    assert.same({ "kept", true, 300 }, { m.payload, m.retain, m.props.sub_ids[1] })
+    c:subscribe({ { "$share/g/kept/id", 1 }, { "last", 0 } }) -- to a shared one they do not come
+    assert.same({}, c:settle())
+    pub:publish("kept/id", "", { qos = 1, retain = true })
+  end)
+
+  it("with a filter twice keeps the last of them [5.0: 3.8.4-3, 3.8.4-5]", function()
+    assert.same({ 2, 0 }, c:subscribe { { "twice", 2 }, { "twice", 0 } })
+    pub:publish("twice", "x", { qos = 2 })
+    assert.equal(0, c:receive().qos)
+    assert.same({}, c:settle())
+    assert.same({ 0, 0x11 }, c:unsubscribe("twice", "twice"))
+  end)
+
+  it("and UNSUBSCRIBE tell shared filters from plain ones [5.0: 3.10.4-1]", function()
+    c:subscribe { { "both", 1 }, { "$share/g/both", 1 } }
+    assert.same({ 0x11, 0 }, c:unsubscribe("$share/h/both", "both"))
+    pub:publish("both", "shared", { qos = 1 })
+    assert.equal("shared", c:receive().payload)
+    assert.same({}, c:settle())
+    assert.same({ 0 }, c:unsubscribe "$share/g/both")
+    pub:publish("both", "none", { qos = 1 })
+    assert.same({}, c:settle())
+  end)
+
   it("takes a shared filter by its form [5.0: 4.8.2-1, 4.8.2-2]", function()
     for _, filter in ipairs { "$share/g", "$share/", "$share//t", "$share/g/", "$share/g+/t",
       "$share/#/t", "$share/+/t", "$share/g#/t", "$share/g/t#", "$share/g/#/t" } do
