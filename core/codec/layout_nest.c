@@ -7,17 +7,21 @@
 
 // ---- what holds others --------------------------------------------------------------------
 
-/// Numbers whose sign is elsewhere: now all of the record is known.
+/// Numbers whose sign is elsewhere: now all of the record is known. A slot may still tell of an
+/// item that was taken back, or of one in a record around this one.
 void tg_decode_signs(tg_decoder *d, uint32_t from, uint32_t end)
 {
-    for (uint32_t i = from; i < end; i++) {
-        const tg_op_field *f = &d->op[i];
-        if (!(f->flags & F_MINUS) || d->slot[f->minus_slot] == 0)
+    for (uint32_t s = 0; s < d->l->nminus; s++) {
+        if (d->slot[s] == 0 || d->slot[s] > d->t->n)
+            continue;
+        tg_item *it = &d->t->items[d->slot[s] - 1];
+        const tg_op_field *f = &d->op[it->field];
+        if (it->field < from || it->field >= end || f->minus_slot != s)
             continue;
         const tg_cond *c = &d->l->conds[f->minus];
         if (tg_cond_holds(c, d->reg[c->reg]))
-            d->t->items[d->slot[f->minus_slot] - 1].value *= -1;
-        d->slot[f->minus_slot] = 0;
+            it->value *= -1;
+        d->slot[s] = 0;
     }
 }
 

@@ -150,9 +150,8 @@ static void put_set(const tg_layout *l, const tg_item *it, tg_buf *out)
 {
     const char *comma = "";
     tg_buf_putc(out, '[');
-    for (unsigned bit = 0; bit < 8u * l->op[it->field].width; bit++) {
-        if (((uint64_t)it->raw >> bit & 1) == 0)
-            continue;
+    for (uint64_t bits = (uint64_t)it->raw; bits != 0; bits &= bits - 1) {
+        unsigned bit = (unsigned)__builtin_ctzll(bits);
         tg_slice word = tg_layout_bit(l, it->field, bit);
         tg_buf_puts(out, comma);
         if (word.len > 0)

@@ -87,9 +87,8 @@ static void push_set(builder *b, const tg_item *it)
     lua_State *L = b->L;
     lua_Integer n = 0;
     lua_createtable(L, __builtin_popcountll((uint64_t)it->raw), 0);
-    for (unsigned bit = 0; bit < 64; bit++) {
-        if (((uint64_t)it->raw >> bit & 1) == 0)
-            continue;
+    for (uint64_t bits = (uint64_t)it->raw; bits != 0; bits &= bits - 1) {
+        unsigned bit = (unsigned)__builtin_ctzll(bits);
         tg_slice word = tg_layout_bit(b->l, it->field, bit);
         if (word.len > 0)
             lua_pushlstring(L, word.at, word.len);

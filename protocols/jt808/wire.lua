@@ -5,7 +5,7 @@ local tg = require "tidegate"
 
 local M = {}
 
-local pack, unpack, char = string.pack, string.unpack, string.char
+local pack, unpack, char, sub = string.pack, string.unpack, string.char, string.sub
 local xor8 = tg.check.xor8
 
 local HEAD = [[
@@ -135,27 +135,31 @@ end
 
 -- ---- 0x8001 ------------------------------------------------------------------------------------
 
-local ESCAPED = { [0x7D] = true, [0x7E] = true }
-
 --- What every general answer to this device begins with, and what its checksum begins with.
 function M.prepare(to)
   local start = head(to, 0x8001, 5, 0):sub(1, -3)
   to.start, to.sum = "~" .. start, xor8(start)
-  to.form = not start:find "[}~]" and (">c%dI2I2I2BBB"):format(#start + 1) or nil
+  to.plain = not start:find "[}~]"
 end
 
---- The answer that each message up gets, in one step where no byte needs an escape.
+local ONES, HIGHS = 0x0101010101010101, ~0x7F7F7F7F7F7F7F7F
+local SEVEN_D, SEVEN_E = 0x7D * ONES, 0x7E * ONES
+
+--- The answer that each message up gets. Its eight changing bytes, of which the last is the
+--- checksum, are one number: that is summed in three steps, and whether one of its bytes needs
+--- an escape shows as a zero byte of a difference.
 function M.answer(to, reply_serial, reply_id, result)
   local serial = to.serial
   to.serial = (serial + 1) & 0xFFFF
-  local a, b, c, d = serial >> 8, serial & 0xFF, reply_serial >> 8, reply_serial & 0xFF
-  local e, f = reply_id >> 8, reply_id & 0xFF
-  local sum = to.sum ~ a ~ b ~ c ~ d ~ e ~ f ~ result
-  if not to.form or ESCAPED[a] or ESCAPED[b] or ESCAPED[c] or ESCAPED[d] or ESCAPED[e]
-    or ESCAPED[f] or ESCAPED[sum] then
-    return M.frame(to.start:sub(2) .. pack(">I2I2I2B", serial, reply_serial, reply_id, result))
+  local word = serial << 48 | reply_serial << 32 | reply_id << 16 | result << 8
+  local sum = word ~ word >> 32
+  sum = sum ~ sum >> 16
+  word = word | (sum ~ sum >> 8 ~ to.sum) & 0xFF
+  local d, e = word ~ SEVEN_D, word ~ SEVEN_E
+  if ((d - ONES & ~d | e - ONES & ~e) & HIGHS) == 0 and to.plain then
+    return to.start .. pack(">I8", word) .. "~"
   end
-  return pack(to.form, to.start, serial, reply_serial, reply_id, result, sum, 0x7E)
+  return M.frame(to.start:sub(2) .. sub(pack(">I8", word), 1, 7))
 end
 
 return M
