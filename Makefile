@@ -219,9 +219,9 @@ fuzz: ## fuzz the decoders of untrusted bytes; T=name SECS=180 for one
 $(B)/fuzz/mqtt.a: $(patsubst %.c,$(B)/%.o,$(filter-out %/plugin.c,$(wildcard protocols/mqtt/*.c)))
 	$(call say,AR,$@)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $^
 FUZZ_LINK = $(B)/fuzz/mqtt.a $(call archives,$(below_lua))
-$(B)/fuzz/%: fuzz/%_fuzz.c fuzz/planted.h $(FUZZ_LINK)
+$(B)/fuzz/%: fuzz/%_fuzz.c fuzz/planted.h fuzz/adapter.h $(FUZZ_LINK)
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -fsanitize=fuzzer $< -Wl,--start-group $(FUZZ_LINK) -Wl,--end-group $(PKG_LIBS) -o $@
-$(B)/fuzz/%-planted: fuzz/%_fuzz.c fuzz/planted.h $(FUZZ_LINK)
+$(B)/fuzz/%-planted: fuzz/%_fuzz.c fuzz/planted.h fuzz/adapter.h $(FUZZ_LINK)
 	$(call say,LD,$@)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -DTG_PLANTED -fsanitize=fuzzer $< -Wl,--start-group $(FUZZ_LINK) -Wl,--end-group $(PKG_LIBS) -o $@
 
 # Debian starts a server that it installs; this one is for us to start, on ports of our own.

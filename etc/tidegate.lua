@@ -129,7 +129,8 @@ return {
   --              first_frame = "30s", handshake = "10s", write_stall = "60s",
   --              quiet = "3m" (udp: a peer that says nothing for so long is forgotten, unless
   --              its adapter sets a time of its own),
-  --              frame = 0 (as the adapter says), junk = "16KiB", write_queue = "1MiB" };
+  --              frame = 0 (as the adapter says), junk = "16KiB", bad_frames = 0 (in a row),
+  --              write_queue = "1MiB" };
   --              0: no limit
   --   options    the adapter's own, over those of its plugin
   listeners = {

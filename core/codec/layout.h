@@ -166,7 +166,16 @@ typedef struct tg_layout_row {
     uint32_t depth;
     int32_t offset; ///< from the record's start; -1 depends on the bytes before
     tg_slice name, type, unit, note;
+    uint32_t field;
 } tg_layout_row;
+/// What a row's number is made of: "×0.1 −40", "÷1000000"; empty where it is its own value.
+void tg_layout_scale(const tg_layout *l, uint32_t field, tg_buf *out);
+/// Its words: "0 off, 1 on", "bit 0 gps"; empty without any.
+void tg_layout_values(const tg_layout *l, uint32_t field, tg_buf *out);
+/// The tag of an item of a list. @return false: it is none
+bool tg_layout_tag(const tg_layout *l, uint32_t field, uint32_t *tag);
+/// May it be missing, or does it need a condition?
+bool tg_layout_may_miss(const tg_layout *l, uint32_t field);
 void tg_layout_rows(const tg_layout *l, void (*each)(void *ctx, const tg_layout_row *row),
                     void *ctx);
 

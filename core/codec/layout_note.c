@@ -126,12 +126,16 @@ static void rows(const walker *w, uint32_t from, uint32_t end, int32_t offset,
         const tg_op_field *f = &l->op[i];
         bool bits = l->op[f->parent].op == OP_WORD && f->parent != 0;
         bool inner = f->next > i + 1, clear = f->op == OP_SIZED || (f->flags & F_FLAT);
-        tg_layout_row row = {depth, offset, l->field[i].name, f->type, f->unit, f->note};
+        tg_layout_row row = {depth, offset, l->field[i].name, f->type, f->unit, f->note, i};
         if (!(clear && f->op != OP_WORD))
             w->each(w->ctx, &row);
         bool own = f->op == OP_LIST || f->op == OP_TLV;
         if (inner)
-            rows(w, i + 1, f->next, own ? 0 : offset, depth + !clear);
+            rows(w, i + 1, f->next,
+                 f->op == OP_TLV ? -1
+                 : own           ? 0
+                                 : offset,
+                 depth + !clear);
         int32_t size = fixed_size(l, i);
         if (!bits)
             offset = offset < 0 || size < 0 || l->op[f->parent].op == OP_TLV
@@ -145,4 +149,52 @@ void tg_layout_rows(const tg_layout *l, void (*each)(void *ctx, const tg_layout_
 {
     walker w = {tg_layout_check(l), each, ctx};
     rows(&w, 1, l->n, 0, 0);
+}
+
+static double shrunk(const tg_layout *l, uint32_t i, int64_t n)
+{
+    double ten = 1;
+    for (unsigned k = 0; k < l->field[i].digits; k++)
+        ten *= 10;
+    return (double)n / ten;
+}
+
+void tg_layout_scale(const tg_layout *l, uint32_t i, tg_buf *out)
+{
+    const tg_op_field *f = &tg_layout_check(l)->op[i];
+    double factor = shrunk(l, i, f->mul) / (double)f->div, add = shrunk(l, i, f->add);
+    if (f->scale == SCALE_NO)
+        return;
+    if (factor < 0.001)
+        tg_buf_printf(out, "÷%.10g", 1 / factor);
+    else if (factor != 1)
+        tg_buf_printf(out, "×%.10g", factor);
+    if (add != 0)
+        tg_buf_printf(out, "%s%s%.10g", factor != 1 ? " " : "", add < 0 ? "−" : "+",
+                      add < 0 ? -add : add);
+}
+
+void tg_layout_values(const tg_layout *l, uint32_t i, tg_buf *out)
+{
+    const tg_op_field *f = &tg_layout_check(l)->op[i];
+    for (uint32_t k = 0; k < f->nwords; k++) {
+        const tg_word *w = &l->words[f->word + k];
+        tg_slice word = w->word.at != NULL ? w->word : TG_LIT("(none)");
+        tg_buf_printf(out, "%s%s%lld %.*s", k > 0 ? ", " : "",
+                      f->op == OP_SET && k == 0 ? "bits: " : "", (long long)w->value,
+                      (int)word.len, word.at);
+    }
+}
+
+bool tg_layout_tag(const tg_layout *l, uint32_t i, uint32_t *tag)
+{
+    const tg_op_field *f = &tg_layout_check(l)->op[i];
+    *tag = f->tag;
+    return l->op[f->parent].op == OP_TLV;
+}
+
+bool tg_layout_may_miss(const tg_layout *l, uint32_t i)
+{
+    const tg_op_field *f = &tg_layout_check(l)->op[i];
+    return f->nconds > 0 || (f->flags & F_OPTIONAL) != 0;
 }

@@ -284,34 +284,56 @@ static int layout_encode(lua_State *L) // (-0 +1..2): self, table, options
     return 1;
 }
 
-typedef struct row_list {
-    tg_layout_row rows[256];
-    uint32_t n;
-} row_list;
-
 static void collect_row(void *ctx, const tg_layout_row *row)
 {
-    row_list *all = ctx;
-    if (all->n < sizeof(all->rows) / sizeof(all->rows[0]))
-        all->rows[all->n++] = *row;
+    tg_buf_put(ctx, row, sizeof(*row));
+}
+
+typedef void row_text(const tg_layout *l, uint32_t field, tg_buf *out);
+
+static void set_text(lua_State *L, const char *key, row_text *text, const tg_layout *l,
+                     uint32_t field)
+{
+    tg_buf *b = &tg_lua_scratch_of(L)->buf;
+    text(l, field, b);
+    tg_lua_check_buf(L, b);
+    set_slice(L, key, tg_buf_slice(b));
+}
+
+static void push_row(lua_State *L, const tg_layout *l, const tg_layout_row *r)
+{
+    uint32_t tag = 0;
+    lua_createtable(L, 0, 10);
+    set_integer(L, "depth", r->depth);
+    if (r->offset >= 0)
+        set_integer(L, "offset", r->offset);
+    if (tg_layout_tag(l, r->field, &tag))
+        set_integer(L, "tag", tag);
+    set_slice(L, "name", r->name);
+    set_slice(L, "type", r->type);
+    set_slice(L, "unit", r->unit);
+    set_slice(L, "note", r->note);
+    set_text(L, "scale", tg_layout_scale, l, r->field);
+    set_text(L, "values", tg_layout_values, l, r->field);
+    lua_pushboolean(L, tg_layout_may_miss(l, r->field));
+    lua_setfield(L, -2, "optional");
 }
 
 static int layout_fields(lua_State *L) // (-0 +1): self
 {
-    row_list *all = lua_newuserdatauv(L, sizeof(*all), 0);
-    all->n = 0;
-    tg_layout_rows(check(L, 1)->l, collect_row, all);
-    lua_createtable(L, (int)all->n, 0);
-    for (uint32_t i = 0; i < all->n; i++) {
-        const tg_layout_row *r = &all->rows[i];
-        lua_createtable(L, 0, 6);
-        set_integer(L, "depth", r->depth);
-        if (r->offset >= 0)
-            set_integer(L, "offset", r->offset);
-        set_slice(L, "name", r->name);
-        set_slice(L, "type", r->type);
-        set_slice(L, "unit", r->unit);
-        set_slice(L, "note", r->note);
+    const tg_layout *l = check(L, 1)->l;
+    tg_buf *b = &tg_lua_scratch_of(L)->buf;
+    tg_layout_rows(l, collect_row, b);
+    tg_lua_check_buf(L, b);
+    // a string keeps the rows: the scratch is used again for each of them
+    lua_pushlstring(L, b->at != NULL ? b->at : "", b->len);
+    const char *rows = lua_tostring(L, -1);
+    size_t n = b->len / sizeof(tg_layout_row);
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        tg_layout_row r;
+        memcpy(&r, rows + i * sizeof(r), sizeof(r));
+        push_row(L, l, &r);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
     return 1;

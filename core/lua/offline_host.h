@@ -10,7 +10,7 @@
 #include "lua/engine.h"
 #include "lua/offline.h"
 
-#define TG_OFFLINE_CONNS 64
+#define TG_OFFLINE_CONNS 512
 
 typedef struct offline_conn {
     bool open, paused, closing;

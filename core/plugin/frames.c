@@ -33,12 +33,16 @@ static void take_fault(tg_line *l, tg_step step, const tg_framed *f)
     uint32_t most = l->listening != NULL ? l->listening->junk_max : 0;
     if (most != 0 && l->junk > most)
         tg_line_close(l, TG_E_MALFORMED, TG_LIT("too many bytes without a good frame"));
+    most = l->listening != NULL ? l->listening->bad_max : 0;
+    if (most != 0 && ++l->bad >= most)
+        tg_line_close(l, TG_E_MALFORMED, TG_LIT("too many bad frames in a row"));
 }
 
 static int take_frame(tg_line *l, tg_slice frame)
 {
     tg_version *v = l->offer->self;
     l->junk = 0;
+    l->bad = 0;
     if ((l->flags & TG_LINE_READY) == 0) {
         l->flags |= TG_LINE_READY;
         tg_net_ready(l->net);

@@ -16,7 +16,7 @@ typedef struct tg_listening {
     tg_listener *net;
     const char *transport;
     bool anonymous, udp;
-    uint32_t frame_max, junk_max;
+    uint32_t frame_max, junk_max, bad_max;
     uint16_t room; ///< behind a line, for the adapter's state
     tg_value *options; ///< the adapter's own; NULL none
     tg_plug *owner; ///< plugin that opened it; NULL the config's
@@ -54,7 +54,7 @@ struct tg_line {
     tg_session *more; ///< the others
     tg_alarm stall; ///< while it is held (and not watched), its node is in local.held
     uint32_t from; ///< how far the framer has looked
-    uint32_t junk; ///< bytes since the last good frame
+    uint32_t junk, bad; ///< bytes and pieces that were none since the last good frame
     uint16_t more_cap;
     int16_t opens; ///< session opens under way
     _Alignas(16) char inline_state[];

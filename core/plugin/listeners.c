@@ -17,7 +17,8 @@ typedef struct tls_spec {
 
 typedef struct limits_spec {
     int64_t connections, per_address, accept_rate, bytes_rate, messages_rate;
-    int64_t first_frame, handshake, quiet, write_stall, frame, junk, write_queue;
+    int64_t first_frame, handshake, quiet, write_stall, frame, junk, bad_frames,
+        write_queue;
 } limits_spec;
 
 typedef struct listener_spec {
@@ -133,6 +134,11 @@ static const tg_option limit_options[] = {
      .fallback = "16KiB",
      .max = UINT32_MAX,
      .help = "bytes without a good frame; 0 no limit"},
+    {.name = "bad_frames",
+     .type = TG_OPT_INT,
+     .offset = LIMIT(bad_frames),
+     .max = UINT32_MAX,
+     .help = "in a row that end a connection; 0 no limit"},
     {.name = "write_queue",
      .type = TG_OPT_SIZE,
      .offset = LIMIT(write_queue),
@@ -251,6 +257,7 @@ static tg_listening *listening_new(tg_runtime *rt, const listener_spec *s, tg_pl
     g->anonymous = s->anonymous;
     g->frame_max = (uint32_t)s->limits.frame;
     g->junk_max = (uint32_t)s->limits.junk;
+    g->bad_max = (uint32_t)s->limits.bad_frames;
     g->udp = s->transport == UDP;
     g->transport = transport_words[s->transport];
     g->seat = tg_seat_get(rt, TG_OFFER_ADAPTER, s->adapter);

@@ -65,7 +65,9 @@ function layout:annotate(bytes, pos, options) end
 function layout:encode(record, options) end
 
 --- The field reference.
----@return { depth: integer, offset: integer?, name: string, type: string, unit: string, note: string }[]
+--- A row each: `tag` of an item of a list, `scale` as "×0.1 −40", `values` as "0 off, 1 on",
+--- `optional` where it may be missing.
+---@return { depth: integer, offset: integer?, tag: integer?, name: string, type: string, unit: string, note: string, scale: string, values: string, optional: boolean }[]
 function layout:fields() end
 
 --- Of a list of tags: a new one in which `items` replace those with the same tag.

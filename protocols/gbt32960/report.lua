@@ -37,6 +37,7 @@ local HEAD_TEXT = [[
   time:time6@+08:00
 ]]
 local HEAD = tg.struct(HEAD_TEXT)
+M.head = HEAD
 local UNIT = 25 -- where the unit begins, and its time
 
 --- A custom block (80..FE). @return where the next one is; nil: its length does not fit

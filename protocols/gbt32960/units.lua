@@ -30,6 +30,17 @@ local KEY = tg.struct [[
   expiry_time:time6@+08:00 tail_hex:rest
 ]]
 
+--- For the field reference.
+M.layouts = {
+  { command = 0x01, edition = "2016", name = "login", layout = LOGIN16 },
+  { command = 0x01, edition = "2025", name = "login", layout = LOGIN25 },
+  { command = 0x04, edition = "all", name = "logout", layout = LOGOUT },
+  { command = 0x05, edition = "all", name = "platform_login", layout = PLATFORM },
+  { command = 0x09, edition = "2025", name = "activation", layout = ACTIVATION },
+  { command = 0x0A, edition = "2025", name = "activation_result", layout = RESULT },
+  { command = 0x0B, edition = "2025", name = "key_exchange", layout = KEY },
+}
+
 --- The codes of subsystems: `n` of `length` bytes. @return nil: they are not all there
 local function take_codes(data, n, length)
   local bytes = tg.hex.decode(data.codes_hex)

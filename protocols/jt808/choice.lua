@@ -24,6 +24,14 @@ function M.settings(phone, header, config, codec)
   return edition, vendor
 end
 
+--- Is a device in a list of them, or are all?
+function M.listed(list, device)
+  for _, name in ipairs(list) do
+    if name == "*" or name == device then return true end
+  end
+  return false
+end
+
 --- Editions by the number that keys of plain positions have.
 M.editions = { [0] = "2013", "2019", "2011" }
 

@@ -3,6 +3,7 @@
 -- topic or the REST API. Each gets a serial, is sent again after T, 2T and 6T, and ends with the
 -- terminal's answer. What becomes of it is published: queued, sent, acked, refused or expired.
 local tg = require "tidegate"
+local choice = require "choice"
 local emqx = require "emqx"
 local encode = require "encode"
 local registry = require "registry"
@@ -17,13 +18,6 @@ local REASONS = { [1] = "failed", [2] = "message wrong", [3] = "not supported" }
 
 local NOT_ALLOWED = { code = "DENIED",
   message = "this can disable a vehicle and is off for this device: see the option allow" }
-
-local function allowed(device, config)
-  for _, name in ipairs(config.allow) do
-    if name == "*" or name == device then return true end
-  end
-  return false
-end
 
 -- ---- fates -------------------------------------------------------------------------------------
 
@@ -114,7 +108,7 @@ local function execute(conn, dev, job, config)
   local frames, serial = encode.frames({
     id = job.message, data = job.data, header = dev.header, version = dev.version,
     phone = dev.phone, serial = dev.serial, edition = dev.edition,
-    key = config.encrypt_down and job.message ~= 0x8A00 and dev.key or nil,
+    terminated = dev.terminated, key = config.encrypt_down and job.message ~= 0x8A00 and dev.key or nil,
   }, config)
   if not frames then
     local why = type(serial) == "table" and serial.message or serial
@@ -193,7 +187,7 @@ local function command(conn, id, name, args, config, request, from)
     id = args.correlation_id, name = name, message = id, topic = config.topic,
     request = request, from = from,
   }
-  if registry.entry(id).risky and not allowed(dev.device, config) then
+  if registry.entry(id).risky and not choice.listed(config.allow, dev.device) then
     tell(conn, dev, job, "refused", { reason = NOT_ALLOWED.message })
     return nil, NOT_ALLOWED
   end

@@ -12,16 +12,20 @@ local wire = require "wire"
 
 local M = {}
 
+-- Messages down whose last field is a text, which older texts end with a zero byte.
+local TEXT_LAST = { [0x8100] = true, [0x8105] = true, [0x8300] = true, [0x8400] = true }
+
+--- @param terminated boolean? texts among parameters end with a zero byte
 --- @param vendor string? dialect of a position's extra items
 --- @return string? body
 --- @return string|tg.Error? why
-function M.body(id, data, edition, vendor, config)
+function M.body(id, data, edition, vendor, config, terminated)
   local entry = registry.entry(id)
   if type(data.body_hex) == "string" then return tg.hex.decode(data.body_hex) end
   local record, why = positions.undo(data), nil
   if entry.write then
     local fine
-    fine, record, why = pcall(entry.write, record, edition)
+    fine, record, why = pcall(entry.write, record, edition, terminated)
     if not fine then return nil, "a member has the wrong type" end
   end
   if not record then return nil, why end
@@ -36,8 +40,9 @@ end
 --- where it has the terminal's `key`.
 function M.frames(m, config)
   local edition = m.edition or m.header
-  local bytes, why = M.body(m.id, m.data or {}, edition, nil, config)
+  local bytes, why = M.body(m.id, m.data or {}, edition, nil, config, m.terminated)
   if not bytes then return nil, why end
+  if m.terminated and TEXT_LAST[m.id] then bytes = bytes .. "\0" end
   if m.key and #bytes > 0 then
     bytes = rsa.close(bytes, m.key)
     if not bytes then return nil, "the terminal's key is none" end

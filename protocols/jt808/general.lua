@@ -133,7 +133,7 @@ end
 --- Parameters of a control command are joined with `;`; numbers among them are text in most
 --- implementations and binary in some, whose bytes are kept.
 function M.read_control(data)
-  local bytes = data.parameter
+  local bytes = data.parameter or ""
   local text, bad = tg.charset.decode("gbk", bytes)
   if bad > 0 or text:find "%c" then
     data.parameter, data.parameter_hex = nil, tg.hex.encode(bytes)

@@ -40,6 +40,15 @@ return {
     help = "edition of bodies, where it is not the header's",
   },
   editions = { type = "map", default = {}, help = "the same for single devices" },
+  headers = {
+    type = "map", default = {},
+    help = "header that single devices are sent, where it is not the one that they send: "
+      .. "{ [\"013800138000\"] = \"2013\" }",
+  },
+  terminate_strings = {
+    type = "list", default = {},
+    help = "devices whose texts down end with a zero byte, as older texts had it; \"*\": all",
+  },
   vendor = {
     type = "enum", default = "standard",
     choices = {

@@ -185,6 +185,9 @@ for id, name in ("\n" .. M.items .. can_ids()):gmatch "\n%s*(0x%x%x%x%x) ([%w_]+
   M.ids[name] = tonumber(id)
 end
 
+local is_text = {}
+for name in STRINGS:gmatch "0x%x+ ([%w_]+)" do is_text[name] = true end
+
 local function two(n) return ("%02d"):format(n) end
 
 local function period(a, b, c, d)
@@ -236,13 +239,14 @@ function M.read(data)
 end
 
 --- The count follows from the list; names of raw forms, as a decode gives them, are accepted.
-function M.write(data)
+function M.write(data, _, terminated)
   local list, n = {}, 0
   for name, value in pairs(data.parameters or {}) do
     local raw = type(name) == "string" and name:match "^(.*)_raw$"
     if raw and M.ids[raw] then
       if type(value) == "string" then list[("0x%04x"):format(M.ids[raw])] = value end
     elseif name ~= "forbidden_period_hex" and name ~= "tail" then
+      if terminated and is_text[name] and type(value) == "string" then value = value .. "\0" end
       list[name] = value
     end
   end

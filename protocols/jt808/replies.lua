@@ -14,6 +14,7 @@ local function send(conn, dev, id, data, config, edition)
   local m = {
     id = id, data = data, header = dev.header, version = dev.version, phone = dev.phone,
     serial = dev.serial, edition = edition or dev.edition or dev.header,
+    terminated = dev.terminated,
   }
   local frames, serial = encode.frames(m, config)
   if not frames then return nil, serial end

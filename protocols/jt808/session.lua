@@ -56,17 +56,22 @@ function M.add(adapter, many, blocks)
     if not many and next(all) and not all[msg.phone] then return nil end
     local header = msg.header or (#msg.phone == 10 and "2019" or "2013")
     local dev = {
-      phone = msg.phone, device = wire.identity(msg.phone), header = header,
+      known_as = msg.phone, phone = msg.phone, device = wire.identity(msg.phone), header = header,
       version = msg.version, serial = 0, ring = {}, turn = 0,
     }
     dev.edition = choice.settings(msg.phone, header, config)
+    dev.terminated = choice.listed(config.terminate_strings, dev.device) or nil
+    local other = config.headers[dev.device]
+    if other and other ~= header then
+      dev.header, dev.phone = other, wire.phone(dev.device, other)
+    end
     wire.prepare(dev)
     out.prepare(dev)
     all[msg.phone] = dev
     return dev
   end
 
-  local function forget(conn, dev) devices(conn)[dev.phone] = nil end
+  local function forget(conn, dev) devices(conn)[dev.known_as] = nil end
 
   -- ---- registration, authentication ------------------------------------------------------------
 

@@ -87,6 +87,8 @@ local SYSTEM = tg.struct [[
   }
 ]]
 
+M.peripherals, M.systems = STATUS, SYSTEM
+
 --- Types 0xF7 and 0xF8 of a pass-through message, beside its bytes.
 function M.read_transparent(data)
   local layout = data.type == 0xF7 and STATUS or data.type == 0xF8 and SYSTEM

@@ -85,6 +85,8 @@ for k = 2, #DIALECTS do
   end
 end
 
+M.layouts = others
+
 --- The dialect in which these are exactly the bytes of an item.
 local function dialect_of(name, bytes)
   local least = WITHOUT[name]

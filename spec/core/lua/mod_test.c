@@ -172,8 +172,12 @@ static void fields_and_notes_describe_the_bytes(void **s)
         "0 4+1 w  \n1 4+1 a 03 1\n1 4+1 b 03 1]])\n"
         "local f = S:fields()\n"
         "same(f[1], { depth = 0, offset = 0, name = 'speed', type = 'u8', unit = 'km/h',\n"
-        "  note = 'over ground' })\n"
-        "same(f[3].note, 'neighbours') same(f[3].offset, 2) same(f[6].offset, nil)\n");
+        "  note = 'over ground', scale = '', values = '', optional = false })\n"
+        "same(f[3].note, 'neighbours') same(f[3].offset, 2) same(f[6].offset, nil)\n"
+        "f = tg.tlv { items = '0x05 t?:u8*0.5-40{1=on 2=off} 0x06 l:u32be/1000000' "
+        "}:fields()\n"
+        "same(f[1].tag, 5) same(f[1].scale, '×0.5 −40') same(f[1].values, '1 on, 2 off')\n"
+        "same(f[1].optional, true) same(f[2].scale, '÷1000000') same(f[2].offset, nil)\n");
 }
 
 static void json_is_deterministic_both_ways(void **s)

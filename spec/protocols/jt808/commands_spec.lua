@@ -223,3 +223,32 @@ describe("jt808 doors", function()
     assert.same({ "sent vehicle_control", "acked vehicle_control" }, fates(blocks))
   end)
 end)
+
+describe("jt808 devices that are special", function()
+  it("get texts with a zero byte at the end", function()
+    local config = '{"terminate_strings":["013800138000"]}'
+    local blocks = run({ down("text", { text = "hi" }), down("call", { flag = 0, phone_number = "1" }),
+      down("set_parameters", { parameters = { plate = "AB" } }) }, config)
+    assert.equal("\12hi\0", terminal.sent(blocks[1])[1].body)
+    assert.equal("\0001\0", terminal.sent(blocks[2])[1].body)
+    assert.equal("0100000083034142" .. "00", terminal.hex(terminal.sent(blocks[3])[1].body))
+    blocks = run({ down("text", { text = "hi" }) }, '{"terminate_strings":["013800138001"]}')
+    assert.equal("\12hi", terminal.sent(blocks[1])[1].body)
+  end)
+
+  it("get the header that the config says, and the edition of bodies", function()
+    local config = '{"headers":{"013800138000":"2019"},"editions":{"013800138000":"2019"}}'
+    local blocks = run({ down("text", { text = "hi" }), feed(0x0002, "", { serial = 3 }) }, config)
+    local sent = terminal.sent(blocks[1])[1]
+    assert.is_true(sent.v2019)
+    assert.equal("00000000013800138000", sent.phone)
+    assert.equal("\12\1hi", sent.body)
+    assert.is_true(terminal.sent(blocks[2])[1].v2019)
+    blocks = run({ down("text", { text = "hi" }) },
+      '{"headers":{"013800138000":"2013"},"editions":{"013800138000":"2013"}}', true)
+    sent = terminal.sent(blocks[1])[1]
+    assert.is_false(sent.v2019)
+    assert.equal("013800138000", sent.phone)
+    assert.equal("\12hi", sent.body)
+  end)
+end)
