@@ -23,7 +23,7 @@ DEPS_RUN := build-essential pkg-config libuv1-dev liblua5.4-dev lua5.4 libssl-de
 DEPS_TEST := lua-busted lua-check lua-luv lua-cjson libcmocka-dev clang clang-tidy \
              clang-format libclang-rt-14-dev llvm mosquitto-clients \
              python3-paho-mqtt node-mqtt node-mqtt-packet openssl binutils
-DEPS_BENCH := mosquitto
+DEPS_BENCH := mosquitto valgrind linux-perf
 
 PKGS := libuv lua5.4 openssl libmicrohttpd libcurl libelf yajl zlib
 
@@ -226,9 +226,10 @@ $(B)/fuzz/%-planted: fuzz/%_fuzz.c fuzz/planted.h fuzz/adapter.h $(FUZZ_LINK)
 
 # Debian starts a server that it installs; this one is for us to start, on ports of our own.
 deps-bench: deps
-	@dpkg-query -W -f='$${db:Status-Abbrev}' $(DEPS_BENCH) 2>/dev/null | grep -q '^ii' || { \
-	$(call install_missing,$(DEPS_BENCH)); \
-	[ ! -d /run/systemd/system ] || $(as_root) systemctl disable --now $(DEPS_BENCH); }
+	@dpkg-query -W -f='$${db:Status-Abbrev}' mosquitto 2>/dev/null | grep -q '^ii' || { \
+	$(call install_missing,mosquitto); \
+	[ ! -d /run/systemd/system ] || $(as_root) systemctl disable --now mosquitto; }
+	@$(call install_missing,$(DEPS_BENCH))
 
 bench: deps-bench ## measure what we promise, and the table against Mosquitto
 	@$(MAKE) --no-print-directory -j$$(nproc) all $(BENCH_BIN)

@@ -24,12 +24,12 @@ function M.add(samples, scenario, who, result)
   end
 end
 
-local function value(samples, scenario, who, key)
+function M.value(samples, scenario, who, key)
   local row = samples[scenario] and samples[scenario][who]
   return row and row[key] and M.median(row[key])
 end
 
-local function number(v, digits)
+function M.number(v, digits)
   if not v then return "–" end
   local text = ("%." .. (digits or 0) .. "f"):format(v)
   local whole, rest = text:match "^(%-?%d+)(.*)$"
@@ -37,52 +37,29 @@ local function number(v, digits)
   return whole .. rest
 end
 
-local function ratio(a, b)
+function M.ratio(a, b)
   return a and b and b > 0 and ("%.2f"):format(a / b) or "–"
 end
 
-local function row(cells) print("| " .. table.concat(cells, " | ") .. " |") end
+function M.row(cells) print("| " .. table.concat(cells, " | ") .. " |") end
 
-local function head(cells)
-  row(cells)
+function M.head(cells)
+  M.row(cells)
   local lines = {}
   for i = 1, #cells do lines[i] = i == 1 and "---" or "---:" end
-  row(lines)
-end
-
-function M.against_mosquitto(scenarios, samples)
-  print "\n### MQTT: Tidegate (T) and Mosquitto (M), one core each\n"
-  head { "scenario", "T msg/s", "M msg/s", "T/M", "T CPU µs/msg", "M CPU µs/msg", "T/M",
-    "T p99 ms", "M p99 ms", "T instr/msg", "M instr/msg" }
-  for _, scenario in ipairs(scenarios) do
-    local name = scenario[1]
-    local function both(key)
-      return value(samples, name, "tidegate", key), value(samples, name, "mosquitto", key)
-    end
-    local t_rate, m_rate = both "rate"
-    local t_cpu, m_cpu = both "cpu_us"
-    local t_p99, m_p99 = both "p99_us"
-    local t_instr, m_instr = both "instructions"
-    row { name, number(t_rate), number(m_rate), ratio(t_rate, m_rate), number(t_cpu, 2),
-      number(m_cpu, 2), ratio(t_cpu, m_cpu), number(t_p99 and t_p99 / 1000, 1),
-      number(m_p99 and m_p99 / 1000, 1), number(t_instr), number(m_instr) }
-  end
-  print "\n| memory | Tidegate | Mosquitto |"
-  print "| --- | ---: | ---: |"
-  for _, scenario in ipairs(scenarios) do
-    local t = value(samples, scenario[1], "tidegate", "bytes_per_connection")
-    local m = value(samples, scenario[1], "mosquitto", "bytes_per_connection")
-    if t or m then row { scenario[1] .. ", bytes each", number(t), number(m) } end
-  end
+  M.row(lines)
 end
 
 function M.trackers(samples)
-  local function of(key, digits) return number(value(samples, "gt06", "tidegate", key), digits) end
+  local function of(key, digits)
+    return M.number(M.value(samples, "gt06", "tidegate", key), digits)
+  end
   print "\n### GT06 over TCP, through the Lua adapter, to an MQTT subscriber, one core\n"
-  head { "positions/s", "CPU µs each", "heartbeat p50 ms", "p99 ms" }
-  local p50 = value(samples, "gt06", "tidegate", "p50_us")
-  local p99 = value(samples, "gt06", "tidegate", "p99_us")
-  row { of "rate", of("cpu_us", 2), number(p50 and p50 / 1000, 1), number(p99 and p99 / 1000, 1) }
+  M.head { "positions/s", "CPU µs each", "heartbeat p50 ms", "p99 ms" }
+  local p50 = M.value(samples, "gt06", "tidegate", "p50_us")
+  local p99 = M.value(samples, "gt06", "tidegate", "p99_us")
+  M.row { of "rate", of("cpu_us", 2), M.number(p50 and p50 / 1000, 1),
+    M.number(p99 and p99 / 1000, 1) }
 end
 
 --- Takes a program's result lines.
@@ -104,18 +81,18 @@ function M.growth(what, rows, columns)
   local titles = { what }
   for _, c in ipairs(columns) do titles[#titles + 1] = ("%s, %s"):format(c[1], c[2]) end
   print ""
-  head(titles)
+  M.head(titles)
   for _, r in ipairs(rows) do
-    local cells = { number(r.n) }
-    for _, c in ipairs(columns) do cells[#cells + 1] = number(r[c[1]], c[3]) end
-    row(cells)
+    local cells = { M.number(r.n) }
+    for _, c in ipairs(columns) do cells[#cells + 1] = M.number(r[c[1]], c[3]) end
+    M.row(cells)
   end
 end
 
 --- @return how many promises were not kept
 function M.promises(what, results)
   print(("\n### %s\n"):format((what:gsub("^%l", string.upper))))
-  head { "what", "measured", "promised", "kept" }
+  M.head { "what", "measured", "promised", "kept" }
   local broken = 0
   for _, r in ipairs(results) do
     local v = M.median(r.values)
@@ -125,8 +102,9 @@ function M.promises(what, results)
       if r.better == "more" then kept = v >= r.target else kept = v <= r.target end
     end
     if not kept then broken = broken + 1 end
-    row { r.name, number(v, digits) .. " " .. r.unit,
-      r.target and number(r.target) .. " " .. r.unit or "–", kept and "yes" or "**no**" }
+    local target = r.target and M.number(r.target, r.target < 100 and 2 or 0) .. " " .. r.unit
+    M.row { r.name, M.number(v, digits) .. " " .. r.unit, target or "–",
+      kept and "yes" or "**no**" }
   end
   return broken
 end

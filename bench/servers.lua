@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- The two servers under test, each with one thread for its clients on one core, so that what
--- is compared is the work that a message costs. Neither limits what the load may queue; both
--- send small packets at once.
+-- The servers under test, each with one thread for its clients on one core, so that what is
+-- compared is the work that a message costs. None limits what the load may queue; all send
+-- small packets at once.
 local cjson = require "cjson"
 local Host = require "support.host"
 
@@ -14,37 +14,40 @@ local function pin(pid)
   assert(code == 0, err)
 end
 
-local TIDEGATE = {
-  workers = 1,
-  limits = {
-    inflight = 1000, rx_inflight = 1000, queue_messages = 1000000, queue_bytes = "256MiB",
-  },
-  listeners = {
-    { name = "mqtt", adapter = "mqtt", anonymous = true },
-    { name = "gt06", adapter = "gt06", anonymous = true },
-  },
-}
+local certificate
 
---- @return { pid, mqtt = port, gt06 = port, stop = function }
-function M.tidegate()
-  local host = Host.start { config = TIDEGATE }
-  pin(host.pid)
-  return {
-    pid = host.pid, mqtt = host.ports.mqtt, gt06 = host.ports.gt06,
-    stop = function() host:stop() end,
-  }
+--- A key and a certificate for TLS, made once: ECDSA on P-256.
+local function identity()
+  if certificate then return certificate end
+  local folder = Host.folder()
+  certificate = { cert = folder .. "/cert.pem", key = folder .. "/key.pem" }
+  local code, _, err = Host.run("openssl", { "req", "-x509", "-newkey", "ec", "-pkeyopt",
+    "ec_paramgen_curve:prime256v1", "-nodes", "-days", 2, "-subj", "/CN=localhost",
+    "-keyout", certificate.key, "-out", certificate.cert })
+  assert(code == 0, err)
+  return certificate
 end
 
-local MOSQUITTO = [[
-listener %d 127.0.0.1
-allow_anonymous true
-persistence false
-max_queued_messages 0
-max_inflight_messages 0
-set_tcp_nodelay true
-log_dest stderr
-log_type error
-]]
+--- under: a command that runs the server's, as a list.
+--- @return { pid, mqtt, tls, gt06 = ports, stop = function, err = its lines }
+function M.tidegate(under)
+  local host = Host.start { under = under, ms = 60000, config = {
+    workers = 1,
+    limits = {
+      inflight = 1000, rx_inflight = 1000, queue_messages = 1000000, queue_bytes = "256MiB",
+    },
+    listeners = {
+      { name = "mqtt", adapter = "mqtt", anonymous = true },
+      { name = "tls", adapter = "mqtt", anonymous = true, tls = identity() },
+      { name = "gt06", adapter = "gt06", anonymous = true },
+    },
+  } }
+  pin(host.pid)
+  return {
+    pid = host.pid, mqtt = host.ports.mqtt, tls = host.ports.tls, gt06 = host.ports.gt06,
+    err = host.log, stop = function() host:stop(60000) end,
+  }
+end
 
 local function listens(port)
   local ok, conn = pcall(Host.connect, port)
@@ -52,29 +55,62 @@ local function listens(port)
   return ok
 end
 
-function M.mosquitto()
-  local folder, port = Host.folder(), Host.free_port()
-  local config = Host.write(folder .. "/mosquitto.conf", MOSQUITTO:format(port))
-  local process = Host.spawn("mosquitto", { "-c", config })
+-- A process that listens once it is ready, and ends on SIGTERM.
+local function start(under, command, args, ports)
+  local list = { table.unpack(under or {}) }
+  list[#list + 1] = command
+  for _, arg in ipairs(args) do list[#list + 1] = arg end
+  local process = Host.spawn(list[1], { table.unpack(list, 2) })
   pin(process.pid)
   Host.await(function()
     Host.pass(10)
-    return listens(port)
-  end, "mosquitto to listen")
-  return {
-    pid = process.pid, mqtt = port,
-    stop = function()
-      process:kill "sigterm"
-      process:wait()
-    end,
-  }
+    if process.code then
+      error(("%s ended: %s"):format(command, table.concat(process.err, "\n")), 0)
+    end
+    return listens(ports.mqtt)
+  end, command .. " to listen", 60000)
+  ports.pid, ports.err = process.pid, process.err
+  function ports.stop()
+    process:kill "sigterm"
+    process:wait(60000)
+  end
+  return ports
+end
+
+-- Where root starts it, it would give up the right to read the key.
+local MOSQUITTO = [[
+user root
+allow_anonymous true
+persistence false
+max_queued_messages 0
+max_inflight_messages 0
+set_tcp_nodelay true
+log_dest stderr
+log_type error
+listener %d 127.0.0.1
+listener %d 127.0.0.1
+certfile %s
+keyfile %s
+]]
+
+function M.mosquitto(under)
+  local ports, id = { mqtt = Host.free_port(), tls = Host.free_port() }, identity()
+  local text = MOSQUITTO:format(ports.mqtt, ports.tls, id.cert, id.key)
+  local config = Host.write(Host.folder() .. "/mosquitto.conf", text)
+  return start(under, "mosquitto", { "-c", config }, ports)
+end
+
+--- The bare forwarder of floor.c.
+function M.floor()
+  local ports = { mqtt = Host.free_port() }
+  return start(nil, Host.build .. "/bench/floor", { ports.mqtt }, ports)
 end
 
 local function on_load_cpu(command, args)
   local list = { "-c", M.LOAD_CPU }
   for _, arg in ipairs(command) do list[#list + 1] = arg end
   for _, arg in ipairs(args) do list[#list + 1] = arg end
-  local code, out, err = Host.run("taskset", list, { ms = 60000 })
+  local code, out, err = Host.run("taskset", list, { ms = 120000 })
   if out == "" then
     error(("%s failed with %d: %s"):format(table.concat(list, " "), code, err), 0)
   end
@@ -88,8 +124,8 @@ end
 
 --- Runs `tidegate bench` there. @return its report, good or not
 function M.bench(args, server)
-  return on_load_cpu({ Host.binary, "bench", "--json", "--port", server.mqtt, "--server-pid",
-    server.pid }, args)
+  return on_load_cpu({ Host.binary, "bench", "--json", "--server-pid", server.pid, "--port",
+    server.mqtt }, args)
 end
 
 local perf_works

@@ -115,7 +115,8 @@ local function take_ready(self, line)
 end
 
 --- options: config (a table that replaces the defaults key by key, or a whole file's text),
---- args (more arguments for `run`), env, binary. @return a running host
+--- args (more arguments for `run`), env, binary, under (a command that runs it, as a list), ms
+--- (how long starting may take). @return a running host
 function Host.start(options)
   options = options or {}
   local self = setmetatable({ folder = Host.folder() }, Host)
@@ -124,7 +125,10 @@ function Host.start(options)
   self.config = Host.write(self.folder .. "/tidegate.lua", config)
   local args = { "run", "--config", self.config }
   for _, arg in ipairs(options.args or {}) do args[#args + 1] = arg end
-  self.process = Process.spawn(options.binary or Host.binary, args, { env = options.env })
+  local command = { table.unpack(options.under or {}) }
+  command[#command + 1] = options.binary or Host.binary
+  for _, arg in ipairs(args) do command[#command + 1] = arg end
+  self.process = Process.spawn(command[1], { table.unpack(command, 2) }, { env = options.env })
   self.log = self.process.err
   take_ready(self, self.process:line('^{"ready"', options.ms))
   return self
