@@ -80,6 +80,7 @@ $(B)/%.o: %.c
 
 # Files that are built in, with the sources that take them.
 $(B)/core/host/scaffold.o: $(wildcard etc/templates/adapter/*)
+$(B)/core/lua/kit.o: $(wildcard core/lua/kit/*.lua)
 
 define room_rule
 $(B)/core/$(1).a: $(call objects,$(SRC_$(1)))

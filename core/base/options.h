@@ -53,5 +53,7 @@ int64_t tg_parse_size(tg_slice text);
 /// with the defaults filled in (durations in ms, sizes in bytes), in `arena`.
 int tg_schema_apply(const tg_value *schema, const tg_value *config, tg_arena *arena,
                     const char *file, const char *where, tg_value *out, tg_error *e);
+/// What a plugin sees before it has a config; an option without a default has no value.
+int tg_schema_defaults(const tg_value *schema, tg_arena *arena, tg_value *out);
 
 #endif

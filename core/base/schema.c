@@ -58,6 +58,7 @@ typedef struct reader {
     tg_arena *arena;
     const char *file, *where;
     tg_error *e;
+    bool defaults; ///< there is no config yet
 } reader;
 
 static const char *keep_text(tg_arena *a, tg_slice s)
@@ -246,7 +247,7 @@ static int read_option(const reader *r, const tg_pair *p, tg_value *out)
         v = NULL;
     uint32_t line = v != NULL ? v->line : r->config != NULL ? r->config->line : 0;
     tg_spot at = {r->file, line, r->where, p->key};
-    if (v == NULL && n.required)
+    if (v == NULL && n.required && !r->defaults)
         return tg_spot_error(&at, r->e, "is required");
     if (v != NULL)
         return take(r, &n, &o, v, &at, out);
@@ -275,27 +276,44 @@ static int check_names(const reader *r, size_t known)
     return 0;
 }
 
-int tg_schema_apply(const tg_value *schema, const tg_value *config, tg_arena *arena,
-                    const char *file, const char *where, tg_value *out, tg_error *e)
+static int read_options(const reader *r, size_t known, tg_value *out)
 {
-    reader r = {schema, config, arena, file, where, e};
-    tg_spot at = {.file = file, .line = config != NULL ? config->line : 0, .map = where};
-    size_t known = schema != NULL && schema->kind == TG_MAP ? schema->map.count : 0;
-    int rc = tg_rule_map(config, &at, e);
-    if (rc == 0)
-        rc = check_names(&r, known);
-    tg_value_builder b = {.arena = arena};
+    int rc = 0;
+    tg_value_builder b = {.arena = r->arena};
     for (size_t i = 0; rc >= 0 && i < known; i++) {
         tg_value v = {0};
-        rc = read_option(&r, &schema->map.pairs[i], &v);
+        rc = read_option(r, &r->schema->map.pairs[i], &v);
         if (rc == 0)
-            tg_build(&b, keep_text(arena, schema->map.pairs[i].key), v);
+            tg_build(&b, keep_text(r->arena, r->schema->map.pairs[i].key), v);
     }
     if (rc < 0)
         return rc;
-    if (arena->failed)
-        return tg_error_set(e, TG_E_NOMEM, "out of memory");
+    if (r->arena->failed)
+        return tg_error_set(r->e, TG_E_NOMEM, "out of memory");
     *out = tg_build_map(&b);
-    out->line = config != NULL ? config->line : 0;
+    out->line = r->config != NULL ? r->config->line : 0;
     return 0;
+}
+
+static size_t options_in(const tg_value *schema)
+{
+    return schema != NULL && schema->kind == TG_MAP ? schema->map.count : 0;
+}
+
+int tg_schema_apply(const tg_value *schema, const tg_value *config, tg_arena *arena,
+                    const char *file, const char *where, tg_value *out, tg_error *e)
+{
+    reader r = {schema, config, arena, file, where, e, false};
+    tg_spot at = {.file = file, .line = config != NULL ? config->line : 0, .map = where};
+    size_t known = options_in(schema);
+    int rc = tg_rule_map(config, &at, e);
+    if (rc == 0)
+        rc = check_names(&r, known);
+    return rc < 0 ? rc : read_options(&r, known, out);
+}
+
+int tg_schema_defaults(const tg_value *schema, tg_arena *arena, tg_value *out)
+{
+    reader r = {schema, NULL, arena, NULL, NULL, NULL, true};
+    return read_options(&r, options_in(schema), out);
 }

@@ -132,6 +132,8 @@ static bool set_flag(const tg_flag *f, const char *value, tg_cli *out)
     case TG_FLAG_NUM:
     case TG_FLAG_DURATION:
         return set_number(f, value, to);
+    case TG_FLAG_REST:
+        break;
     }
     return false;
 }
@@ -181,11 +183,37 @@ static int take_flag(const tg_flag *f, const char *inside, words *w, tg_cli *out
     return set_flag(f, inside, out) ? 0 : bad_value(out, f, inside);
 }
 
+static const tg_flag *find_rest(const tg_flag *flags)
+{
+    while (flags->name != NULL && flags->kind != TG_FLAG_REST)
+        flags++;
+    return flags->name != NULL ? flags : NULL;
+}
+
+/// `--name VALUE` or `--name=VALUE` that the command hands on.
+static int take_rest(const char *name, size_t len, words *w, tg_cli *out)
+{
+    bool inside = name[len] == '=';
+    if (!inside && w->at + 1 >= w->argc) {
+        tg_cli_fail("--%s needs a value", name);
+        return bad_usage(out);
+    }
+    if (out->nrest == TG_CLI_ARGS) {
+        tg_cli_fail("more than %d options", TG_CLI_ARGS);
+        return bad_usage(out);
+    }
+    out->rest[out->nrest].name = (tg_slice){name, len};
+    out->rest[out->nrest++].value = inside ? name + len + 1 : w->argv[++w->at];
+    return 0;
+}
+
 static int take_long(words *w, tg_cli *out)
 {
     const char *name = w->argv[w->at] + 2;
     size_t len = strcspn(name, "=");
     const tg_flag *f = find_long(out->command->flags, name, len);
+    if (f == NULL && find_rest(out->command->flags) != NULL)
+        return take_rest(name, len, w, out);
     return take_flag(f, name[len] == '=' ? name + len + 1 : NULL, w, out);
 }
 

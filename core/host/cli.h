@@ -26,10 +26,14 @@ typedef struct tg_cli {
     const struct tg_command *command;
     const char *config, *host, *token_file, *cursor, *encoding;
     bool json, retain, forget, offline, all, help;
-    int64_t qos, limit, count;
+    int64_t qos, limit, count, workers, duration;
     tg_cli_bench bench;
-    int nargs;
+    int nargs, nrest;
     const char *args[TG_CLI_ARGS];
+    struct {
+        tg_slice name; ///< "devices" of --devices
+        const char *value;
+    } rest[TG_CLI_ARGS]; ///< what a command with REST hands on
 } tg_cli;
 
 typedef enum tg_flag_kind {
@@ -38,6 +42,7 @@ typedef enum tg_flag_kind {
     TG_FLAG_INT, ///< int64_t
     TG_FLAG_NUM, ///< double
     TG_FLAG_DURATION, ///< int64_t ms
+    TG_FLAG_REST, ///< every long option that the table does not name; not checked here
 } tg_flag_kind;
 
 typedef struct tg_flag {
@@ -89,6 +94,7 @@ int tg_cmd_test(const tg_cli *cli);
 extern const tg_flag tg_bench_flags[];
 int tg_cmd_bench(const tg_cli *cli);
 void tg_help_bench(void);
+int tg_cmd_sim(const tg_cli *cli);
 int tg_cmd_version(const tg_cli *cli);
 int tg_cmd_help(const tg_cli *cli);
 

@@ -39,6 +39,30 @@ static const tg_flag PUBLISH[] = {
     FLAG("encoding", 'e', STR, encoding, "NAME", "of MESSAGE: text, hex or base64"), END};
 static const tg_flag SUBSCRIBE[] = {
     REACH, FLAG("count", 'n', INT, count, "N", "end after N messages"), END};
+static const tg_flag SIM[] = {
+    {.name = "duration",
+     .letter = 'd',
+     .kind = TG_FLAG_DURATION,
+     .offset = offsetof(tg_cli, duration),
+     .value = "TIME",
+     .help = "end after it (until interrupted)",
+     .min = 0,
+     .max = 30.0 * 86400000},
+    {.name = "workers",
+     .letter = 'w',
+     .kind = TG_FLAG_INT,
+     .offset = offsetof(tg_cli, workers),
+     .value = "N",
+     .help = "threads",
+     .fallback = "1",
+     .min = 1,
+     .max = TG_WORKERS_MAX},
+    JSON,
+    {.name = "OPTION",
+     .kind = TG_FLAG_REST,
+     .value = "VALUE",
+     .help = "of the simulator: devices, rate, route FILE, host, port, misbehave, …"},
+    END};
 static const tg_flag DECODE[] = {
     REACH, FLAG("offline", 0, BOOL, offline, NULL, "load the plugin here, ask no host"),
     END};
@@ -67,6 +91,7 @@ const tg_command tg_commands[] = {
     {"test", "PLUGIN_DIR", "run a plugin's vectors", CHECK, 1, 1, tg_cmd_test},
     {"bench", "SCENARIO", "put load on an MQTT broker and say what became of it",
      tg_bench_flags, 1, 1, tg_cmd_bench},
+    {"sim", "PLUGIN", "simulated devices of a protocol", SIM, 1, 1, tg_cmd_sim},
     {"version", "", "this program's version", QUERY, 0, 0, tg_cmd_version},
     {"help", "[COMMAND]", "this list, or one command's options", NONE, 0, 2, tg_cmd_help},
     {0},

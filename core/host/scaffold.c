@@ -7,18 +7,13 @@
 #include <sys/stat.h>
 
 #include "base/buf.h"
+#include "base/embed.h"
 #include "host/cli.h"
 #include "host/paths.h"
 
-// The assembler reads the file: paths are from the tree's root, where the compiler runs.
-#define EMBED(symbol, file)                                                                \
-    __asm__(".section .rodata\n.local " #symbol "\n" #symbol ":\n.incbin \"" file          \
-            "\"\n.byte 0\n.previous\n");                                                   \
-    extern const char symbol[] __attribute__((visibility("hidden")))
-
-EMBED(tg_template_init, "etc/templates/adapter/init.lua");
-EMBED(tg_template_vectors, "etc/templates/adapter/vectors.jsonl");
-EMBED(tg_template_readme, "etc/templates/adapter/README.md");
+TG_EMBED(tg_template_init, "etc/templates/adapter/init.lua");
+TG_EMBED(tg_template_vectors, "etc/templates/adapter/vectors.jsonl");
+TG_EMBED(tg_template_readme, "etc/templates/adapter/README.md");
 
 static const struct {
     const char *name, *text;

@@ -42,10 +42,10 @@ static void set_plugin_path(tg_solo *o)
         tg_path_plugins(o->plugins);
 }
 
-static int start(tg_solo *o, tg_error *e)
+static int start(tg_solo *o, uint32_t workers, tg_error *e)
 {
     tg_runtime_config rc = {
-        .workers = 1,
+        .workers = workers,
         .mailbox_bytes = (uint64_t)o->config.limits.mailbox_bytes,
         .hub = tg_config_hub_limits(&o->config),
         .plugin_path = o->plugins,
@@ -61,8 +61,13 @@ static int start(tg_solo *o, tg_error *e)
 
 static void take_id(void *ctx, const tg_version_info *i)
 {
-    tg_solo *o = ctx; // the last one is ours: plugins come in the order of loading
+    tg_solo *o = ctx; // the last one stays: plugins come in the order of loading
     snprintf(o->id, sizeof(o->id), "%s", i->plugin);
+}
+
+void tg_solo_take_id(tg_solo *o)
+{
+    tg_plugins_each(o->rt, take_id, o);
 }
 
 /// `listed` in a config is `plugin`: the same words, or the name of its folder.
@@ -86,11 +91,11 @@ static int load(tg_solo *o, const char *plugin, tg_error *e)
             found = p;
     int rc = tg_plugins_load(o->rt, plugin, found.options, o->config.file, found.where, e);
     if (rc == 0)
-        tg_plugins_each(o->rt, take_id, o);
+        tg_solo_take_id(o);
     return rc;
 }
 
-int tg_solo_open(const char *config_file, const char *plugin, tg_solo *out, tg_error *e)
+int tg_solo_start(const char *config_file, uint32_t workers, tg_solo *out, tg_error *e)
 {
     *out = (tg_solo){0};
     tg_log_set_level(NULL, TG_LOG_ERROR);
@@ -100,9 +105,18 @@ int tg_solo_open(const char *config_file, const char *plugin, tg_solo *out, tg_e
     set_plugin_path(out);
     rc = make_state(out, e);
     if (rc == 0)
-        rc = start(out, e);
-    if (rc == 0)
-        rc = load(out, plugin, e);
+        rc = start(out, workers, e);
+    if (rc != 0)
+        tg_solo_close(out);
+    return rc;
+}
+
+int tg_solo_open(const char *config_file, const char *plugin, tg_solo *out, tg_error *e)
+{
+    int rc = tg_solo_start(config_file, 1, out, e);
+    if (rc != 0)
+        return rc;
+    rc = load(out, plugin, e);
     if (rc != 0)
         tg_solo_close(out);
     return rc;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// A plugin without a host: a runtime of our own, with one worker and a state folder that is
-/// gone afterwards.
+/// A plugin without a host: a runtime of our own, with a state folder that is gone
+/// afterwards.
 #ifndef TG_HOST_SOLO_H
 #define TG_HOST_SOLO_H
 
@@ -17,6 +17,10 @@ typedef struct tg_solo {
 /// Starts a runtime and loads `plugin`, by name or by path, with the options that
 /// `config_file` has for it (NULL: the built-in config).
 int tg_solo_open(const char *config_file, const char *plugin, tg_solo *out, tg_error *e);
+/// The same without a plugin: the caller loads its own.
+int tg_solo_start(const char *config_file, uint32_t workers, tg_solo *out, tg_error *e);
+/// Sets `id` to that of the plugin that was loaded last.
+void tg_solo_take_id(tg_solo *o);
 void tg_solo_close(tg_solo *o);
 
 /// Explains a frame as POST /decode does: `text` is its answer, `json` the same read.

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lua/conn.h"
+#include "lua/kit.h"
 #include "lua/lib.h"
 #include "lua/mod.h"
 #include "lua/names.h"
@@ -60,8 +61,7 @@ static const tg_value *config_now(tg_script *s, const tg_value *schema, tg_value
     const tg_host *host = s->unit->env.host;
     if (!s->declaring)
         return host->config(s->unit->env.self);
-    if (schema->kind == TG_MAP &&
-        tg_schema_apply(schema, NULL, &s->arena, NULL, "config", defaults, NULL) == 0)
+    if (schema->kind == TG_MAP && tg_schema_defaults(schema, &s->arena, defaults) == 0)
         return defaults;
     return NULL;
 }
@@ -156,23 +156,31 @@ static int api_ticks(lua_State *L)
 
 // ---- require --------------------------------------------------------------------------
 
-/// Runs the plugin's own file `name`; its result is on the top.
-static void load_own(lua_State *L, tg_script *s, const char *name)
+/// Compiles module `name`, of the host's kit or of the plugin's folder, onto the top.
+static int load_text(lua_State *L, tg_script *s, const char *name)
 {
+    const tg_kit *kit = tg_kit_find(name);
+    if (kit != NULL)
+        return luaL_loadbufferx(L, kit->text, strlen(kit->text), kit->chunk, "t");
     const tg_source *src = tg_sources_find(&s->unit->sources, name);
-    if (src == NULL) {
-        luaL_error(L,
-                   "module '%s' not found: a plugin can require \"tidegate\", its modules, "
-                   "and the files of its own folder",
-                   name);
-        return;
-    }
+    if (src == NULL)
+        return luaL_error(L,
+                          "module '%s' not found: a plugin can require \"tidegate\", its "
+                          "modules, and the files of its own folder",
+                          name);
+    return luaL_loadbufferx(L, src->text, src->len, src->chunk, "t");
+}
+
+/// Runs module `name`; its result is on the top.
+static void load_module(lua_State *L, tg_script *s, const char *name)
+{
+    int rc = load_text(L, s, name);
     if (!s->vm.loading)
         luaL_error(L, "module '%s' is not loaded: require it while the plugin loads", name);
+    if (rc != LUA_OK)
+        lua_error(L);
     lua_pushboolean(L, 0); // seen again before it has ended: a circle
     lua_setfield(L, 2, name);
-    if (luaL_loadbufferx(L, src->text, src->len, src->chunk, "t") != LUA_OK)
-        lua_error(L);
     lua_pushstring(L, name);
     lua_call(L, 1, 1);
     if (lua_isnil(L, -1)) {
@@ -193,7 +201,7 @@ static int api_require(lua_State *L) // (-0 +1): name
         return luaL_error(L, "module '%s' requires itself", name);
     if (type != LUA_TNIL)
         return 1;
-    load_own(L, tg_script_of(L), name);
+    load_module(L, tg_script_of(L), name);
     return 1;
 }
 

@@ -45,9 +45,9 @@ static int open_modules(lua_State *L)
     return 0;
 }
 
-static int load_source(tg_script *s, const char *name, tg_error *e)
+static int load_main(tg_script *s, tg_error *e)
 {
-    const tg_source *src = tg_sources_find(&s->unit->sources, name);
+    const tg_source *src = tg_sources_main(&s->unit->sources);
     lua_State *L = s->vm.L;
     assert(src != NULL);
     if (luaL_loadbufferx(L, src->text, src->len, src->chunk, "t") == LUA_OK)
@@ -133,7 +133,7 @@ static int find_handlers(tg_script *s, tg_app *app, tg_error *e)
 
 static int run_main(tg_script *s, tg_error *e)
 {
-    int rc = load_source(s, "init", e);
+    int rc = load_main(s, e);
     if (rc == 0)
         rc = tg_vm_load(&s->vm, e);
     if (rc != 0)
@@ -141,7 +141,7 @@ static int run_main(tg_script *s, tg_error *e)
     lua_settop(s->vm.L, 0);
     if (s->napps + s->nauths == 0)
         return tg_error_set(e, TG_E_SCRIPT, "%s: declares neither tg.adapter nor tg.auth",
-                            tg_sources_find(&s->unit->sources, "init")->chunk + 1);
+                            tg_sources_main(&s->unit->sources)->chunk + 1);
     for (uint32_t i = 0; rc == 0 && i < s->napps; i++)
         rc = find_handlers(s, &s->apps[i], e);
     return rc;

@@ -109,6 +109,7 @@ static void hash(tg_sources *s)
 {
     tg_digest d;
     tg_digest_init(&d);
+    tg_digest_add(&d, tg_str(s->main));
     for (size_t i = 0; i < s->count; i++) {
         char head[32];
         int n =
@@ -158,25 +159,45 @@ static int name_chunks(tg_sources *s, bool folder)
     return 0;
 }
 
+/// The folder that `path`, a file, is an entry of; NULL: it stands alone.
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *init = NULL, *folder = NULL;
+    struct stat st;
+    if (slash == NULL || !is_lua(path) ||
+        asprintf(&init, "%.*s/init.lua", (int)(slash - path), path) < 0)
+        return NULL;
+    if (stat(init, &st) == 0)
+        folder = strndup(path, (size_t)(slash - path));
+    free(init);
+    return folder;
+}
+
+static int read_entry(tg_sources *s, const char *path, bool folder, tg_error *e)
+{
+    s->label = label_of(path);
+    if (s->label == NULL || s->main == NULL)
+        return tg_error_set(e, TG_E_NOMEM, "out of memory");
+    int rc = folder ? read_folder(s, path, "", 0, e) : add(s, path, s->main, e);
+    return rc == 0 ? name_chunks(s, folder) : rc;
+}
+
 int tg_sources_read(const char *path, tg_sources *out, tg_error *e)
 {
-    tg_sources s = {.label = label_of(path)};
+    tg_sources s = {0};
     struct stat st;
-    int rc;
-    if (s.label == NULL)
-        return tg_error_set(e, TG_E_NOMEM, "out of memory");
     if (stat(path, &st) != 0)
-        rc = tg_error_set(e, TG_E_NOTFOUND, "%s: %s", path, strerror(errno));
-    else if (S_ISDIR(st.st_mode))
-        rc = read_folder(&s, path, "", 0, e);
-    else
-        rc = add(&s, path, "init", e);
-    if (rc == 0)
-        rc = name_chunks(&s, S_ISDIR(st.st_mode));
+        return tg_error_set(e, TG_E_NOTFOUND, "%s: %s", path, strerror(errno));
+    char *within = S_ISDIR(st.st_mode) ? NULL : folder_of(path);
+    s.main = within != NULL ? label_of(path) : strdup("init");
+    int rc = read_entry(&s, within != NULL ? within : path,
+                        within != NULL || S_ISDIR(st.st_mode), e);
+    free(within);
     if (s.count > 1)
         qsort(s.at, s.count, sizeof(*s.at), by_name);
-    if (rc == 0 && tg_sources_find(&s, "init") == NULL)
-        rc = tg_error_set(e, TG_E_NOTFOUND, "%s: no init.lua", path);
+    if (rc == 0 && tg_sources_main(&s) == NULL)
+        rc = tg_error_set(e, TG_E_NOTFOUND, "%s: no %s.lua", path, s.main);
     if (rc != 0) {
         tg_sources_free(&s);
         return rc;
@@ -195,6 +216,7 @@ void tg_sources_free(tg_sources *s)
     }
     free(s->at);
     free(s->label);
+    free(s->main);
     memset(s, 0, sizeof(*s));
 }
 
@@ -204,4 +226,9 @@ const tg_source *tg_sources_find(const tg_sources *s, const char *name)
         if (strcmp(s->at[i].name, name) == 0)
             return &s->at[i];
     return NULL;
+}
+
+const tg_source *tg_sources_main(const tg_sources *s)
+{
+    return tg_sources_find(s, s->main);
 }

@@ -17,16 +17,19 @@ typedef struct tg_source {
 } tg_source;
 
 typedef struct tg_sources {
-    char *label; ///< last part of the path, without ".lua"
-    tg_source *at; ///< by name; the main file is "init"
+    char *label; ///< the folder's name, or the file's without ".lua"
+    char *main; ///< name of the source that declares: "init", or another entry's
+    tg_source *at; ///< by name
     size_t count;
     char hash[65]; ///< SHA-256 over names and texts, hex
 } tg_sources;
 
-/// @param path a folder with init.lua, or a .lua file. @return TG_E_NOTFOUND, TG_E_IO,
-/// TG_E_TOOBIG, TG_E_LIMIT, TG_E_NOMEM.
+/// @param path a folder with init.lua, or a .lua file. A file beside an init.lua is another
+/// entry into that folder: it may require what the folder has.
+/// @return TG_E_NOTFOUND, TG_E_IO, TG_E_TOOBIG, TG_E_LIMIT, TG_E_NOMEM.
 int tg_sources_read(const char *path, tg_sources *out, tg_error *e);
 void tg_sources_free(tg_sources *s);
 const tg_source *tg_sources_find(const tg_sources *s, const char *name);
+const tg_source *tg_sources_main(const tg_sources *s);
 
 #endif

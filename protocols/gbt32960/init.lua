@@ -6,12 +6,7 @@ local tg = require "tidegate"
 
 local M = tg.adapter {
   id = "gbt32960", version = "1.0.0", api = 1, transports = { "tcp", "tls" },
-  -- 8 KiB of unit: ten times what is seen in the wild. The encryption byte has few values.
-  frame = {
-    kind = "length", magic = { "##", "$$" }, size = "u16be", size_at = 22, size_adjust = 1,
-    min = 25, max = 25 + 8192, check = "xor8", check_from = 2, check_tail = 0,
-    guard_at = 21, guard = "\0\1\2\3\4\5\xFE\xFF",
-  },
+  frame = require "stream",
   -- Sessions end one by one; the link ends with the last that is taken over.
   sessions = "one",
   topic = "gbt32960/${device}/${type}",

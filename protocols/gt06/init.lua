@@ -4,17 +4,9 @@
 -- connection does in session.lua and commands.lua.
 local tg = require "tidegate"
 
-local function frame(magic, size, min, max)
-  return {
-    kind = "length", magic = magic, size = size, size_at = 2, size_adjust = 2,
-    min = min, max = max, trailer = "\r\n", lenient = true,
-    check = "crc16/x25", check_be = true, check_from = 2, check_tail = 2,
-  }
-end
-
 local M = tg.adapter {
   id = "gt06", version = "1.0.0", api = 1, transports = { "tcp", "tls" },
-  frame = { frame("xx", "u8", 10, 260), frame("yy", "u16be", 11, 2048) },
+  frame = require "stream",
   topic = "gt06/${device}/${type}",
   down = "gt06/${device}/down",
   config = {

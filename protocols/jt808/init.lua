@@ -4,26 +4,15 @@
 -- encode.lua, what a connection does in session.lua, commands down in commands.lua.
 local tg = require "tidegate"
 local options = require "options"
-
-local FRAME = {
-  kind = "escaped", magic = "~", escape = "}", escapes = { { "\1", "}" }, { "\2", "~" } },
-  min = 15, max = 2100, lenient = true,
-}
-
--- Blocks of files between the messages, on connections for attachments.
-local BLOCK = {
-  kind = "length", magic = "01cd", size = "u32be", size_at = 58, min = 62, max = 65598,
-}
+local stream = require "stream"
 
 --- The same adapter four times: for most listeners, those of concentrators, those of terminals
 --- whose checksums are wrong, and those that alarms' attachments come to.
 local function declare(id, checked, many, blocks)
-  local frame = {}
-  for key, value in pairs(FRAME) do frame[key] = value end
-  frame.check = checked and "xor8" or nil
+  local frame = stream.frame(checked and "xor8" or nil)
   local M = tg.adapter {
     id = id, version = "1.0.0", api = 1, transports = { "tcp", "tls", "udp" },
-    frame = blocks and { frame, BLOCK } or frame,
+    frame = blocks and { frame, stream.block } or frame,
     topic = "jt808/${device}/${type}", down = "jt808/${device}/down",
     sessions = many and "many" or "one", order = many and "device" or "connection",
     config = options,

@@ -208,6 +208,23 @@ static void nothing_declared_takes_nothing(void **state)
     assert_int_equal(apply(f), TG_E_INVAL);
 }
 
+static void before_a_config_nothing_is_required(void **state)
+{
+    fixture *f = *state;
+    tg_value out, schema;
+    tg_value_builder b = {.arena = &f->arena}, needed = b, usual = b;
+    tg_build(&needed, "type", STR("integer"));
+    tg_build(&needed, "required", tg_value_of_bool(true));
+    tg_build(&usual, "type", STR("integer"));
+    tg_build(&usual, "default", INT(7));
+    tg_build(&b, "needed", tg_build_map(&needed));
+    tg_build(&b, "usual", tg_build_map(&usual));
+    schema = tg_build_map(&b);
+    assert_int_equal(tg_schema_defaults(&schema, &f->arena, &out), 0);
+    assert_int_equal(tg_value_get(&out, "usual")->integer, 7);
+    assert_null(tg_value_get(&out, "needed"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +235,7 @@ int main(void)
         T(a_required_option_is_missed),
         T(a_wrong_schema_is_its_authors_error),
         T(nothing_declared_takes_nothing),
+        T(before_a_config_nothing_is_required),
     };
     return RUN(tests);
 }
