@@ -67,10 +67,11 @@ for v = 4, 5 do
         [5] = "3.3.1-1, 4.1.0-1, 4.3.2-3, 4.3.3-3, 4.4.0-1" }), function()
       local c = keeper(v)
       c:subscribe("t", 2)
-      local ids = {}
+      local ids, payloads = {}, {}
       for i = 1, 10 do
-        pub:publish("t", tostring(i), { qos = 1 + i % 2 })
-        ids[i] = expect(c, tostring(i), false).packet_id
+        payloads[i] = tostring(i):rep(i % 3 == 0 and 5000 or 1) -- large ones go another way
+        pub:publish("t", payloads[i], { qos = 1 + i % 2 })
+        ids[i] = expect(c, payloads[i], false).packet_id
       end
       assert.same({}, c:settle()) -- not before it is back
       c:send(wire.ack("PUBACK", ids[4]))
@@ -79,7 +80,7 @@ for v = 4, 5 do
         c:drop()
         c = keeper(v)
         for i = 1, 10 do
-          if i ~= 4 then expect(c, tostring(i), true, ids[i]) end
+          if i ~= 4 then expect(c, payloads[i], true, ids[i]) end
         end
         assert.same({}, c:settle())
       end
@@ -234,9 +235,20 @@ describe("MQTT 5.0 delivery", function()
         c:settle()
       end
       c:drop()
+      pub:publish("size", ("x"):rep(100), { qos = 1 }) -- while it is away
+      pub:publish("size", "away", { qos = 1 })
+      pub:publish("kept/1", ("x"):rep(100), { qos = 1, retain = true })
+      pub:publish("kept/2", "kept", { qos = 1, retain = true })
+      c = keeper(5, { maximum_packet = 60, receive_maximum = 1 })
+      assert.equal("away", c:receive().payload)
+      c:subscribe("kept/+", 1)
+      assert.equal("kept", c:receive().payload)
+      assert.same({}, c:settle())
+      c:drop()
       c = keeper(5) -- a new limit does not bring them back
       assert.same({}, c:settle())
       c:drop()
+      for i = 1, 2 do pub:publish("kept/" .. i, "", { qos = 1, retain = true }) end
     end)
 
   it("sets no alias past the client's maximum, and none without one "
