@@ -51,6 +51,7 @@ int tg_acceptor_start(tg_listener *l, tg_worker *w, int fd, const tg_net_events 
                             .limits = *limits,
                             .tls = l->tls,
                             .listener = l,
+                            .metrics = &l->metrics,
                             .gone = gone};
     a->worker = w;
     a->fd = fd;

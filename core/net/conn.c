@@ -37,6 +37,13 @@ static uint64_t clock_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+static void count_open(const tg_net_conn *c, int by)
+{
+    tg_metric_add(c->worker->all->metrics.connections, by);
+    if (c->origin->metrics != NULL)
+        tg_metric_add(c->origin->metrics->connections, by);
+}
+
 tg_net_conn *tg_conn_new(tg_worker *w, tg_origin *o)
 {
     tg_net_conn *c = calloc(1, sizeof(*c) + o->events.user_size);
@@ -50,8 +57,22 @@ tg_net_conn *tg_conn_new(tg_worker *w, tg_origin *o)
     o->refs++;
     tg_list_add(&w->conns, &c->node);
     w->nconns++;
-    tg_metric_add(w->all->metrics.connections, 1);
+    count_open(c, 1);
     return c;
+}
+
+void tg_conn_count_in(tg_net_conn *c, size_t n)
+{
+    c->bytes_in += n;
+    if (c->origin->metrics != NULL)
+        tg_metric_add(c->origin->metrics->bytes_in, (int64_t)n);
+}
+
+void tg_conn_count_out(tg_net_conn *c, size_t n)
+{
+    c->bytes_out += n;
+    if (c->origin->metrics != NULL)
+        tg_metric_add(c->origin->metrics->bytes_out, (int64_t)n);
 }
 
 int tg_conn_errno(int error)
@@ -358,7 +379,7 @@ static void reap(tg_net_conn *c)
     assert(!tg_alarm_armed(&c->alarm));
     tg_list_del(&c->node);
     c->worker->nconns--;
-    tg_metric_add(c->worker->all->metrics.connections, -1);
+    count_open(c, -1);
     tg_dial_done(c);
     tg_secure_free(c);
     tg_listener_leave(c);

@@ -27,6 +27,11 @@ typedef union tg_addr {
     struct sockaddr_in6 v6;
 } tg_addr;
 
+/// Counters of a listener's connections.
+typedef struct tg_origin_metrics {
+    int connections, bytes_in, bytes_out;
+} tg_origin_metrics;
+
 /// What connections of one listener on one worker, or of one dial, have in common.
 typedef struct tg_origin {
     uint32_t refs; // of one worker
@@ -34,6 +39,7 @@ typedef struct tg_origin {
     tg_net_limits limits;
     tg_tls *tls; // NULL: plain
     tg_listener *listener; // NULL: dialed
+    const tg_origin_metrics *metrics; // NULL: dialed
     tg_port *port; // datagrams; NULL: a stream
     void (*gone)(struct tg_origin *o); // frees it
     tg_log_gate gate; // of lines about its peers
@@ -141,6 +147,10 @@ static inline size_t tg_conn_limit(uint32_t limit, size_t otherwise)
 {
     return limit != 0 ? limit : otherwise;
 }
+
+/// Counts bytes of `c`, for itself and for its listener.
+void tg_conn_count_in(tg_net_conn *c, size_t n);
+void tg_conn_count_out(tg_net_conn *c, size_t n);
 
 // conn_read.c
 void tg_conn_read(tg_net_conn *c);

@@ -57,7 +57,7 @@ void tg_conn_read(tg_net_conn *c)
     if (!received(c, n))
         return;
     c->heard = tg_worker_ms(w);
-    c->bytes_in += (size_t)n;
+    tg_conn_count_in(c, (size_t)n);
     w->bytes_in += (size_t)n;
     if (c->rate != NULL)
         tg_rate_read(c, (size_t)n);

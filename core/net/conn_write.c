@@ -341,7 +341,7 @@ void tg_out_advance(tg_net_conn *c, size_t n)
 static ssize_t sent(tg_net_conn *c, ssize_t n)
 {
     c->moved = tg_worker_ms(c->worker);
-    c->bytes_out += (size_t)n;
+    tg_conn_count_out(c, (size_t)n);
     c->worker->bytes_out += (size_t)n;
     return n;
 }

@@ -227,6 +227,7 @@ static int listen_all(opening *o, tg_error *e)
     return tg_error_set(e, rc, "listener '%s': %s", l->name, tg_error_text(rc));
 }
 
+static void define_metrics(tg_listener *l);
 static int find_or_define(tg_listener *l, const char *event);
 
 static tg_listener *listener_new(tg_workers *ws, const tg_listener_spec *spec)
@@ -244,8 +245,10 @@ static tg_listener *listener_new(tg_workers *ws, const tg_listener_spec *spec)
     pthread_mutex_init(&l->event_lock, NULL);
     l->name = strndup(spec->name.len > 0 ? spec->name.at : "", spec->name.len);
     l->by_addr = tg_addr_table_new();
-    if (l->name != NULL)
+    if (l->name != NULL) {
+        define_metrics(l);
         find_or_define(l, "accepted"); // the first that a lookup meets
+    }
     if (l->name != NULL && l->by_addr != NULL)
         return l;
     tg_listener_unref(l);
@@ -367,26 +370,35 @@ uint32_t tg_listener_connections(const tg_listener *l)
 
 // Counters.
 
-// Names come from plugins, too: what would break a label does not get there.
-static void add_label(char *to, size_t len, const char *name)
+static int define_with(const tg_listener *l, tg_metric_kind kind, const char *name,
+                       const char *event, const char *help)
 {
-    size_t n = 0;
-    for (; n + 1 < len && name[n] != '\0'; n++) {
-        unsigned char c = (unsigned char)name[n];
-        to[n] = c < ' ' || c == '"' || c == '\\' || c == 0x7f ? '_' : (char)c;
-    }
-    to[n] = '\0';
+    tg_buf labels = {0};
+    tg_metric_put_label(&labels, "listener", tg_str(l->name));
+    if (event != NULL)
+        tg_metric_put_label(&labels, "event", tg_str(event));
+    tg_buf_putc(&labels, '\0');
+    int id = labels.failed ? TG_E_NOMEM : tg_metric_add_def(kind, name, labels.at, help);
+    tg_buf_free(&labels);
+    return id;
 }
 
 static int define(const tg_listener *l, const char *event)
 {
-    char name[100], what[60], labels[200];
-    add_label(name, sizeof(name), l->name);
-    add_label(what, sizeof(what), event);
-    snprintf(labels, sizeof(labels), "listener=\"%s\",event=\"%s\"", name, what);
-    return tg_metric_add_def(
-        TG_COUNTER, "tidegate_listener_events_total", labels,
-        "Connections accepted, refused and closed, and peers' mistakes.");
+    return define_with(l, TG_COUNTER, "tidegate_listener_events_total", event,
+                       "Connections accepted, refused and closed, and peers' mistakes.");
+}
+
+static void define_metrics(tg_listener *l)
+{
+    l->metrics = (tg_origin_metrics){
+        .connections = define_with(l, TG_GAUGE, "tidegate_listener_connections", NULL,
+                                   "Open connections."),
+        .bytes_in = define_with(l, TG_COUNTER, "tidegate_listener_bytes_received_total",
+                                NULL, "Bytes read."),
+        .bytes_out = define_with(l, TG_COUNTER, "tidegate_listener_bytes_sent_total", NULL,
+                                 "Bytes written."),
+    };
 }
 
 static int find(const tg_listener *l, const char *event)

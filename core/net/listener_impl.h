@@ -58,6 +58,7 @@ struct tg_listener {
     pthread_mutex_t event_lock; // adding to `events`
     atomic_uint nevents;
     tg_event_count events[TG_EVENTS_MAX];
+    tg_origin_metrics metrics;
     atomic_int closed_ids[TG_CODES]; // metric id + 1; 0: not asked for yet
     tg_acceptor *at[TG_WORKERS_MAX];
 };

@@ -274,7 +274,7 @@ static void deliver(tg_net_conn *c, const char *at, size_t len)
 {
     tg_port *p = c->udp->port;
     c->heard = tg_worker_ms(c->worker);
-    c->bytes_in += len;
+    tg_conn_count_in(c, len);
     if (!tg_list_empty(&c->udp->fresh)) { // to the end: it is the one heard last
         tg_list_del(&c->udp->fresh);
         tg_list_add(&p->fresh, &c->udp->fresh);

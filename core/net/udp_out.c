@@ -162,7 +162,7 @@ static void sent(tg_port *p, int n)
     tg_worker *w = p->acceptor->worker;
     for (; n > 0; n--) {
         const tg_datagram *d = p->out;
-        d->conn->bytes_out += d->len;
+        tg_conn_count_out(d->conn, d->len);
         d->conn->moved = tg_worker_ms(w);
         w->bytes_out += d->len;
         take_off(p, &p->out);

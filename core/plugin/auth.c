@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/metric.h"
 #include "plugin/auth.h"
 #include "plugin/line.h"
 #include "plugin/op.h"
@@ -53,6 +54,7 @@ typedef struct question {
     uint64_t line; ///< handle
     uint32_t next; ///< of the chain
     bool slow_ok; ///< what the pool found
+    bool unasked; ///< let in without credentials
     const tg_user *user;
     tg_value *extra;
     tg_auth_request request;
@@ -66,12 +68,33 @@ static void free_question(question *q)
     free(q);
 }
 
+void tg_auth_count(tg_listening *g)
+{
+    static const char *const results[] = {"allow", "deny", "error", "anonymous"};
+    for (int i = 0; i < TG_AUTH_RESULTS; i++) {
+        char labels[128];
+        snprintf(labels, sizeof(labels), "listener=\"%s\",result=\"%s\"", g->name,
+                 results[i]);
+        g->auth_metrics[i] =
+            tg_metric_add_def(TG_COUNTER, "tidegate_auth_checks_total", labels,
+                              "Clients that asked to come in, and what the chain said.");
+    }
+}
+
+static void count(const tg_line *l, tg_auth_result result)
+{
+    if (l->listening != NULL)
+        tg_metric_add(l->listening->auth_metrics[result], 1);
+}
+
 static void decide(question *q, int code, const tg_value *attributes)
 {
-    if (tg_line_find((tg_conn){q->line}) == NULL)
-        tg_op_complete(q->asker, TG_E_CLOSED, NULL);
-    else
-        tg_op_complete(q->asker, code, attributes);
+    const tg_line *l = tg_line_find((tg_conn){q->line});
+    if (l != NULL && !q->unasked)
+        count(l, code < 0                ? TG_AUTH_ERROR
+                 : code == TG_AUTH_ALLOW ? TG_AUTH_ALLOWED
+                                         : TG_AUTH_DENIED);
+    tg_op_complete(q->asker, l != NULL ? code : TG_E_CLOSED, l != NULL ? attributes : NULL);
     free_question(q);
 }
 
@@ -266,10 +289,13 @@ static int auth_check(tg_conn c, const tg_auth_request *request, tg_done_fn *don
         free_question(q);
         return TG_E_NOMEM;
     }
-    if (let_in_unasked(l, &q->request))
+    q->unasked = let_in_unasked(l, &q->request);
+    if (q->unasked) {
+        count(l, TG_AUTH_ANONYMOUS);
         decide(q, TG_AUTH_ALLOW, NULL);
-    else
+    } else {
         ask_next(q);
+    }
     return 0;
 }
 

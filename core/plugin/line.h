@@ -6,6 +6,14 @@
 
 #include "plugin/registry.h"
 
+typedef enum tg_auth_result {
+    TG_AUTH_ALLOWED,
+    TG_AUTH_DENIED,
+    TG_AUTH_ERROR,
+    TG_AUTH_ANONYMOUS, ///< let in without being asked
+    TG_AUTH_RESULTS
+} tg_auth_result;
+
 typedef struct tg_listening {
     uint32_t magic;
     tg_list node; ///< in runtime.listenings
@@ -20,6 +28,7 @@ typedef struct tg_listening {
     uint16_t room; ///< behind a line, for the adapter's state
     tg_value *options; ///< the adapter's own; NULL none
     tg_plug *owner; ///< plugin that opened it; NULL the config's
+    int auth_metrics[TG_AUTH_RESULTS];
     struct {
         tg_log_gate gate;
     } at[TG_WORKERS_MAX];
@@ -87,6 +96,9 @@ void tg_line_complain(tg_line *l, int reason, const char *event, tg_slice what);
 void tg_line_end(tg_line *l, int reason);
 /// Its part in a graceful stop: sessions told, then closed.
 void tg_line_shutdown(tg_line *l);
+
+/// Defines the counters of what the auth chain says (auth.c).
+void tg_auth_count(tg_listening *g);
 
 // Frames (frames.c).
 int64_t tg_line_frames(tg_line *l, tg_slice data);

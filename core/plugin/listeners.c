@@ -264,6 +264,7 @@ static tg_listening *listening_new(tg_runtime *rt, const listener_spec *s, tg_pl
     if (s->options != NULL)
         g->options = tg_value_copy(s->options);
     tg_list_init(&g->node);
+    tg_auth_count(g);
     if (g->seat != NULL && (s->options == NULL || g->options != NULL))
         return g;
     listening_free(g);
