@@ -56,6 +56,12 @@ static const tg_option ADMIN_OPTIONS[] = {
 static const tg_option LIMIT_OPTIONS[] = {
     OPT(tg_config_limits, "inflight", INT, inflight, "QoS 1 and 2 on the way to one client",
         .fallback = "32", .min = 1, .max = 65535),
+    OPT(tg_config_limits, "inflight_bytes", SIZE, inflight_bytes,
+        "of those, but one of any size may be; 0: no limit", .fallback = "4MiB",
+        .max = COUNT_MAX),
+    OPT(tg_config_limits, "inflight_age", DURATION, inflight_age_ms,
+        "a client that answers none for so long is cut; 0: no limit", .fallback = "0",
+        .max = 4e12),
     OPT(tg_config_limits, "rx_inflight", INT, rx_inflight, "QoS 2 from one client",
         .fallback = "65535", .min = 1, .max = 65535),
     OPT(tg_config_limits, "queue_messages", INT, queue_messages, "waiting for one session",
@@ -424,6 +430,8 @@ tg_hub_limits tg_config_hub_limits(const tg_config *c)
     const tg_config_limits *l = &c->limits;
     return (tg_hub_limits){
         .inflight = (uint32_t)l->inflight,
+        .inflight_bytes = (uint32_t)l->inflight_bytes,
+        .inflight_age_s = (uint32_t)((l->inflight_age_ms + 999) / 1000),
         .queue_messages = (uint32_t)l->queue_messages,
         .queue_bytes = (uint32_t)l->queue_bytes,
         .queue_age_s = (uint32_t)((l->queue_age_ms + 999) / 1000),

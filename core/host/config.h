@@ -21,7 +21,8 @@ typedef struct tg_config_admin {
 } tg_config_admin;
 
 typedef struct tg_config_limits {
-    int64_t inflight, queue_messages, queue_bytes, queue_age_ms, rx_inflight, subscriptions;
+    int64_t inflight, inflight_bytes, inflight_age_ms;
+    int64_t queue_messages, queue_bytes, queue_age_ms, rx_inflight, subscriptions;
     int64_t retained_count, retained_bytes, session_expiry_ms, topic_levels, share;
     int64_t mailbox_bytes, kv_bytes, slow_callback_ms, descriptors;
     bool queue_qos0;

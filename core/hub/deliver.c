@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-#include "base/metric.h"
-
 #define SPAN_MAX                                                                           \
     8192 // window entries behind an unanswered one; far below the packet ids' 65535
 
@@ -37,7 +35,7 @@ static int give(tg_shard *sh, tg_sess *s, const tg_entry *e, uint16_t packet_id)
     int rc = s->ops->deliver(s->link, (tg_session){s->handle}, &d);
     sh->depth--;
     if (rc == 0)
-        tg_metric_add(sh->hub->metrics.delivered, 1);
+        sh->tally->delivered[e->qos]++;
     return rc;
 }
 
@@ -54,30 +52,10 @@ static bool too_old(const tg_shard *sh, tg_msg m)
 
 static void drop(tg_shard *sh, tg_sess *s, uint64_t n, tg_drop why)
 {
-    tg_shard_drop(sh, s, why, 1);
+    const tg_entry *e = tg_queue_at(s->queue, n);
+    tg_shard_drop(sh, s, e->msg, e->qos, why);
     tg_persist_done(sh, s, n);
     tg_queue_del(s->queue, n);
-}
-
-// Before the call: an answer may come from within it.
-static void mark_sent(tg_queue *q, tg_entry *e)
-{
-    e->flags |= TG_ENTRY_SENT;
-    q->sent++;
-    q->waiting--;
-    q->bytes -= tg_entry_bytes(e);
-    q->inflight += e->qos > 0;
-}
-
-// The link took nothing: entry `n` waits again, first in its queue.
-static void unmark_sent(tg_queue *q, uint64_t n, uint8_t flags)
-{
-    tg_entry *e = tg_queue_at(q, n);
-    e->flags = flags;
-    q->sent--;
-    q->waiting++;
-    q->bytes += tg_entry_bytes(e);
-    q->inflight -= e->qos > 0;
 }
 
 static bool still_there(const tg_sess *s, const tg_queue *q, uint64_t n, tg_msg m)
@@ -85,12 +63,22 @@ static bool still_there(const tg_sess *s, const tg_queue *q, uint64_t n, tg_msg 
     return s->queue == q && n >= q->head && n < q->tail && tg_queue_at(q, n)->msg == m;
 }
 
+// The link took nothing: entry `n` is the first in its queue again.
+static void wait_again(tg_queue *q, uint64_t n, uint8_t flags)
+{
+    tg_queue_at(q, n)->flags = flags;
+    tg_queue_unsent(q, n);
+}
+
 static void send_entry(tg_shard *sh, tg_sess *s, uint64_t n)
 {
     tg_queue *q = s->queue;
     tg_entry e = *tg_queue_at(q, n);
     tg_msg m = tg_msg_ref(e.msg);
-    mark_sent(q, tg_queue_at(q, n));
+    tg_queue_at(q, n)->flags |= TG_ENTRY_SENT; // an answer may come from within the call
+    if (sh->hub->config.limits.inflight_age_s != 0)
+        tg_queue_at(q, n)->sent_s = (uint32_t)(tg_hub_now(sh->hub) / 1000);
+    tg_queue_sent(q, n);
     if ((e.flags & (TG_ENTRY_STORED | TG_ENTRY_MARKED)) == TG_ENTRY_STORED)
         tg_persist_mark(sh, s, n);
     int rc = give(sh, s, &e, e.qos > 0 ? tg_packet_id(n) : 0);
@@ -98,8 +86,8 @@ static void send_entry(tg_shard *sh, tg_sess *s, uint64_t n)
         s->flags |= TG_SESS_BLOCKED;
     if (still_there(s, q, n, m)) {
         bool ended = rc == TG_E_CLOSED || rc == TG_E_SHUTDOWN;
-        if (rc == TG_E_FULL)
-            unmark_sent(q, n, e.flags);
+        if (rc == TG_E_FULL && n + 1 == q->sent)
+            wait_again(q, n, e.flags);
         else if (rc < 0 && !ended)
             drop(sh, s, n, TG_DROP_LINK);
         else if (e.qos == 0)
@@ -108,6 +96,13 @@ static void send_entry(tg_shard *sh, tg_sess *s, uint64_t n)
             s->flags |= TG_SESS_BLOCKED; // its close() is on the way
     }
     tg_msg_unref(m);
+}
+
+// One message of any size may be on its way.
+static bool too_heavy(const tg_shard *sh, const tg_queue *q, const tg_entry *e)
+{
+    uint32_t most = sh->hub->config.limits.inflight_bytes;
+    return most != 0 && q->inflight > 0 && q->sent_bytes + tg_entry_bytes(e) > most;
 }
 
 // @return false: nothing more can be sent now.
@@ -127,7 +122,7 @@ static bool pump_one(tg_shard *sh, tg_sess *s, tg_queue *q)
         return true;
     }
     if (e->qos > 0 && (q->inflight >= s->window || n - q->head >= SPAN_MAX ||
-                       (e->flags & TG_ENTRY_UNSAFE) != 0))
+                       (e->flags & TG_ENTRY_UNSAFE) != 0 || too_heavy(sh, q, e)))
         return false;
     send_entry(sh, s, n);
     return true;
@@ -242,6 +237,34 @@ static void store_entry(tg_shard *sh, tg_sess *s, uint64_t n)
         e->flags |= TG_ENTRY_UNSAFE;
 }
 
+// The oldest that is out has not been answered for too long, while others wait behind it. Looked
+// at when one more comes: a window alone does not grow.
+static bool never_answers(const tg_shard *sh, const tg_sess *s)
+{
+    uint64_t age = sh->hub->config.limits.inflight_age_s;
+    const tg_queue *q = s->queue;
+    if (age == 0 || s->state != TG_SESS_ONLINE || q == NULL || q->waiting == 0 ||
+        q->inflight == 0)
+        return false;
+    return tg_queue_at(q, q->head)->sent_s + age <= tg_hub_now(sh->hub) / 1000;
+}
+
+// Those that never answer lose their connection; what they have not answered waits for the
+// next one.
+void tg_deliver_turn(tg_shard *sh)
+{
+    tg_buf list = sh->silent;
+    sh->silent = (tg_buf){0};
+    for (size_t i = 0; i + sizeof(uint64_t) <= list.len; i += sizeof(uint64_t)) {
+        tg_session h;
+        memcpy(&h.id, list.at + i, sizeof(h.id));
+        tg_sess *s = tg_shard_attached(sh, h);
+        if (s != NULL)
+            tg_sess_end_link(sh, s, TG_E_TIMEOUT, false);
+    }
+    tg_buf_free(&list);
+}
+
 static int enqueue(tg_shard *sh, tg_sess *s, tg_entry e)
 {
     tg_drop why = refuses(sh, s, &e);
@@ -250,24 +273,26 @@ static int enqueue(tg_shard *sh, tg_sess *s, tg_entry e)
         why = refuses(sh, s, &e);
     }
     if (why != TG_DROP_COUNT) {
-        tg_shard_drop(sh, s, why, 1);
+        tg_shard_drop(sh, s, e.msg, e.qos, why);
         return why == TG_DROP_OFFLINE ? 0 : TG_E_FULL;
     }
     if (e.nids > 1)
         e.ids = copy_ids(e.ids, e.nids);
     if (e.nids > 1 && e.ids == NULL)
         e.nids = 0;
-    uint64_t n = tg_queue_push(s, &e);
+    uint64_t n = tg_queue_push(s, &e, sh->tally);
     if (n == 0) {
         if (e.nids > 1)
             free(e.ids);
-        tg_shard_drop(sh, s, TG_DROP_NOMEM, 1);
+        tg_shard_drop(sh, s, e.msg, e.qos, TG_DROP_NOMEM);
         return TG_E_FULL;
     }
     tg_msg_ref(e.msg);
     if (e.qos > 0 && tg_persist_on(sh, s))
         store_entry(sh, s, n);
     tg_deliver_pump(sh, s);
+    if (never_answers(sh, s))
+        tg_buf_put(&sh->silent, &s->handle, sizeof(s->handle));
     return 0;
 }
 
@@ -284,7 +309,7 @@ static bool straight(tg_shard *sh, tg_sess *s, const tg_entry *e)
         return false;
     }
     if (rc < 0)
-        tg_shard_drop(sh, s, TG_DROP_LINK, 1);
+        tg_shard_drop(sh, s, e->msg, e->qos, TG_DROP_LINK);
     if (s->queue != NULL && s->queue->waiting > 0)
         tg_deliver_pump(sh, s); // came in while the callback ran
     return true;
@@ -303,7 +328,7 @@ int tg_deliver(tg_shard *sh, tg_sess *s, tg_msg m, const tg_target *t, const uin
     else
         e.id = t->sub_id;
     if (expired(sh, m)) {
-        tg_shard_drop(sh, s, TG_DROP_EXPIRED, 1);
+        tg_shard_drop(sh, s, m, e.qos, TG_DROP_EXPIRED);
         return 0;
     }
     return straight(sh, s, &e) ? 0 : enqueue(sh, s, e);
@@ -370,7 +395,7 @@ int tg_session_ack(tg_shard *sh, tg_session h, uint16_t packet_id, tg_ack how)
     if (how == TG_ACK_DONE && e->qos == 2 && (e->flags & TG_ENTRY_RELEASED) == 0)
         return TG_E_NOTFOUND;
     if (how == TG_ACK_REFUSED)
-        tg_shard_drop(sh, s, TG_DROP_REFUSED, 1);
+        tg_shard_drop(sh, s, e->msg, e->qos, TG_DROP_REFUSED);
     tg_persist_done(sh, s, n);
     tg_queue_del(s->queue, n);
     tg_deliver_pump(sh, s);

@@ -2,6 +2,7 @@
 // One hub a process: what all shards share. Everything in it is either set before they open,
 // or atomic, or has a lock of its own.
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -34,36 +35,87 @@ static void fill_limits(tg_hub_limits *l)
         l->topic_levels = TG_TRIE_LEVELS - 1;
 }
 
+static const char *const DROPS[TG_DROP_COUNT] = {
+    [TG_DROP_QUEUE_FULL] = "queue_full", [TG_DROP_QUEUE_BYTES] = "queue_bytes",
+    [TG_DROP_QUEUE_AGE] = "queue_age",   [TG_DROP_EXPIRED] = "expired",
+    [TG_DROP_OFFLINE] = "offline_qos0",  [TG_DROP_LINK] = "link",
+    [TG_DROP_REFUSED] = "refused",       [TG_DROP_SESSION_END] = "session_end",
+    [TG_DROP_NOMEM] = "no_memory",       [TG_DROP_STORE] = "store",
+};
+
+const char *tg_drop_name(tg_drop why)
+{
+    return DROPS[why];
+}
+
+static void define_by_qos(tg_hub_metrics *m, int qos)
+{
+    char labels[64];
+    for (int i = 0; i < TG_DROP_COUNT; i++) {
+        snprintf(labels, sizeof(labels), "reason=\"%s\",qos=\"%d\"", DROPS[i], qos);
+        m->dropped[i][qos] =
+            tg_metric_add_def(TG_COUNTER, "tidegate_messages_dropped_total", labels,
+                              "Messages a session did not get.");
+    }
+    snprintf(labels, sizeof(labels), "qos=\"%d\"", qos);
+    m->published[qos] = tg_metric_add_def(TG_COUNTER, "tidegate_messages_published_total",
+                                          labels, "Messages routed.");
+    m->delivered[qos] = tg_metric_add_def(TG_COUNTER, "tidegate_messages_delivered_total",
+                                          labels, "Messages given to connections.");
+}
+
 static void define_metrics(tg_hub_metrics *m)
 {
-    static const char *const reasons[TG_DROP_COUNT] = {
-        [TG_DROP_QUEUE_FULL] = "reason=\"queue_full\"",
-        [TG_DROP_QUEUE_BYTES] = "reason=\"queue_bytes\"",
-        [TG_DROP_QUEUE_AGE] = "reason=\"queue_age\"",
-        [TG_DROP_EXPIRED] = "reason=\"expired\"",
-        [TG_DROP_OFFLINE] = "reason=\"offline_qos0\"",
-        [TG_DROP_LINK] = "reason=\"link\"",
-        [TG_DROP_REFUSED] = "reason=\"refused\"",
-        [TG_DROP_SESSION_END] = "reason=\"session_end\"",
-        [TG_DROP_NOMEM] = "reason=\"no_memory\"",
-        [TG_DROP_STORE] = "reason=\"store\"",
+    const struct {
+        int *id;
+        tg_metric_kind kind;
+        const char *name, *help;
+    } all[] = {
+        {&m->sessions, TG_GAUGE, "tidegate_sessions", "Sessions."},
+        {&m->connected, TG_GAUGE, "tidegate_sessions_connected",
+         "Sessions with a connection."},
+        {&m->takeovers, TG_COUNTER, "tidegate_session_takeovers_total",
+         "Sessions taken over from another connection."},
+        {&m->subscriptions, TG_GAUGE, "tidegate_subscriptions",
+         "Subscriptions of all sessions."},
+        {&m->shared, TG_GAUGE, "tidegate_subscriptions_shared", "Those in $share groups."},
+        {&m->retained, TG_GAUGE, "tidegate_retained_messages", "Retained messages."},
+        {&m->retained_bytes, TG_GAUGE, "tidegate_retained_bytes", "Memory of them."},
+        {&m->waiting, TG_GAUGE, "tidegate_queued_messages", "Waiting for their sessions."},
+        {&m->waiting_bytes, TG_GAUGE, "tidegate_queued_bytes",
+         "Topics, properties and payloads of those that wait."},
+        {&m->inflight, TG_GAUGE, "tidegate_inflight_messages",
+         "QoS 1 and 2 on the way to their sessions."},
     };
-    for (int i = 0; i < TG_DROP_COUNT; i++)
-        m->dropped[i] = tg_metric_add_def(TG_COUNTER, "tidegate_messages_dropped_total",
-                                          reasons[i], "Messages a session did not get");
-    m->sessions = tg_metric_add_def(TG_GAUGE, "tidegate_sessions", "", "Sessions");
-    m->connected = tg_metric_add_def(TG_GAUGE, "tidegate_sessions_connected", "",
-                                     "Sessions with a connection");
-    m->subscriptions = tg_metric_add_def(TG_GAUGE, "tidegate_subscriptions", "",
-                                         "Subscriptions of all sessions");
-    m->retained =
-        tg_metric_add_def(TG_GAUGE, "tidegate_retained_messages", "", "Retained messages");
-    m->takeovers = tg_metric_add_def(TG_COUNTER, "tidegate_session_takeovers_total", "",
-                                     "Sessions taken over from another connection");
-    m->published = tg_metric_add_def(TG_COUNTER, "tidegate_messages_published_total", "",
-                                     "Messages routed");
-    m->delivered = tg_metric_add_def(TG_COUNTER, "tidegate_messages_delivered_total", "",
-                                     "Messages given to connections");
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        *all[i].id = tg_metric_add_def(all[i].kind, all[i].name, "", all[i].help);
+    for (int qos = 0; qos < 3; qos++)
+        define_by_qos(m, qos);
+}
+
+static void flush(const int ids[3], int64_t counts[3])
+{
+    for (int qos = 0; qos < 3; qos++)
+        if (counts[qos] != 0)
+            tg_metric_add(ids[qos], counts[qos]);
+}
+
+static void flush_one(int id, int64_t n)
+{
+    if (n != 0)
+        tg_metric_add(id, n);
+}
+
+void tg_tally_flush(tg_shard *sh)
+{
+    const tg_hub_metrics *m = &sh->hub->metrics;
+    tg_tally *t = sh->tally;
+    flush(m->published, t->published);
+    flush(m->delivered, t->delivered);
+    flush_one(m->waiting, t->waiting);
+    flush_one(m->waiting_bytes, t->waiting_bytes);
+    flush_one(m->inflight, t->inflight);
+    *t = (tg_tally){0};
 }
 
 int tg_hub_new(const tg_hub_config *config, tg_hub **out, tg_error *e)
@@ -82,8 +134,11 @@ int tg_hub_new(const tg_hub_config *config, tg_hub **out, tg_error *e)
     h->epoch = tg_epoch_new(config->workers);
     h->clients = tg_clients_new();
     h->shards = calloc(config->workers, sizeof(tg_shard *));
+    h->tallies = aligned_alloc(_Alignof(tg_tally), config->workers * sizeof(tg_tally));
+    if (h->tallies != NULL)
+        memset(h->tallies, 0, config->workers * sizeof(tg_tally));
     h->restored = calloc(config->workers, sizeof(tg_buf));
-    if (h->epoch == NULL || h->clients == NULL || h->shards == NULL ||
+    if (h->epoch == NULL || h->clients == NULL || h->shards == NULL || h->tallies == NULL ||
         h->restored == NULL || tg_router_init(&h->router, h->epoch) < 0 ||
         tg_retained_new(h) < 0) {
         tg_hub_free(h);
@@ -109,6 +164,7 @@ void tg_hub_free(tg_hub *h)
         tg_buf_free(&h->restored[i]);
     free(h->restored);
     free(h->shards);
+    free(h->tallies);
     pthread_mutex_destroy(&h->lock);
     free(h);
 }

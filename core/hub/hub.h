@@ -27,6 +27,8 @@ typedef enum tg_share_strategy {
 /// 0 takes the default in parentheses.
 typedef struct tg_hub_limits {
     uint32_t inflight; ///< QoS above 0 on the way to one peer, at most (32)
+    uint32_t inflight_bytes; ///< of those, but one of any size may be; 0 no limit
+    uint32_t inflight_age_s; ///< a peer that answers none for so long is cut; 0 no limit
     uint32_t queue_messages; ///< waiting for one session (1,000)
     uint32_t queue_bytes; ///< topics, properties and payloads of them (1 MiB)
     uint32_t queue_age_s; ///< older ones are dropped; 0 no limit
@@ -100,6 +102,9 @@ int tg_session_resume(tg_shard *sh, tg_session h);
 int tg_session_client_id(tg_shard *sh, tg_session h, tg_slice *out);
 const tg_value *tg_session_attributes(tg_shard *sh, tg_session h);
 int tg_session_expiry(tg_shard *sh, tg_session h, uint32_t *out);
+/// On the shard's thread: a report of the host itself, under "$SYS/". Not counted, and not
+/// stored; it reaches its subscribers in a later turn. @return 0, TG_E_NOMEM, TG_E_MALFORMED.
+int tg_shard_status(tg_shard *sh, tg_slice topic, tg_slice payload, bool retain);
 /// @return true: some worker's data lane is over its limit; the publisher's read should pause
 /// until the function given to tg_shard_on_clear() is called.
 bool tg_shard_congested(const tg_shard *sh);

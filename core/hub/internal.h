@@ -26,6 +26,14 @@ int tg_claim_hold(tg_shard *sh, tg_claim *c, tg_msg m, const tg_target *t,
 void tg_claim_abandon(tg_shard *sh, tg_claim *c); ///< its shard closes
 void tg_claims_free(tg_hub *h); ///< those that were abandoned
 
+// events.c
+#define TG_EVENT_TOPICS "$SYS/events/"
+void tg_event_connected(tg_shard *sh, const tg_sess *s);
+void tg_event_disconnected(tg_shard *sh, const tg_sess *s, int reason); ///< 0: at its wish
+/// @param qos -1: unsubscribed.
+void tg_event_subscribed(tg_shard *sh, const tg_sess *s, tg_slice filter, int qos);
+void tg_event_dropped(tg_shard *sh, const tg_sess *s, tg_msg m, uint8_t qos, tg_drop why);
+
 // clients.c
 tg_clients *tg_clients_new(void);
 void tg_clients_free(tg_clients *c, void (*drop)(void *s));

@@ -8,7 +8,6 @@
 // local shares go by it, for the order.
 #include <stdlib.h>
 
-#include "base/metric.h"
 #include "hub/gather.h"
 #include "hub/topic.h"
 
@@ -88,10 +87,11 @@ static void committed(tg_shard *sh, void *ctx, int code)
 static void route(tg_shard *sh, tg_sess *s, tg_msg m, struct spread *p)
 {
     uint32_t before = tg_persist_count(sh);
+    bool status = (m->flags & TG_MSG_STATUS) != 0;
     if (m->retain != 0) {
         if (tg_retained_set_msg(sh, m) < 0)
             p->code = TG_E_FULL;
-        else if (sh->hub->stored && !tg_outbox_retain(sh, m, p->pub))
+        else if (sh->hub->stored && !status && !tg_outbox_retain(sh, m, p->pub))
             p->code = TG_E_NOMEM;
     }
     tg_gather *g = tg_gather_take(sh);
@@ -110,7 +110,7 @@ static void route(tg_shard *sh, tg_sess *s, tg_msg m, struct spread *p)
         if (tg_persist_after(sh, committed, p->pub) < 0)
             p->pub->left--;
     }
-    tg_metric_add(sh->hub->metrics.published, 1);
+    sh->tally->published[m->qos] += !status;
 }
 
 int tg_publish(tg_shard *sh, tg_sess *s, tg_msg m, tg_published_fn *done, void *ctx)
@@ -146,6 +146,26 @@ int tg_publish(tg_shard *sh, tg_sess *s, tg_msg m, tg_published_fn *done, void *
         tg_wait_publish_put(sh, w);
     }
     return 0;
+}
+
+int tg_shard_status(tg_shard *sh, tg_slice topic, tg_slice payload, bool retain)
+{
+    tg_msg_spec spec = {.size = sizeof(spec),
+                        .retain = retain,
+                        .flags = TG_MSG_STATUS,
+                        .topic = topic,
+                        .payload = payload};
+    if (!tg_topic_valid(topic))
+        return TG_E_MALFORMED;
+    tg_msg fresh = tg_msg_new(&spec);
+    tg_msg m = fresh != NULL ? tg_msg_publish(fresh, tg_hub_now(sh->hub), 0) : NULL;
+    tg_msg_unref(fresh);
+    if (m == NULL)
+        return TG_E_NOMEM;
+    struct spread p = {.sh = sh, .msg = m};
+    route(sh, NULL, m, &p);
+    tg_msg_unref(m);
+    return p.code;
 }
 
 int tg_session_publish(tg_shard *sh, tg_session h, tg_msg m, tg_published_fn *done,
@@ -224,7 +244,7 @@ int tg_publish_elsewhere(tg_shard *sh, tg_msg m, const tg_target *t, tg_ack_ref 
     tg_trie_match(&sh->hub->router.trie, m->topic, find_member, &other);
     tg_epoch_leave(sh->hub->epoch, sh->index);
     if (other.t.seat == 0) {
-        tg_metric_add(sh->hub->metrics.dropped[TG_DROP_SESSION_END], 1);
+        tg_shard_drop(sh, NULL, m, t->qos < m->qos ? t->qos : m->qos, TG_DROP_SESSION_END);
         return 0;
     }
     tg_wait *pass = pass_new(sh, ack);

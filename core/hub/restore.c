@@ -58,7 +58,7 @@ static bool add_sub(struct restore *r, tg_sess *s, tg_slice filter, const tg_sub
         tg_route_del(&r->hub->router, route);
         return false;
     }
-    tg_metric_add(r->hub->metrics.subscriptions, 1);
+    tg_subs_count(r->hub, route, 1);
     return true;
 }
 
@@ -184,6 +184,7 @@ static void adopt(tg_shard *sh, tg_sess *s)
     uint64_t now = tg_hub_now(sh->hub);
     if (tg_sess_seat(sh, s) < 0)
         return; // it stays in the store
+    tg_queue_count_in(s->queue, sh->tally);
     if (s->queue != NULL)
         rewind(sh, s);
     if (tg_sess_online(s)) {

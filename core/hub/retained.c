@@ -127,13 +127,19 @@ static int put(tg_hub *h, tg_retained_set *r, kept *old, tg_block *b)
     return 1;
 }
 
+static void count(tg_hub *h, int64_t more, int64_t more_bytes)
+{
+    tg_metric_add(h->metrics.retained, more);
+    tg_metric_add(h->metrics.retained_bytes, more_bytes);
+}
+
 int tg_retained_set_msg(tg_shard *sh, tg_msg m)
 {
     tg_retained_set *r = sh->hub->retained;
     tg_block *b = m->payload.len > 0 ? tg_msg_block(m) : NULL;
     int rc = 0;
     pthread_mutex_lock(&r->lock);
-    uint64_t before = r->count;
+    uint64_t before = r->count, bytes = r->bytes;
     kept *old = kept_of(tg_trie_find(&r->trie, m->topic));
     r->stores++;
     if (b != NULL) {
@@ -142,9 +148,10 @@ int tg_retained_set_msg(tg_shard *sh, tg_msg m)
     } else if (old != NULL) {
         del(r, old);
     }
-    int64_t change = (int64_t)(r->count - before);
+    int64_t more = (int64_t)(r->count - before), more_bytes = (int64_t)(r->bytes - bytes);
     pthread_mutex_unlock(&r->lock);
-    tg_metric_add(sh->hub->metrics.retained, change);
+    if ((m->flags & TG_MSG_STATUS) == 0)
+        count(sh->hub, more, more_bytes);
     if (rc < 0)
         tg_block_unref(b);
     return rc < 0 ? rc : 0;
@@ -152,11 +159,12 @@ int tg_retained_set_msg(tg_shard *sh, tg_msg m)
 
 int tg_retained_restore(tg_hub *h, tg_block *b)
 {
+    int64_t bytes = (int64_t)tg_block_bytes(b);
     int rc = put(h, h->retained, NULL, b);
     if (rc < 0)
         tg_block_unref(b);
     else
-        tg_metric_add(h->metrics.retained, 1);
+        count(h, 1, bytes);
     return rc < 0 ? rc : 0;
 }
 
@@ -306,8 +314,8 @@ static void sweep_one(tg_shard *sh, tg_retained_set *r, kept *k, uint64_t now)
     if (m->expires == 0 || m->expires > now)
         return;
     tg_persist_retained_gone(sh, m->topic);
+    count(sh->hub, -1, -(int64_t)tg_block_bytes(atomic_load(&k->block)));
     del(r, k);
-    tg_metric_add(sh->hub->metrics.retained, -1);
 }
 
 // Lookups skip what has expired; the sweep frees it, a slice of the tree each second.

@@ -215,6 +215,7 @@ void tg_sess_attach(tg_shard *sh, tg_sess *s, tg_open *o)
 void tg_sess_online_now(tg_shard *sh, tg_sess *s)
 {
     s->state = TG_SESS_ONLINE;
+    tg_event_connected(sh, s);
     tg_deliver_pump(sh, s);
     tg_scan_run(sh, s);
 }
@@ -265,6 +266,8 @@ void tg_sess_detach(tg_shard *sh, tg_sess *s, int reason)
     s->state = TG_SESS_OFFLINE;
     atomic_store_explicit(&s->online, 0, memory_order_relaxed);
     tg_metric_add(sh->hub->metrics.connected, -1);
+    if (!opening)
+        tg_event_disconnected(sh, s, reason);
     // An open that was not answered yet fails with the reason, and that is all its link hears.
     tg_wait_cancel(sh, s, opening && reason != 0 ? reason : TG_E_CANCELLED);
     if (reason != 0 && !opening && ops->ended != NULL)
@@ -290,15 +293,24 @@ static void pass_on_shared(tg_shard *sh, tg_sess *s)
     }
 }
 
+static void drop_all(tg_shard *sh, tg_sess *s)
+{
+    const tg_queue *q = s->queue;
+    for (uint64_t n = q->head; n < q->tail; n++) {
+        const tg_entry *e = tg_queue_at(q, n);
+        if (e->msg != NULL)
+            tg_shard_drop(sh, s, e->msg, e->qos, TG_DROP_SESSION_END);
+    }
+}
+
 void tg_sess_reset(tg_shard *sh, tg_sess *s)
 {
     if (s->queue != NULL && s->queue->waiting + s->queue->inflight > 0) {
         pass_on_shared(sh, s);
-        tg_shard_drop(sh, s, TG_DROP_SESSION_END, s->queue->waiting + s->queue->inflight);
+        drop_all(sh, s);
     }
     if ((s->flags & TG_SESS_STORED) != 0)
         tg_persist_forget(sh, s);
-    tg_metric_add(sh->hub->metrics.subscriptions, -(int64_t)s->nsubs);
     tg_subs_clear(sh->hub, s);
     if (s->extra != NULL) {
         tg_wheel_del(sh->wheel, &s->extra->expire);

@@ -62,7 +62,17 @@ typedef struct tg_entry {
     uint16_t nids;
     uint8_t qos;
     uint8_t flags; ///< TG_ENTRY_*
+    uint32_t
+        sent_s; ///< when it was sent, seconds of the hub's clock; where its age matters
 } tg_entry;
+
+/// What a shard has counted since its last turn ended. Plain numbers: only their sums over all
+/// shards mean something, since sessions move.
+typedef struct tg_tally {
+    _Alignas(64) int64_t published[3]; ///< by QoS
+    int64_t delivered[3];
+    int64_t waiting, waiting_bytes, inflight;
+} tg_tally;
 
 /// Window and queue in one: numbers [head, sent) were sent and are not all answered yet,
 /// [sent, tail) wait. A packet id follows from the number, so neither a table of ids nor a
@@ -74,6 +84,8 @@ typedef struct tg_queue {
     uint32_t inflight; ///< QoS above 0 in [head, sent)
     uint32_t waiting; ///< in [sent, tail)
     uint64_t bytes; ///< of those waiting
+    uint64_t sent_bytes; ///< of those in flight
+    tg_tally *tally; ///< of the shard that has it; NULL: on its way
 } tg_queue;
 
 /// What most sessions do not have.
@@ -202,6 +214,7 @@ void tg_subs_del(tg_sess *s, const tg_route *r);
 tg_route *tg_subs_next(const tg_sess *s, uint32_t *at); ///< walks; start with 0
 tg_route *tg_subs_lookup(tg_hub *h, const tg_sess *s, tg_slice filter);
 void tg_subs_clear(tg_hub *h, tg_sess *s); ///< ends all routes
+void tg_subs_count(const tg_hub *h, const tg_route *r, int by); ///< in the metrics
 
 // queue.c
 static inline tg_entry *tg_queue_at(const tg_queue *q, uint64_t n)
@@ -212,10 +225,16 @@ static inline uint16_t tg_packet_id(uint64_t n)
 {
     return (uint16_t)(n % 65535 + 1);
 }
-/// @return its number, 0: out of memory. @owner takes the entry.
-uint64_t tg_queue_push(tg_sess *s, const tg_entry *e);
+/// @param t where it is counted from now on. @return its number, 0: out of memory. @owner takes
+/// the entry.
+uint64_t tg_queue_push(tg_sess *s, const tg_entry *e, tg_tally *t);
 /// As number `n`, which is not below any that it has; for restoring.
 bool tg_queue_put_at(tg_sess *s, uint64_t n, const tg_entry *e);
+/// The entry in front of those that wait is sent, or waits again.
+void tg_queue_sent(tg_queue *q, uint64_t n);
+void tg_queue_unsent(tg_queue *q, uint64_t n);
+/// What it holds is counted elsewhere from now on. @param t NULL: nowhere.
+void tg_queue_count_in(tg_queue *q, tg_tally *t);
 /// @return number of the entry in the window with this id, 0 none.
 uint64_t tg_queue_find(const tg_queue *q, uint16_t packet_id);
 void tg_queue_del(tg_queue *q, uint64_t n);
@@ -230,6 +249,7 @@ const uint32_t *tg_entry_ids(const tg_entry *e);
 /// @return 0; TG_E_FULL: its queue dropped it.
 int tg_deliver(tg_shard *sh, tg_sess *s, tg_msg m, const tg_target *t, const uint32_t *ids);
 void tg_deliver_pump(tg_shard *sh, tg_sess *s);
+void tg_deliver_turn(tg_shard *sh); ///< the end of a turn
 bool tg_seat_gone(const void *seated); ///< who sat there has ended; NULL: and is gone
 /// To whatever sits at the target's seat; a shared one to another member where it has ended.
 /// @param ack NULL, or what a message takes along that is held or goes on.

@@ -103,10 +103,12 @@ void tg_shard_on_clear(tg_shard *sh, void (*fn)(void *ctx), void *ctx)
     sh->clear_ctx = ctx;
 }
 
-void tg_shard_drop(tg_shard *sh, tg_sess *s, tg_drop why, uint32_t n)
+void tg_shard_drop(tg_shard *sh, tg_sess *s, tg_msg m, uint8_t qos, tg_drop why)
 {
-    s->dropped += n;
-    tg_metric_add(sh->hub->metrics.dropped[why], n);
+    if (s != NULL)
+        s->dropped++;
+    tg_metric_add(sh->hub->metrics.dropped[why][qos], 1);
+    tg_event_dropped(sh, s, m, qos, why);
 }
 
 tg_sess *tg_shard_attached(tg_shard *sh, tg_session h)
@@ -127,6 +129,7 @@ int tg_shard_open(tg_hub *h, uint32_t worker, tg_wheel *wheel, tg_shard **out)
     sh->index = worker;
     sh->hub = h;
     sh->wheel = wheel;
+    sh->tally = &h->tallies[worker];
     tg_slots_init(&sh->seats, worker);
     tg_slots_init(&sh->attached, worker);
     tg_list_init(&sh->claims);
@@ -169,12 +172,14 @@ void tg_shard_turn(tg_shard *sh)
 {
     assert(sh->magic == SHARD_MAGIC && sh->depth == 0);
     tg_scan_turn(sh);
+    tg_deliver_turn(sh);
     for (int i = 0; i < ROUNDS && sh->ready != NULL; i++)
         tg_wait_run(sh);
     tg_persist_commit(sh);
     for (uint32_t i = 0; i < sh->hub->config.workers; i++)
         tg_outbox_flush(sh, i);
     bury(sh);
+    tg_tally_flush(sh);
     if (sh->ready != NULL || sh->scanning.len > 0)
         tg_shard_nudge(sh);
 }
@@ -217,7 +222,9 @@ void tg_shard_close(tg_shard *sh)
     for (uint32_t i = 0; i < sh->hub->config.workers; i++)
         tg_outbox_free(&sh->box[i]);
     tg_gather_free(sh->gather);
+    tg_tally_flush(sh);
     tg_buf_free(&sh->scanning);
+    tg_buf_free(&sh->silent);
     tg_slots_free(&sh->seats);
     tg_slots_free(&sh->attached);
     sh->hub->shards[sh->index] = NULL;

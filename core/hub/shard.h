@@ -4,6 +4,7 @@
 #define TG_HUB_SHARD_H
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/slots.h"
 #include "hub/session.h"
 
@@ -42,6 +43,20 @@ struct tg_claim {
     tg_list node; ///< tg_shard.claims
 };
 
+typedef enum tg_drop {
+    TG_DROP_QUEUE_FULL,
+    TG_DROP_QUEUE_BYTES,
+    TG_DROP_QUEUE_AGE,
+    TG_DROP_EXPIRED,
+    TG_DROP_OFFLINE,
+    TG_DROP_LINK,
+    TG_DROP_REFUSED,
+    TG_DROP_SESSION_END,
+    TG_DROP_NOMEM,
+    TG_DROP_STORE, ///< the store did not take it
+    TG_DROP_COUNT,
+} tg_drop;
+
 // Shards.
 
 typedef struct tg_out {
@@ -73,6 +88,12 @@ struct tg_shard {
     tg_batch *batch; ///< store writes of this turn, NULL none
     tg_list commits; ///< batches on their way to the store, oldest first
     tg_buf dead; ///< tg_sess *: freed at the end of the turn
+    tg_buf silent; ///< tg_session: links that answer nothing
+    tg_tally *tally;
+    tg_log_gate drop_gates[TG_DROP_COUNT];
+    uint64_t drop_second; ///< in which the next two are counted
+    uint32_t drop_events;
+    int64_t drops_left_out;
     tg_buf scanning; ///< tg_session: retained scans to go on with
     uint32_t depth; ///< deliver() calls on the stack
     uint32_t self_mails;
@@ -88,24 +109,10 @@ struct tg_shard {
 typedef struct tg_clients tg_clients;
 typedef struct tg_retained_set tg_retained_set;
 
-typedef enum tg_drop {
-    TG_DROP_QUEUE_FULL,
-    TG_DROP_QUEUE_BYTES,
-    TG_DROP_QUEUE_AGE,
-    TG_DROP_EXPIRED,
-    TG_DROP_OFFLINE,
-    TG_DROP_LINK,
-    TG_DROP_REFUSED,
-    TG_DROP_SESSION_END,
-    TG_DROP_NOMEM,
-    TG_DROP_STORE, ///< the store did not take it
-    TG_DROP_COUNT,
-} tg_drop;
-
 typedef struct tg_hub_metrics {
-    int dropped[TG_DROP_COUNT];
-    int sessions, connected, subscriptions, retained, takeovers, published, delivered,
-        queued;
+    int dropped[TG_DROP_COUNT][3], published[3], delivered[3]; ///< by QoS
+    int sessions, connected, subscriptions, shared, retained, retained_bytes, takeovers;
+    int waiting, waiting_bytes, inflight;
 } tg_hub_metrics;
 
 struct tg_hub {
@@ -121,6 +128,7 @@ struct tg_hub {
     tg_hub_op_fn *op_new;
     void *op_ctx;
     tg_shard **shards;
+    tg_tally *tallies; ///< by worker; outlive the shards, since sessions do
     pthread_mutex_t lock; ///< of the two below
     tg_list abandoned; ///< tg_claim: their shards closed before their sessions came
     tg_buf *restored; ///< by worker: sessions that its shard has not taken yet
@@ -142,10 +150,15 @@ static inline tg_shard *tg_mail_shard(const tg_hub_mail *m)
     return m->hub->shards[m->to];
 }
 
+// hub.c
+const char *tg_drop_name(tg_drop why); ///< as its counter and its event have it
+void tg_tally_flush(tg_shard *sh);
+
 // shard.c
 /// As tg_shard_data and tg_shard_control, also when the sender's shard is closed.
 bool tg_mail_send(tg_hub *h, uint32_t from, uint32_t to, tg_hub_mail *m, bool control);
-void tg_shard_drop(tg_shard *sh, tg_sess *s, tg_drop why, uint32_t n);
+/// `s` does not get `m`: counted, told and logged. @param s NULL: one on its way here.
+void tg_shard_drop(tg_shard *sh, tg_sess *s, tg_msg m, uint8_t qos, tg_drop why);
 void tg_shard_nudge(tg_shard *sh); ///< another turn is needed soon
 void tg_shard_data(tg_shard *sh, uint32_t to, tg_hub_mail *m);
 void tg_shard_control(tg_shard *sh, uint32_t to, tg_hub_mail *m);

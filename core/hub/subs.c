@@ -3,6 +3,7 @@
 // table keyed by the filter's address, since the text is in the router already.
 #include <stdlib.h>
 
+#include "base/metric.h"
 #include "hub/internal.h"
 #include "hub/topic.h"
 
@@ -132,11 +133,20 @@ tg_route *tg_subs_lookup(tg_hub *h, const tg_sess *s, tg_slice filter)
     return found;
 }
 
+void tg_subs_count(const tg_hub *h, const tg_route *r, int by)
+{
+    tg_metric_add(h->metrics.subscriptions, by);
+    if (r->group != NULL)
+        tg_metric_add(h->metrics.shared, by);
+}
+
 void tg_subs_clear(tg_hub *h, tg_sess *s)
 {
     uint32_t i = 0;
-    for (tg_route *r; (r = tg_subs_next(s, &i)) != NULL;)
+    for (tg_route *r; (r = tg_subs_next(s, &i)) != NULL;) {
+        tg_subs_count(h, r, -1);
         tg_route_del(&h->router, r);
+    }
     if (s->subs_cap > 0)
         free(s->subs.many);
     s->nsubs = s->subs_cap = 0;

@@ -2,7 +2,6 @@
 // Subscribing and unsubscribing, and the other small things that a link asks of its session.
 #include <stdlib.h>
 
-#include "base/metric.h"
 #include "hub/internal.h"
 #include "hub/topic.h"
 
@@ -27,7 +26,9 @@ static int add(tg_shard *sh, tg_sess *s, tg_slice filter, const tg_sub *sub, tg_
     }
     if (old != NULL)
         tg_route_retire(&sh->hub->router, old);
-    tg_metric_add(sh->hub->metrics.subscriptions, old == NULL);
+    else
+        tg_subs_count(sh->hub, route, 1);
+    tg_event_subscribed(sh, s, filter, sub->qos);
     if (tg_persist_on(sh, s))
         tg_persist_sub(sh, s, filter, route);
     return 0;
@@ -84,8 +85,9 @@ int tg_session_unsubscribe(tg_shard *sh, tg_session h, tg_slice filter, tg_done_
     if (tg_persist_on(sh, s))
         tg_persist_unsub(sh, s, filter);
     tg_subs_del(s, route);
+    tg_subs_count(sh->hub, route, -1);
     tg_route_del(&sh->hub->router, route);
-    tg_metric_add(sh->hub->metrics.subscriptions, -1);
+    tg_event_subscribed(sh, s, filter, -1);
     tg_sess_answer(sh, w, s->expiry_s > 0);
     return 0;
 }

@@ -61,6 +61,7 @@ static void hand_over(tg_shard *sh, void *ctx, int code)
     tg_sess *s = c->sess;
     all_safe(s->queue);
     tg_queue_to_blocks(s->queue);
+    tg_queue_count_in(s->queue, NULL);
     s->flags |= TG_SESS_MOVING;
     s->flags &= (uint8_t)~TG_SESS_LISTED; // on the list of this shard, which forgets it
     tg_slots_del(&sh->seats, c->old_seat);
@@ -229,6 +230,7 @@ static void arrived(tg_mail *mail, void *receiver)
     if (sh == NULL)
         return;
     s->flags &= (uint8_t)~TG_SESS_MOVING;
+    tg_queue_count_in(s->queue, sh->tally);
     tg_queue_from_blocks(s->queue);
     if (s->extra != NULL)
         s->extra->shard = sh;
@@ -282,7 +284,7 @@ int tg_claim_hold(tg_shard *sh, tg_claim *c, tg_msg m, const tg_target *t,
         why = TG_DROP_NOMEM;
     if (why != TG_DROP_COUNT) {
         free(copy);
-        tg_metric_add(sh->hub->metrics.dropped[why], 1);
+        tg_shard_drop(sh, NULL, m, t->qos < m->qos ? t->qos : m->qos, why);
         return TG_E_FULL;
     }
     c->held_bytes += bytes;

@@ -248,6 +248,7 @@ static uint8_t reason_of_end(int reason)
         return MQTT_ADMIN;
     case TG_E_FULL:
     case TG_E_LIMIT:
+    case TG_E_TIMEOUT: // it acknowledges nothing
         return MQTT_QUOTA;
     case TG_E_BUSY:
         return MQTT_BUSY;

@@ -44,7 +44,7 @@ end
 --- name → set of labels, of the table in docs/operating.md.
 local function documented()
   local names = {}
-  local text = Host.read("docs/operating.md"):match "\n## Metrics\n(.-)\n## "
+  local text = Host.read("docs/operating.md"):match "\n## Metrics\n(.-)\n##"
   for name, labels in text:gmatch "\n| `([%w_<>]+)` |([^|]*)|" do
     assert.is_nil(names[name], name .. " stands there twice")
     names[name] = {}

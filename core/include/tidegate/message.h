@@ -7,6 +7,12 @@
 
 #include "types.h"
 
+enum {
+    /// The host's own report, under $SYS: kept in memory alone, and counted nowhere. Not for
+    /// plugins to set.
+    TG_MSG_STATUS = 1 << 0,
+};
+
 /// What can be read of a message. Only the host makes one; it grows at the end.
 typedef struct tg_message {
     uint32_t size;

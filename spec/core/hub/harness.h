@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/map.h"
 #include "base/metric.h"
 #include "hub/hub.h"
@@ -137,6 +138,7 @@ static UNUSED void world_open_with(world *w, uint32_t workers, const tg_hub_limi
     *w = (world){.workers = workers, .seed = 1, .data_limit = 1000000};
     world_ms = world_ms == 0 ? 1700000000000 : world_ms + 1000;
     tg_metrics_open(1);
+    tg_log_set_level("hub", TG_LOG_ERROR); // drops are wanted here
     tg_hub_config c = {
         .workers = workers, .send = world_send, .net = w, .clock = world_clock};
     if (limits != NULL)
@@ -173,9 +175,13 @@ static UNUSED void world_close(world *w)
 
 static UNUSED int64_t dropped(const char *reason)
 {
-    char labels[64];
-    snprintf(labels, sizeof(labels), "reason=\"%s\"", reason);
-    return tg_metric_sum(tg_metric_find("tidegate_messages_dropped_total", labels));
+    int64_t n = 0;
+    for (int qos = 0; qos < 3; qos++) {
+        char labels[64];
+        snprintf(labels, sizeof(labels), "reason=\"%s\",qos=\"%d\"", reason, qos);
+        n += tg_metric_sum(tg_metric_find("tidegate_messages_dropped_total", labels));
+    }
+    return n;
 }
 
 // A client: what its link heard, as text "topic=payload" with marks for what is special.

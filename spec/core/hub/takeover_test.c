@@ -175,6 +175,10 @@ static void drain(void)
         for (int n = 1; n <= from[p].sent; n++)
             if (!from[p].had[n])
                 fail_msg("publisher %u: %d with QoS %u was lost", p, n, from[p].qos[n]);
+    const char *const held_now[] = {"tidegate_queued_messages", "tidegate_queued_bytes",
+                                    "tidegate_inflight_messages"};
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(tg_metric_sum(tg_metric_find(held_now[i], "")), 0);
 }
 
 static void run(uint64_t seed, uint32_t workers, unsigned hops, unsigned steps)
