@@ -117,7 +117,7 @@ $(B)/spec/plugins/%.so: spec/plugins/%.c
 $(B)/bench/%: $(B)/bench/%.o $(call archives,$(below_host))
 	$(call say,LD,$@)$(CC) $(LDFLAGS_EXE) $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(PKG_LIBS) -o $@
 
-.PHONY: all deps deps-run deps-bench run test tests asan tsan fuzz bench lint format layers abi conformance docs install clean help
+.PHONY: all deps deps-run deps-bench run test tests asan tsan fuzz bench lint format layers abi conformance fields docs install clean help
 
 # In a fresh checkout a header is missing long before a compiler says why.
 have = $(shell pkg-config --exists $(PKGS) 2>/dev/null && echo yes)
@@ -236,8 +236,14 @@ bench: deps-bench ## measure what we promise, and the table against Mosquitto
 	@$(MAKE) --no-print-directory -j$$(nproc) all $(BENCH_BIN)
 	@lua5.4 bench/run.lua $(B)
 
-docs: ## check that the typed stubs name what the host registers
+# Protocols whose layouts have a field reference in docs/protocols.
+REFERENCES := gbt32960 gt06 jt808
+fields: $(B)/spec/core/lua/door_test ## write the field references from the layouts
+	$(Q)lua5.4 .ci/fields.lua $(B) $(REFERENCES)
+
+docs: $(B)/spec/core/lua/door_test ## check the typed stubs and the field references
 	@$(MAKE) --no-print-directory .test ONLY=spec/core/lua/stubs_test.c
+	$(Q)lua5.4 .ci/fields.lua $(B) --check $(REFERENCES)
 
 LIB := $(DESTDIR)$(PREFIX)/lib/tidegate
 install: all ## install below PREFIX (/usr/local), honouring DESTDIR

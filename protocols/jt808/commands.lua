@@ -108,7 +108,8 @@ local function execute(conn, dev, job, config)
   local frames, serial = encode.frames({
     id = job.message, data = job.data, header = dev.header, version = dev.version,
     phone = dev.phone, serial = dev.serial, edition = dev.edition,
-    terminated = dev.terminated, key = config.encrypt_down and job.message ~= 0x8A00 and dev.key or nil,
+    terminated = dev.terminated,
+    key = config.encrypt_down and job.message ~= 0x8A00 and dev.key or nil,
   }, config)
   if not frames then
     local why = type(serial) == "table" and serial.message or serial

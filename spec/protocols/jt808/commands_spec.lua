@@ -227,7 +227,8 @@ end)
 describe("jt808 devices that are special", function()
   it("get texts with a zero byte at the end", function()
     local config = '{"terminate_strings":["013800138000"]}'
-    local blocks = run({ down("text", { text = "hi" }), down("call", { flag = 0, phone_number = "1" }),
+    local blocks = run({ down("text", { text = "hi" }),
+      down("call", { flag = 0, phone_number = "1" }),
       down("set_parameters", { parameters = { plate = "AB" } }) }, config)
     assert.equal("\12hi\0", terminal.sent(blocks[1])[1].body)
     assert.equal("\0001\0", terminal.sent(blocks[2])[1].body)
