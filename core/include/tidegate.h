@@ -29,6 +29,7 @@ typedef struct tg_env {
     const tg_listen_api *listen;
     const tg_frame_api *frame;
     const tg_register_api *add;
+    const tg_spool_api *spool; ///< NULL: an older host, or none that runs (offline tests)
 } tg_env;
 
 extern tg_env tg __attribute__((visibility("hidden")));
@@ -63,6 +64,7 @@ static inline int tg_env_init(tg_env *env, const tg_host *host, tg_self *self)
     env->listen = (const tg_listen_api *)host->query("listen", 1, 0);
     env->frame = (const tg_frame_api *)host->query("frame", 1, 0);
     env->add = (const tg_register_api *)host->query("register", 1, 0);
+    env->spool = (const tg_spool_api *)host->query("spool", 1, 0);
     bool whole = env->msg && env->conn && env->session && env->auth && env->timer &&
                  env->poll && env->work && env->kv && env->metric && env->listen &&
                  env->frame && env->add;

@@ -225,7 +225,7 @@ static const struct {
 } host_modules[] = {
     {"timer", tg_lua_open_timer},   {"kv", tg_lua_open_kv},
     {"auth", tg_lua_open_auth},     {"log", tg_lua_open_log},
-    {"metric", tg_lua_open_metric},
+    {"metric", tg_lua_open_metric}, {"spool", tg_lua_open_spool},
 };
 
 /// Sets the value on the top as module `name`, for require() and as a field of tidegate.

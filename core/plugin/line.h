@@ -120,6 +120,7 @@ extern const tg_poll_api tg_poll_table;
 extern const tg_work_api tg_work_table;
 extern const tg_kv_api tg_kv_table;
 extern const tg_metric_api tg_metric_table;
+extern const tg_spool_api tg_spool_table;
 extern const tg_engine_api tg_engine_table;
 
 #endif

@@ -16,6 +16,7 @@
 #include "plugin/call.h"
 #include "plugin/listeners.h"
 #include "plugin/loader.h"
+#include "plugin/memory.h"
 #include "plugin/op.h"
 #include "plugin/plugins.h"
 
@@ -113,7 +114,8 @@ int tg_runtime_new(const tg_runtime_config *config, tg_runtime **out, tg_error *
     tg_metrics_open(rt->nworkers +
                     1); // BUSY when the process had a runtime before: as good
     size_t bytes = config->mailbox_bytes != 0 ? config->mailbox_bytes : MAILBOX_BYTES;
-    int rc = copy_texts(rt, config);
+    rt->memory = tg_memory_new();
+    int rc = rt->memory != NULL ? copy_texts(rt, config) : TG_E_NOMEM;
     if (rc < 0)
         tg_error_set(e, rc, "%s", tg_error_text(rc));
     if (rc == 0)
@@ -407,6 +409,8 @@ void tg_runtime_free(tg_runtime *rt)
     tg_listenings_free(rt);
     tg_seats_free(rt);
     tg_kvs_free(rt);
+    tg_spools_free(rt);
+    tg_memory_free(rt->memory);
     pthread_cond_destroy(&rt->idle);
     pthread_mutex_destroy(&rt->idle_lock);
     pthread_mutex_destroy(&rt->lock);

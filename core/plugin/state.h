@@ -17,6 +17,10 @@ typedef struct tg_line tg_line; ///< a connection, as the adapters' side sees it
 typedef struct tg_seat tg_seat; ///< the place of an adapter, backend, … in the registry
 typedef struct tg_users tg_users; ///< the built-in auth backend
 typedef struct tg_kv tg_kv;
+typedef struct tg_memory tg_memory;
+typedef struct tg_queue_of_bytes tg_queue_of_bytes; ///< a spool
+
+#define TG_SPOOLS_MAX 1024
 
 #define TG_CALL_DEPTH 16
 
@@ -114,7 +118,9 @@ struct tg_runtime {
     char store_id[64];
     tg_store store; ///< stands before the plugin's, see store.c
     tg_seat *store_seat;
-    bool store_set;
+    bool store_set, store_reads;
+    tg_memory *memory; ///< what stands in for it
+    _Atomic(tg_queue_of_bytes *) spools[TG_SPOOLS_MAX]; ///< by handle; written under `lock`
     _Atomic int64_t lines; ///< connections of all workers
     pthread_mutex_t idle_lock;
     pthread_cond_t idle; ///< signalled when `lines` falls to 0
@@ -144,6 +150,8 @@ void tg_crash_stack(tg_local *here);
 
 uint64_t tg_clock_ms(void); ///< since the epoch
 void tg_kvs_free(tg_runtime *rt);
+void tg_spools_free(tg_runtime *rt);
+bool tg_store_readable(const tg_runtime *rt);
 void tg_loose_free(tg_local *here);
 
 extern const tg_host tg_host_table;

@@ -2,6 +2,7 @@
 // The hub's store is a plugin's, once the plugin that offers it has been loaded. The hub may
 // keep a copy of the struct that it is given, and a plugin finds its own data by the address
 // of its struct: so one of ours stands between them.
+#include "plugin/memory.h"
 #include "plugin/op.h"
 #include "plugin/plugins.h"
 #include "plugin/registry.h"
@@ -32,6 +33,41 @@ static int store_scan(const tg_store *self, tg_slice prefix,
     int rc = scanned->store.scan(scanned->given, prefix, each, ctx);
     tg_call_end();
     return rc;
+}
+
+// For what is stored besides sessions, a host without a store has one in memory.
+
+int tg_store_commit(tg_runtime *rt, const tg_write *writes, size_t n, tg_op op)
+{
+    if (rt->store_set)
+        return store_commit(&rt->store, writes, n, op);
+    int rc = tg_memory_commit(rt->memory, writes, n);
+    return rc < 0 ? rc : tg_op_complete(op, 0, NULL);
+}
+
+static void give(void *ctx, int code, const tg_value *value)
+{
+    tg_op_complete(*(tg_op *)ctx, code, value);
+}
+
+int tg_store_read(tg_runtime *rt, const tg_range *range, tg_op op)
+{
+    if (!rt->store_set) {
+        tg_memory_read(rt->memory, range, give, &op);
+        return 0;
+    }
+    tg_offer *o = rt->store_seat->at[tg_here()->index];
+    if (o == NULL)
+        return TG_E_SHUTDOWN;
+    tg_call_begin(o->self, "store read");
+    int rc = o->store.read(o->given, range, op);
+    tg_call_end();
+    return rc;
+}
+
+bool tg_store_readable(const tg_runtime *rt)
+{
+    return !rt->store_set || rt->store_reads;
 }
 
 static tg_op op_new(void *ctx, uint32_t worker, tg_done_fn *done, void *done_ctx)
@@ -74,6 +110,7 @@ int tg_store_take(tg_version *v, tg_error *e)
         tg_error_prefix(e, "store '%s' could not be read", rt->store_id);
         return rc;
     }
+    rt->store_reads = o->store.read != NULL;
     rt->store_set = true;
     return 0;
 }

@@ -340,4 +340,41 @@ function tg.kv.incr(key, by, options) end
 ---@return boolean was
 function tg.kv.del(key) end
 
+---Queues of bytes that outlive a restart when the host's store is on disk: for what must reach
+---somebody who is away. First in, first out, bounded; one belongs to the plugin and is shared by
+---its workers and versions. It is read from the store in pages, not held in memory.
+tg.spool = {}
+
+---@class tg.SpoolOptions
+---@field max_bytes? integer|string a size; "64MiB" unless given
+---@field max_count? integer items; no bound unless given
+---@field max_age? number|string what is older is dropped when it is met; no bound unless given
+---@field when_full? "drop"|"refuse" what is oldest goes, or a push fails with FULL
+
+---@class tg.SpoolItem
+---@field id integer counts up without gaps
+---@field at integer when it was pushed, milliseconds since 1970
+---@field bytes string
+
+---@class tg.Spool
+---Waits until the item is committed. @return its id; FULL; TOOBIG: more than max_bytes; NOSPACE:
+---the store is full; IO
+---@field push fun(self: tg.Spool, bytes: string): integer?, tg.Error?
+---The oldest items, which stay: at most `n` (1 to 256, 1 unless given) and 1 MiB. `wait`: how long
+---for a first one, not at all unless given.
+---@field peek fun(self: tg.Spool, n?: integer, wait?: tg.Duration): tg.SpoolItem[]?, tg.Error?
+---Takes away all items up to and with `id`; waits for the commit. NOTFOUND: none was pushed yet.
+---@field ack fun(self: tg.Spool, id: integer): true?, tg.Error?
+---What is there (count, bytes, first, next), and what happened since the host started (pushed,
+---acked, dropped, refused).
+---@field stats fun(self: tg.Spool): table<string, integer>?, tg.Error?
+
+---Opens the plugin's spool of that name, or gives one that is open new bounds. May stand in the
+---main chunk.
+---@param name string letters, digits, "-", "_", "."; at most 63
+---@param options? tg.SpoolOptions
+---@return tg.Spool? queue
+---@return tg.Error? error UNSUPPORTED: the host's store cannot be read in pages
+function tg.spool.open(name, options) end
+
 return tg

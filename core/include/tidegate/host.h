@@ -10,6 +10,7 @@
 #include "auth.h"
 #include "runtime.h"
 #include "session.h"
+#include "spool.h"
 #include "store.h"
 
 #define TG_ABI_MAJOR 1
@@ -37,7 +38,7 @@ typedef struct tg_host {
 
     /// @return the table `name` of at least major.minor, or NULL. Names: "msg", "conn",
     /// "listen", "frame", "session", "auth", "timer", "poll", "work", "kv", "metric",
-    /// "register", "engine".
+    /// "register", "engine", "spool".
     const void *(*query)(const char *name, uint16_t major, uint16_t minor);
 
     /// The only way in from a thread that is not the host's: runs `fn` on `worker`.

@@ -1,0 +1,224 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Spools and durable keys through the real binary: a script that does what lines on its
+-- connection tell it, with the store in memory and on disk.
+local cjson = require "cjson"
+local Host = require "support.host"
+
+local SCRIPT = [[
+local tg = require "tidegate"
+local M = tg.adapter { id = "keeper", version = "1.0.0", api = 1, frame = { kind = "line" },
+  config = { spool = { type = "map", default = {} } } }
+
+local q = tg.spool.open("outbox", M.config.spool)
+
+function M.decode(frame) return { line = frame } end
+
+local function reply(conn, ...)
+  local value, err = ...
+  conn:send(tg.json.encode { value = value, code = err and err.code } .. "\n")
+end
+
+local function answer(conn, word, a, b)
+  if word == "push" then return reply(conn, q:push(a)) end
+  if word == "fill" then
+    local id, err
+    for i = 1, math.tointeger(a) do
+      id, err = q:push(("%06d"):format(i) .. ("x"):rep(math.tointeger(b)))
+      if not id then break end
+    end
+    return reply(conn, id, err)
+  end
+  if word == "peek" then return reply(conn, q:peek(math.tointeger(a), b ~= "" and b or nil)) end
+  if word == "ack" then return reply(conn, q:ack(math.tointeger(a))) end
+  if word == "stats" then return reply(conn, q:stats()) end
+  if word == "set" then return reply(conn, tg.kv.set(a, b)) end
+  if word == "keep" then return reply(conn, tg.kv.set(a, b, { durable = true })) end
+  if word == "add" then return reply(conn, tg.kv.add(a, b, { durable = true })) end
+  if word == "incr" then return reply(conn, tg.kv.incr(a, 1, { durable = true })) end
+  if word == "brief" then return reply(conn, tg.kv.set(a, b, { durable = true, ttl = "300ms" })) end
+  if word == "get" then return reply(conn, tg.kv.get(a) or false) end
+  if word == "del" then return reply(conn, tg.kv.del(a, { durable = true })) end
+end
+
+function M.on_message(conn, m) answer(conn, m.line:match "^(%S+) ?(%S*) ?(%S*)$") end
+
+return M
+]]
+
+local folder, host
+
+local function start(store, spool)
+  Host.write(folder .. "/init.lua", SCRIPT)
+  host = Host.start { config = {
+    workers = 2,
+    store = store == "disk" and { plugin = "lmdb", path = folder .. "/store" } or "",
+    plugins = { { name = folder, options = { spool = spool } } },
+    listeners = { { name = "keeper", adapter = "keeper", anonymous = true } },
+  } }
+end
+
+local function kill()
+  host.process:kill "sigkill"
+  host.process:wait()
+end
+
+--- A connection that asks and waits for the answer.
+local function connect()
+  local conn = Host.connect(host.ports.keeper)
+  return function(line)
+    conn:send(line .. "\n")
+    local text
+    Host.await(function()
+      text = conn.data:match "^([^\n]*)\n"
+      return text
+    end, "the answer to " .. line)
+    conn.data = conn.data:sub(#text + 2)
+    local got = cjson.decode(text)
+    return got.value, got.code
+  end
+end
+
+local function bytes_of(items)
+  local out = {}
+  for i, item in ipairs(items) do out[i] = item.bytes end
+  return out
+end
+
+describe("a spool", function()
+  before_each(function() folder = Host.folder() end)
+  after_each(Host.cleanup)
+
+  for _, store in ipairs { "memory", "disk" } do
+    it("gives what was pushed in its order until it is taken away, in " .. store, function()
+      start(store)
+      local ask, other = connect(), connect()
+      assert.same({}, ask "peek 5")
+      for i = 1, 5 do assert.equal(i, ask("push item-" .. i)) end
+      assert.same({ "item-1", "item-2", "item-3" }, bytes_of(ask "peek 3"))
+      assert.same({ "item-1", "item-2", "item-3", "item-4", "item-5" }, bytes_of(other "peek 9"))
+      assert.is_true(other "ack 2")
+      local items = ask "peek 1"
+      assert.equal(3, items[1].id)
+      assert.is_true(items[1].at > 1.7e12)
+      assert.is_true(ask "ack 1")
+      local _, code = ask "ack 6"
+      assert.equal("NOTFOUND", code)
+      local stats = ask "stats"
+      assert.equal(3, stats.count)
+      assert.equal(18, stats.bytes)
+      assert.equal(5, stats.pushed)
+      assert.equal(2, stats.acked)
+      assert.is_true(ask "ack 5")
+      assert.same({}, ask "peek 9")
+      assert.equal(6, ask "push again")
+      assert.equal(1, host:metric 'tidegate_spool_items{plugin="keeper",spool="outbox"}')
+      host:stop()
+    end)
+
+    it("wakes who waits for an item, and lets him go in time, in " .. store, function()
+      start(store)
+      local waiter, other = connect(), connect()
+      assert.same({}, waiter "peek 3 50ms")
+      local conn = Host.connect(host.ports.keeper)
+      conn:send "peek 3 20s\n"
+      other "stats"
+      assert.equal(1, other "push wake")
+      Host.await(function() return conn.data:find("wake", 1, true) end, "the item")
+      host:stop()
+    end)
+
+    it("drops what is oldest at its bounds, and counts it, in " .. store, function()
+      start(store, { max_count = 3 })
+      local ask = connect()
+      for i = 1, 5 do assert.equal(i, ask("push item-" .. i)) end
+      assert.same({ "item-3", "item-4", "item-5" }, bytes_of(ask "peek 9"))
+      assert.equal(2, ask("stats").dropped)
+      host:stop()
+      folder = Host.folder()
+      start(store, { max_bytes = 1000 })
+      ask = connect()
+      ask "fill 100 94"
+      assert.equal(10, ask("stats").count)
+      assert.equal("000091", ask("peek 1")[1].bytes:sub(1, 6))
+      local _, code = ask("push " .. ("y"):rep(1001))
+      assert.equal("TOOBIG", code)
+      assert.equal(101, ask("push " .. ("y"):rep(1000)))
+      assert.equal(1, ask("stats").count)
+      host:stop()
+    end)
+
+    it("refuses at its bounds if told to, in " .. store, function()
+      start(store, { max_count = 2, when_full = "refuse" })
+      local ask = connect()
+      ask "push a"
+      ask "push b"
+      local _, code = ask "push c"
+      assert.equal("FULL", code)
+      assert.same({ "a", "b" }, bytes_of(ask "peek 9"))
+      assert.equal(1, ask("stats").refused)
+      ask "ack 1"
+      assert.equal(3, ask "push c")
+      host:stop()
+    end)
+
+    it("drops what is too old, in " .. store, function()
+      start(store, { max_age = "200ms" })
+      local ask = connect()
+      ask "push old"
+      Host.eventually(function() return #ask "peek 1" == 0 end, "its age to end")
+      assert.equal(1, ask("stats").dropped)
+      assert.equal(2, ask "push new")
+      host:stop()
+    end)
+  end
+
+  it("on disk outlives kill -9, whole and read in pages", function()
+    start "disk"
+    local ask = connect()
+    assert.equal(900, ask "fill 900 5000")
+    assert.is_true(ask "ack 100")
+    kill()
+    start "disk"
+    ask = connect()
+    local stats = ask "stats"
+    assert.equal(800, stats.count)
+    assert.equal(800 * 5006, stats.bytes)
+    local seen = 100
+    while true do
+      local items = ask "peek 256"
+      if #items == 0 then break end
+      for _, item in ipairs(items) do
+        seen = seen + 1
+        assert.equal(seen, item.id)
+        assert.equal(("%06d"):format(seen), item.bytes:sub(1, 6))
+      end
+      if seen > 500 then assert.is_true(ask("ack " .. items[#items].id)) break end
+      assert.is_true(ask("ack " .. items[#items].id))
+    end
+    kill()
+    start "disk"
+    ask = connect()
+    assert.equal(seen + 1, ask("peek 1")[1].id)
+    assert.equal(901, ask "push next")
+    assert.is_true(ask "ack 901")
+    kill()
+    start "disk"
+    ask = connect()
+    assert.equal(902, ask "push after")
+    assert.equal(1, ask("stats").count)
+    host:stop()
+  end)
+
+  it("that shrinks its bounds drops thousands in turn", function()
+    start "disk"
+    assert.equal(3000, connect() "fill 3000 10")
+    host:stop()
+    start("disk", { max_count = 10 })
+    local ask = connect()
+    ask "peek 1"
+    Host.eventually(function() return ask("stats").count == 10 end, "the rest to go")
+    assert.equal("002991", ask("peek 1")[1].bytes:sub(1, 6))
+    assert.equal(2990, ask("stats").dropped)
+    host:stop()
+  end)
+end)
