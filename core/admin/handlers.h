@@ -22,8 +22,13 @@ void tg_handle_decode(tg_request *r);
 void tg_handle_clients(tg_request *r);
 void tg_handle_client(tg_request *r);
 void tg_handle_kick(tg_request *r);
+void tg_handle_devices(tg_request *r);
+void tg_handle_device(tg_request *r);
 void tg_handle_topics(tg_request *r);
 void tg_handle_retained(tg_request *r);
+
+// commands.c
+void tg_handle_command(tg_request *r);
 
 // publish.c
 void tg_handle_publish(tg_request *r);

@@ -6,6 +6,7 @@
 #include "admin/page.h"
 #include "admin/props.h"
 #include "admin/write.h"
+#include "plugin/devices.h"
 
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX 10000
@@ -39,6 +40,7 @@ static void *new_work(tg_request *r, size_t size)
 
 typedef struct list {
     tg_slice cursor;
+    tg_slice adapter; ///< of devices; empty: any
     size_t limit;
     tg_page pages[TG_WORKERS_MAX];
 } list;
@@ -130,13 +132,13 @@ static void client_part(tg_request *r, uint32_t worker)
     tg_shard_find_session(shard_here(r), r->params[0], add_session, page_of(r, worker));
 }
 
-static void reply_no_client(tg_request *r)
+static void reply_none(tg_request *r, const char *what)
 {
-    tg_reply_problem(r, MHD_HTTP_NOT_FOUND, "not_found", "there is no client '%.*s'",
+    tg_reply_problem(r, MHD_HTTP_NOT_FOUND, "not_found", "there is no %s '%.*s'", what,
                      (int)r->params[0].len, r->params[0].at);
 }
 
-static void answer_client(tg_request *r)
+static void answer_one(tg_request *r, const char *what)
 {
     list *l = r->work;
     tg_buf b = {0};
@@ -151,16 +153,27 @@ static void answer_client(tg_request *r)
     if (b.len > 0)
         tg_reply_json(r, MHD_HTTP_OK, &b);
     else
-        reply_no_client(r);
+        reply_none(r, what);
 }
 
-void tg_handle_client(tg_request *r)
+static void answer_client(tg_request *r)
+{
+    answer_one(r, "client");
+}
+
+static void find_one(tg_request *r, void (*part)(tg_request *r, uint32_t worker),
+                     void (*end)(tg_request *r))
 {
     list *l = new_work(r, sizeof(*l));
     if (l == NULL)
         return;
     l->limit = 1;
-    tg_request_on_all(r, client_part, answer_client);
+    tg_request_on_all(r, part, end);
+}
+
+void tg_handle_client(tg_request *r)
+{
+    find_one(r, client_part, answer_client);
 }
 
 void tg_handle_kick(tg_request *r)
@@ -170,9 +183,127 @@ void tg_handle_kick(tg_request *r)
     if (rc == 0)
         tg_reply_empty(r);
     else if (rc == TG_E_NOTFOUND)
-        reply_no_client(r);
+        reply_none(r, "client");
     else
         tg_reply_error(r, &(tg_error){.code = rc});
+}
+
+// Devices: sessions of adapters that take commands.
+
+static bool is_own(tg_slice key)
+{
+    return tg_slice_eq(key, TG_LIT("adapter")) || tg_slice_eq(key, TG_LIT("down"));
+}
+
+static void put_attributes(tg_buf *b, const tg_value *map)
+{
+    tg_put_open(b, "attributes", '{');
+    for (size_t i = 0; map != NULL && map->kind == TG_MAP && i < map->map.count; i++) {
+        const tg_pair *p = &map->map.pairs[i];
+        if (is_own(p->key))
+            continue;
+        tg_put_comma(b);
+        tg_json_str(b, p->key);
+        tg_buf_putc(b, ':');
+        tg_json_value(b, &p->value);
+    }
+    tg_put_close(b, '}');
+}
+
+static void put_device(tg_buf *b, const tg_device *d)
+{
+    const tg_session_info *s = d->session;
+    tg_put_slice(b, "id", s->client_id);
+    tg_put_slice(b, "adapter", d->adapter);
+    tg_put_bool(b, "connected", d->connected);
+    if (d->connected) {
+        tg_put_slice(b, "listener", d->listener);
+        tg_put_str(b, "transport", d->transport);
+        tg_put_slice(b, "peer", d->peer);
+        tg_put_bool(b, "outgoing", d->outgoing);
+        tg_put_int(b, "connected_since", (int64_t)d->opened);
+        tg_put_int(b, "last_seen", (int64_t)d->heard);
+    }
+    tg_put_int(b, "since", (int64_t)s->since);
+    tg_put_int(b, "worker", s->worker);
+    tg_put_int(b, "inflight", s->inflight);
+    tg_put_int(b, "queued", s->queued);
+    tg_put_int(b, "queued_bytes", (int64_t)s->queued_bytes);
+    tg_put_int(b, "dropped", (int64_t)s->dropped);
+    tg_put_int(b, "expiry_s", s->expiry_s);
+    tg_put_slice(b, "down", d->down);
+    put_attributes(b, s->attributes);
+}
+
+typedef struct device_page {
+    tg_page *page;
+    tg_slice adapter;
+} device_page;
+
+static void add_device(void *ctx, const tg_device *d)
+{
+    const device_page *p = ctx;
+    if (p->adapter.len > 0 && !tg_slice_eq(p->adapter, d->adapter))
+        return;
+    tg_row *row = tg_page_add(p->page, d->session->client_id);
+    if (row != NULL)
+        put_device(&row->json, d);
+}
+
+static void devices_part(tg_request *r, uint32_t worker)
+{
+    device_page p = {page_of(r, worker), ((list *)r->work)->adapter};
+    tg_devices_each(r->admin->rt, add_device, &p);
+}
+
+void tg_handle_devices(tg_request *r)
+{
+    size_t limit;
+    list *l = take_limit(r, &limit) ? new_work(r, sizeof(*l)) : NULL;
+    if (l == NULL)
+        return;
+    l->cursor = tg_request_query(r, "cursor");
+    l->adapter = tg_request_query(r, "adapter");
+    l->limit = limit;
+    tg_request_on_all(r, devices_part, answer_clients);
+}
+
+static void put_name(void *ctx, const char *name)
+{
+    tg_put_str(ctx, NULL, name);
+}
+
+typedef struct device_row {
+    tg_request *r;
+    tg_page *page;
+} device_row;
+
+static void add_whole_device(void *ctx, const tg_device *d)
+{
+    const device_row *x = ctx;
+    tg_row *row = tg_page_add(x->page, d->session->client_id);
+    if (row == NULL)
+        return;
+    put_device(&row->json, d);
+    tg_put_open(&row->json, "commands", '[');
+    tg_device_commands(x->r->admin->rt, d->adapter, put_name, &row->json);
+    tg_put_close(&row->json, ']');
+}
+
+static void device_part(tg_request *r, uint32_t worker)
+{
+    device_row x = {r, page_of(r, worker)};
+    tg_devices_find(r->admin->rt, r->params[0], add_whole_device, &x);
+}
+
+static void answer_device(tg_request *r)
+{
+    answer_one(r, "device");
+}
+
+void tg_handle_device(tg_request *r)
+{
+    find_one(r, device_part, answer_device);
 }
 
 // Filters and retained messages.

@@ -145,7 +145,8 @@ void tg_reply_empty(tg_request *r)
     tg_reply_response(r, MHD_HTTP_NO_CONTENT, response);
 }
 
-static struct MHD_Response *problem(unsigned status, const char *code, const char *detail)
+static struct MHD_Response *problem(unsigned status, const char *code, const char *detail,
+                                    tg_slice more)
 {
     tg_buf b = {0};
     tg_put_open(&b, NULL, '{');
@@ -153,6 +154,10 @@ static struct MHD_Response *problem(unsigned status, const char *code, const cha
     tg_put_int(&b, "status", status);
     tg_put_str(&b, "code", code);
     tg_put_str(&b, "detail", detail);
+    if (more.len > 0) {
+        tg_put_comma(&b);
+        tg_buf_put(&b, more.at, more.len);
+    }
     tg_put_close(&b, '}');
     tg_buf_putc(&b, '\n');
     struct MHD_Response *response = response_of(&b, "application/problem+json");
@@ -164,13 +169,19 @@ static struct MHD_Response *problem(unsigned status, const char *code, const cha
 static void reply_problem(tg_request *r, unsigned status, const char *code,
                           const char *detail)
 {
-    tg_reply_response(r, status, problem(status, code, detail));
+    tg_reply_response(r, status, problem(status, code, detail, (tg_slice){0}));
+}
+
+void tg_reply_problem_with(tg_request *r, unsigned status, const char *code, tg_slice more,
+                           const char *detail)
+{
+    tg_reply_response(r, status, problem(status, code, detail, more));
 }
 
 void tg_request_abandon(tg_request *r)
 {
-    struct MHD_Response *response =
-        problem(MHD_HTTP_SERVICE_UNAVAILABLE, "shutting_down", "the host is shutting down");
+    struct MHD_Response *response = problem(MHD_HTTP_SERVICE_UNAVAILABLE, "shutting_down",
+                                            "the host is shutting down", (tg_slice){0});
     if (!settle(check(r), MHD_HTTP_SERVICE_UNAVAILABLE, response))
         MHD_destroy_response(response);
 }
@@ -233,10 +244,14 @@ static bool scheduled(tg_request *r, int rc)
     return rc == 0;
 }
 
+bool tg_request_on_this(tg_request *r, tg_worker *w, void (*fn)(void *request))
+{
+    return tg_request_defer(r) && scheduled(r, tg_worker_run(w, fn, r));
+}
+
 bool tg_request_on_worker(tg_request *r, void (*fn)(void *request))
 {
-    return tg_request_defer(r) &&
-           scheduled(r, tg_worker_run(tg_admin_next_worker(r->admin), fn, r));
+    return tg_request_on_this(r, tg_admin_next_worker(r->admin), fn);
 }
 
 // The control thread's loop ends before the API closes: what came in between is run when the

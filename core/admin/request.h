@@ -79,6 +79,9 @@ void tg_reply_response(tg_request *r, unsigned status, struct MHD_Response *resp
 TG_PRINTF(4, 5)
 void tg_reply_problem(tg_request *r, unsigned status, const char *code, const char *fmt,
                       ...);
+/// The same with more members of the object, as they are written.
+void tg_reply_problem_with(tg_request *r, unsigned status, const char *code, tg_slice more,
+                           const char *detail);
 /// The same for an error of the ABI: NOTFOUND is 404, and so on.
 void tg_reply_error(tg_request *r, const tg_error *e);
 
@@ -88,6 +91,7 @@ void tg_request_abandon(tg_request *r);
 /// Defers `r` and runs `fn` where the state lives; `fn` answers. @return false: it will not
 /// run, and that was answered.
 bool tg_request_on_worker(tg_request *r, void (*fn)(void *request));
+bool tg_request_on_this(tg_request *r, tg_worker *w, void (*fn)(void *request));
 bool tg_request_on_control(tg_request *r, void (*fn)(void *request));
 /// Workers take turns in what the API asks of any one of them.
 tg_worker *tg_admin_next_worker(tg_admin *a);

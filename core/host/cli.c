@@ -36,7 +36,7 @@ static int unknown_command(int argc, char **argv)
     char word[128];
     size_t n = 0;
     bool two = false;
-    for (const tg_command *c = tg_commands; c->name != NULL && n < NAMES; c++) {
+    for (const tg_cli_command *c = tg_commands; c->name != NULL && n < NAMES; c++) {
         names[n++] = c->name;
         size_t len = strlen(argv[1]);
         two |= strncmp(c->name, argv[1], len) == 0 && c->name[len] == ' ';
@@ -50,7 +50,7 @@ static int unknown_command(int argc, char **argv)
 }
 
 /// @return how many words of the line name `c`; 0: they do not.
-static int named_by(const tg_command *c, int argc, char **argv)
+static int named_by(const tg_cli_command *c, int argc, char **argv)
 {
     const char *space = strchr(c->name, ' ');
     if (space == NULL)
@@ -247,7 +247,7 @@ static int take_words(words *w, tg_cli *out)
 }
 
 /// -h is help unless the command has another use for it.
-static bool is_help(const tg_command *c, const char *word)
+static bool is_help(const tg_cli_command *c, const char *word)
 {
     return strcmp(word, "--help") == 0 ||
            (strcmp(word, "-h") == 0 && (c == NULL || find_short(c->flags, 'h') == NULL));
@@ -261,9 +261,9 @@ static void set_defaults(tg_cli *out)
 }
 
 /// The command, and how many words name it.
-static const tg_command *find_command(int argc, char **argv, int *taken)
+static const tg_cli_command *find_command(int argc, char **argv, int *taken)
 {
-    for (const tg_command *c = tg_commands; c->name != NULL; c++) {
+    for (const tg_cli_command *c = tg_commands; c->name != NULL; c++) {
         *taken = named_by(c, argc, argv);
         if (*taken > 0)
             return c;
@@ -314,7 +314,7 @@ static void help_flag(const tg_flag *f)
     printf(f->fallback != NULL ? " (%s)\n" : "\n", f->fallback);
 }
 
-void tg_cli_help(const tg_command *command)
+void tg_cli_help(const tg_cli_command *command)
 {
     if (command != NULL) {
         printf("Usage: tidegate %s %s\n\n%s\n\n", command->name, command->args,
@@ -326,7 +326,7 @@ void tg_cli_help(const tg_command *command)
         return;
     }
     puts("Usage: tidegate COMMAND …\n");
-    for (const tg_command *c = tg_commands; c->name != NULL; c++)
+    for (const tg_cli_command *c = tg_commands; c->name != NULL; c++)
         printf("  %-12s %-24s %s\n", c->name, c->args, c->help);
     puts("\n`tidegate COMMAND --help` shows a command's options. Exit codes: 0 done, 1 "
          "failed, "

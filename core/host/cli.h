@@ -23,9 +23,10 @@ typedef struct tg_cli_bench {
 
 /// Every option of every command; a command takes those that its table names.
 typedef struct tg_cli {
-    const struct tg_command *command;
-    const char *config, *host, *token_file, *cursor, *encoding;
-    bool json, retain, forget, offline, all, help;
+    const struct tg_cli_command *command;
+    const char *config, *host, *token_file, *cursor, *encoding, *adapter, *id, *timeout,
+        *ttl;
+    bool json, retain, forget, offline, all, help, no_queue;
     int64_t qos, limit, count, workers, duration;
     tg_cli_bench bench;
     int nargs, nrest;
@@ -56,20 +57,20 @@ typedef struct tg_flag {
     double min, max; ///< of numbers, and of durations in ms; both 0: any
 } tg_flag;
 
-typedef struct tg_command {
+typedef struct tg_cli_command {
     const char *name; ///< one or two words
     const char *args; ///< as the help shows them: "TOPIC [MESSAGE]"
     const char *help;
     const tg_flag *flags;
     int min_args, max_args;
     int (*run)(const tg_cli *cli); ///< @return the exit code
-} tg_command;
+} tg_cli_command;
 
-extern const tg_command tg_commands[]; ///< ends with a name of NULL (main.c)
+extern const tg_cli_command tg_commands[]; ///< ends with a name of NULL (main.c)
 
 /// Takes the line apart. @return 0, or TG_EXIT_USAGE after saying why on stderr.
 int tg_cli_parse(int argc, char **argv, tg_cli *out);
-void tg_cli_help(const tg_command *command); ///< NULL: all commands
+void tg_cli_help(const tg_cli_command *command); ///< NULL: all commands
 
 /// "tidegate: …" on stderr. @return TG_EXIT_FAILED.
 TG_PRINTF(1, 2) int tg_cli_fail(const char *fmt, ...);
@@ -81,6 +82,8 @@ int tg_cmd_status(const tg_cli *cli);
 int tg_cmd_plugins(const tg_cli *cli);
 int tg_cmd_listeners(const tg_cli *cli);
 int tg_cmd_clients(const tg_cli *cli);
+int tg_cmd_devices(const tg_cli *cli);
+int tg_cmd_command(const tg_cli *cli);
 int tg_cmd_topics(const tg_cli *cli);
 int tg_cmd_retained(const tg_cli *cli);
 int tg_cmd_kick(const tg_cli *cli);

@@ -31,6 +31,16 @@ static const tg_flag RUN[] = {CONFIG, END};
 static const tg_flag CHECK[] = {CONFIG, JSON, END};
 static const tg_flag QUERY[] = {REACH, END};
 static const tg_flag LIST[] = {REACH, PAGES, END};
+static const tg_flag DEVICES[] = {
+    REACH, PAGES, FLAG("adapter", 0, STR, adapter, "NAME", "devices of this one alone"),
+    END};
+static const tg_flag COMMAND[] = {
+    REACH,
+    FLAG("id", 0, STR, id, "TEXT", "your own, for what is published about it"),
+    FLAG("timeout", 't', STR, timeout, "TIME", "how long to wait for the answer (15s)"),
+    FLAG("no-queue", 0, BOOL, no_queue, NULL, "leave nothing for a device that is away"),
+    FLAG("ttl", 0, STR, ttl, "TIME", "how long what is left may wait"),
+    END};
 static const tg_flag KICK[] = {
     REACH, FLAG("forget", 'f', BOOL, forget, NULL, "its session, too"), END};
 static const tg_flag PUBLISH[] = {
@@ -67,13 +77,16 @@ static const tg_flag DECODE[] = {
     REACH, FLAG("offline", 0, BOOL, offline, NULL, "load the plugin here, ask no host"),
     END};
 
-const tg_command tg_commands[] = {
+const tg_cli_command tg_commands[] = {
     {"run", "[--config FILE]", "run the host", RUN, 0, 0, tg_cmd_run},
     {"config check", "[FILE]", "check a config file", CHECK, 0, 1, tg_cmd_config_check},
     {"status", "", "what the running host is doing", QUERY, 0, 0, tg_cmd_status},
     {"plugins", "", "plugins and their versions", QUERY, 0, 0, tg_cmd_plugins},
     {"listeners", "", "where the host listens", QUERY, 0, 0, tg_cmd_listeners},
     {"clients", "", "sessions, connected or not", LIST, 0, 0, tg_cmd_clients},
+    {"devices", "[DEVICE]", "devices, or all about one", DEVICES, 0, 1, tg_cmd_devices},
+    {"command", "DEVICE NAME [JSON]", "send a device one of its adapter's commands",
+     COMMAND, 2, 3, tg_cmd_command},
     {"topics", "", "what is subscribed to", LIST, 0, 0, tg_cmd_topics},
     {"retained", "[FILTER]", "retained messages", LIST, 0, 1, tg_cmd_retained},
     {"publish", "TOPIC [MESSAGE]", "publish MESSAGE, or what stdin has", PUBLISH, 1, 2,
@@ -112,7 +125,7 @@ int tg_cmd_help(const tg_cli *cli)
     char name[64];
     snprintf(name, sizeof(name), "%s%s%s", cli->args[0], cli->nargs > 1 ? " " : "",
              cli->nargs > 1 ? cli->args[1] : "");
-    for (const tg_command *c = tg_commands; c->name != NULL; c++)
+    for (const tg_cli_command *c = tg_commands; c->name != NULL; c++)
         if (strcmp(c->name, name) == 0) {
             tg_cli_help(c);
             return TG_EXIT_OK;

@@ -32,6 +32,18 @@ static int find_worker(tg_hub *h, tg_slice id, bool forget, bool *found)
     return worker;
 }
 
+int tg_hub_where(tg_hub *h, tg_slice client_id)
+{
+    uint32_t hash = (uint32_t)tg_hash(client_id);
+    pthread_mutex_t *lock = tg_clients_lock(h->clients, hash);
+    const tg_sess *s = tg_clients_find(h->clients, client_id, hash);
+    int worker = TG_E_NOTFOUND;
+    if (s != NULL)
+        worker = (int)tg_handle_worker(atomic_load(&s->where));
+    pthread_mutex_unlock(lock);
+    return worker;
+}
+
 // @return the session when it is settled here.
 static tg_sess *find_here(tg_shard *sh, tg_slice id)
 {
@@ -106,6 +118,8 @@ static void show(const tg_shard *sh, const tg_sess *s,
         .dropped = s->dropped,
         .since = s->since,
         .expiry_s = s->expiry_s,
+        .session = {atomic_load(&s->where)},
+        .attributes = s->extra != NULL ? s->extra->attributes : NULL,
     };
     each(ctx, &info);
 }

@@ -124,7 +124,11 @@ typedef struct tg_session_info {
     uint64_t queued_bytes, dropped;
     uint64_t since; ///< ms since the epoch: connected or disconnected
     uint32_t expiry_s;
+    tg_session session;
+    const tg_value *attributes; ///< NULL none; borrowed
 } tg_session_info;
+/// Any thread: the worker that has the session or is about to. @return TG_E_NOTFOUND.
+int tg_hub_where(tg_hub *h, tg_slice client_id);
 /// On the shard's thread: its sessions.
 void tg_shard_each_session(tg_shard *sh, void (*each)(void *ctx, const tg_session_info *i),
                            void *ctx);

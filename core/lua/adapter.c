@@ -18,7 +18,7 @@ typedef struct tg_conn_slot { ///< what the host carries
     const tg_unit_lua *dialed_by; ///< until it is up: who is told when it never is
 } tg_conn_slot;
 
-static tg_lconn *conn_of(void *state)
+tg_lconn *tg_adapter_conn(void *state)
 {
     tg_lconn *c = ((tg_conn_slot *)state)->conn;
     assert(c == NULL || c->magic == TG_CONN_MAGIC);
@@ -91,7 +91,7 @@ static void say_never_up(const tg_unit_lua *u, int reason)
 static void on_close(tg_conn handle, void *state, int reason)
 {
     (void)handle;
-    tg_lconn *c = conn_of(state);
+    tg_lconn *c = tg_adapter_conn(state);
     if (c == NULL) {
         if (((tg_conn_slot *)state)->dialed_by != NULL)
             say_never_up(((tg_conn_slot *)state)->dialed_by, reason);
@@ -112,7 +112,7 @@ static void on_close(tg_conn handle, void *state, int reason)
 static int on_frame(tg_conn handle, void *state, tg_slice frame)
 {
     (void)handle;
-    tg_lconn *c = conn_of(state);
+    tg_lconn *c = tg_adapter_conn(state);
     tg_bench *b = c->script->bench;
     if (!tg_lane_is_free(&c->lane) || b->running != NULL)
         tg_lane_keep_frame(c, frame);
@@ -125,7 +125,7 @@ static int on_frame(tg_conn handle, void *state, tg_slice frame)
 static int64_t on_data(tg_conn handle, void *state, tg_slice data)
 {
     (void)handle;
-    tg_lconn *c = conn_of(state);
+    tg_lconn *c = tg_adapter_conn(state);
     tg_bench *b = c->script->bench;
     if (!tg_lane_is_free(&c->lane) || b->running != NULL) {
         tg_lane_hold(c); // it is shown again
@@ -139,7 +139,7 @@ static int64_t on_data(tg_conn handle, void *state, tg_slice data)
 static void on_idle(tg_conn handle, void *state)
 {
     (void)handle;
-    tg_lconn *c = conn_of(state);
+    tg_lconn *c = tg_adapter_conn(state);
     tg_bench *b = c->script->bench;
     // While a handler runs the connection is not idle but we are; the next period tells.
     if (!tg_lane_is_free(&c->lane) || c->app->handler[TG_ON_IDLE] == LUA_NOREF)
@@ -154,7 +154,7 @@ static void on_idle(tg_conn handle, void *state)
 static int on_deliver(tg_conn handle, void *state, tg_session s, const tg_delivery *d)
 {
     (void)handle;
-    tg_lconn *c = conn_of(state);
+    tg_lconn *c = tg_adapter_conn(state);
     tg_unit_lua *u = c->script->unit;
     tg_bench *b = c->script->bench;
     if (d->released) {
@@ -176,7 +176,7 @@ static int on_deliver(tg_conn handle, void *state, tg_session s, const tg_delive
 
 static void on_session_end(tg_conn handle, void *state, tg_session s, int reason)
 {
-    tg_lconn *c = conn_of(state);
+    tg_lconn *c = tg_adapter_conn(state);
     tg_bound *b = tg_conn_bound_of(c, s);
     if (b != NULL)
         tg_conn_forget(c, b);
@@ -187,7 +187,7 @@ static void on_session_end(tg_conn handle, void *state, tg_session s, int reason
 static void on_writable(tg_conn handle, void *state)
 {
     (void)handle;
-    tg_lconn *c = conn_of(state);
+    tg_lconn *c = tg_adapter_conn(state);
     if (!c->held)
         return;
     tg_conn_pump(c);
@@ -212,5 +212,7 @@ void tg_adapter_fill(tg_adapter *a, const tg_adapter_decl *d)
         .on_writable = on_writable,
         .on_close = on_close,
         .annotate = tg_adapter_annotate,
+        .commands = d->commands,
+        .on_command = d->commands != NULL ? tg_adapter_command : NULL,
     };
 }

@@ -22,6 +22,7 @@ typedef struct tg_adapter_decl {
     tg_framer *framer; ///< NULL raw
     tg_value config; ///< schema: a map, or nil
     tg_template topic, down; ///< down.count 0: none is subscribed
+    const char *const *commands; ///< NULL-ended; NULL none
 } tg_adapter_decl;
 
 /// Reads the table of a tg.adapter{}. Everything kept is in `arena`, but the framer.

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "lua/api.h"
-#include "lua/conn.h"
+#include "lua/lanes.h"
 #include "lua/lua_host.h"
 
 #define ENGINE_MAGIC 0x3e619e01u
@@ -101,6 +101,8 @@ static void join_schemas(tg_unit_lua *u)
 /// What the declaring state found becomes the unit's.
 static void adopt(tg_unit_lua *u, tg_script *s)
 {
+    for (uint32_t i = 0; i < s->napps; i++)
+        s->decls[i].commands = tg_command_names(s, &s->apps[i]);
     u->arena = s->arena;
     s->arena = (tg_arena){0};
     memcpy(u->adapters, s->decls, sizeof(u->adapters));

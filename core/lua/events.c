@@ -116,6 +116,20 @@ static void downlink_done(tg_task *t, int code, int nres)
     acknowledge(t, good);
 }
 
+/// Member `from` of the table at `index` becomes `to` of the arguments on the top, where
+/// there are some and they lack it.
+static void set_member(lua_State *L, int index, const char *from, const char *to)
+{
+    if (!lua_istable(L, -1))
+        return;
+    bool missing = lua_getfield(L, -1, to) == LUA_TNIL;
+    lua_pop(L, 1);
+    if (missing && lua_getfield(L, index, from) != LUA_TNIL)
+        lua_setfield(L, -2, to);
+    else if (missing)
+        lua_pop(L, 1);
+}
+
 /// Without an on_downlink, {"command": name, "args": {…}} runs one of the adapter's
 /// commands. Stack: connection, message, commands.
 static int run_command(lua_State *L)
@@ -135,6 +149,8 @@ static int run_command(lua_State *L)
         lua_pop(L, 1);
         lua_newtable(L);
     }
+    set_member(L, 2, "device", "device");
+    set_member(L, 4, "id", "correlation_id");
     lua_callk(L, 2, 2, 0, tg_lua_return_two);
     return 2;
 }

@@ -310,6 +310,13 @@ static void drop_message(tg_job *j)
     free(TG_OWNER(j, queued_message, job));
 }
 
+void tg_lane_queued(tg_lconn *c)
+{
+    if (++c->queued >= QUEUED_MAX)
+        pause_reading(c);
+    tg_conn_pump(c);
+}
+
 void tg_lane_message(tg_lconn *c, lua_State *L)
 {
     tg_slice device = {0};
@@ -333,7 +340,5 @@ void tg_lane_message(tg_lconn *c, lua_State *L)
     q->lane = lane;
     q->job = (tg_job){.script = c->script, .run = run_message, .drop = drop_message};
     tg_list_add(&lane->ready, &q->job.node);
-    if (++c->queued >= QUEUED_MAX)
-        pause_reading(c);
-    tg_conn_pump(c);
+    tg_lane_queued(c);
 }

@@ -27,9 +27,20 @@ tg_lane *tg_lane_of_device(tg_lconn *c, tg_slice device);
 tg_task *tg_lane_task(tg_lane *lane, const char *what, uint32_t budget_us);
 /// Gives one message on the top of `L` (popped) to the lane of its device.
 void tg_lane_message(tg_lconn *c, lua_State *L);
+/// One more job waits on this connection; at the bound its socket is not read.
+void tg_lane_queued(tg_lconn *c);
 
 // frames.c: the C function that decodes a frame and handles its messages in one go.
 int tg_frame_main(lua_State *L);
+
+// command.c
+/// Names of the functions in M.commands, in order, in the script's arena; NULL: none.
+const char *const *tg_command_names(tg_script *s, const tg_app *app);
+int tg_adapter_command(tg_conn handle, void *state, tg_session session,
+                       const tg_command *cmd, tg_op op);
+
+// adapter.c
+tg_lconn *tg_adapter_conn(void *state); ///< what the host carries; NULL once closed
 
 // explain.c
 int tg_adapter_annotate(const tg_adapter *self, tg_slice bytes,

@@ -119,12 +119,11 @@ static void on_subscribed(void *ctx, int code, const tg_value *value)
     finish_bind(op, code);
 }
 
-/// Subscribes the down topic. @return 1: on_subscribed follows; 0: there is none; TG_E_*.
-static int subscribe_down(bind_op *op, tg_lconn *c, const tg_bound *b)
+/// The down topic of device `id`, in the script's scratch. @return 1; 0: there is none; TG_E_*.
+static int write_down(tg_lconn *c, tg_slice id)
 {
     const tg_template *t = &c->app->down;
     tg_buf *buf = &c->script->topic;
-    tg_sub sub = {.size = sizeof(sub), .qos = 1, .flags = TG_SUB_RETAIN_IF_NEW};
     if (t->count == 0)
         return 0;
     tg_buf_clear(buf);
@@ -133,16 +132,24 @@ static int subscribe_down(bind_op *op, tg_lconn *c, const tg_bound *b)
         if (!t->part[i].name)
             tg_buf_put(buf, text.at, text.len);
         else if (tg_slice_eq(text, TG_LIT("device")))
-            tg_template_put(buf, (tg_slice){b->id, b->len});
+            tg_template_put(buf, id);
         else if (tg_slice_eq(text, TG_LIT("adapter")))
             tg_buf_puts(buf, c->app->decl->id);
         else
             return TG_E_INVAL;
     }
-    if (buf->failed)
-        return TG_E_NOMEM;
-    int rc = c->script->unit->env.session->subscribe(b->session, tg_buf_slice(buf), &sub,
-                                                     on_subscribed, op);
+    return buf->failed ? TG_E_NOMEM : 1;
+}
+
+/// Subscribes the down topic. @return 1: on_subscribed follows; 0: there is none; TG_E_*.
+static int subscribe_down(bind_op *op, tg_lconn *c, const tg_bound *b)
+{
+    tg_sub sub = {.size = sizeof(sub), .qos = 1, .flags = TG_SUB_RETAIN_IF_NEW};
+    int rc = write_down(c, (tg_slice){b->id, b->len});
+    if (rc <= 0)
+        return rc;
+    rc = c->script->unit->env.session->subscribe(
+        b->session, tg_buf_slice(&c->script->topic), &sub, on_subscribed, op);
     return rc < 0 ? rc : 1;
 }
 
@@ -194,6 +201,29 @@ static uint32_t seconds_of(int64_t ms)
     return s > (int64_t)UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)s;
 }
 
+/// Where commands wait for a device that is away, for those that have some.
+static int add_down(tg_lconn *c, tg_slice id, tg_arena *arena, tg_value *attributes)
+{
+    const tg_slice wild = TG_LIT("+#");
+    int rc = c->app->commands != LUA_NOREF ? write_down(c, id) : 0;
+    if (rc <= 0)
+        return rc;
+    tg_slice topic = tg_buf_slice(&c->script->topic);
+    if (memchr(topic.at, wild.at[0], topic.len) || memchr(topic.at, wild.at[1], topic.len))
+        return 0;
+    tg_value_builder b = {.arena = arena};
+    for (size_t i = 0; i < attributes->map.count; i++) {
+        tg_build(&b, "", attributes->map.pairs[i].value);
+        if (!arena->failed)
+            b.pairs[i].key = attributes->map.pairs[i].key;
+    }
+    tg_build(&b, "down", tg_value_of_slice(tg_arena_copy(arena, topic)));
+    if (arena->failed)
+        return TG_E_NOMEM;
+    *attributes = tg_build_map(&b);
+    return 0;
+}
+
 /// Reads arguments 3 (attributes) and 4 (options) into `arena`.
 static int read_bind(lua_State *L, tg_lconn *c, tg_arena *arena, tg_value *attributes,
                      tg_session_spec *spec, tg_error *e)
@@ -216,7 +246,7 @@ static int read_bind(lua_State *L, tg_lconn *c, tg_arena *arena, tg_value *attri
     spec->receive_max = (uint16_t)o.window;
     spec->expiry_s = seconds_of(own_expiry ? o.expiry : c->app->decl->expiry_ms);
     spec->attributes = attributes;
-    return 0;
+    return attributes->kind == TG_MAP ? add_down(c, spec->client_id, arena, attributes) : 0;
 }
 
 /// The device is bound here already: it begins anew, and must not take itself over.

@@ -504,6 +504,12 @@ size_t tg_net_pending(const tg_net_conn *c)
     return tg_out_bytes(c) + tg_secure_pending(c);
 }
 
+uint64_t tg_net_heard(const tg_net_conn *c)
+{
+    uint64_t at = clock_ms() - (tg_worker_ms(own(c)->worker) - c->heard);
+    return at > c->opened ? at : c->opened; // two clocks: one is coarser
+}
+
 bool tg_net_closing(const tg_net_conn *c)
 {
     return check(c)->closing;

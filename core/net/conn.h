@@ -64,6 +64,8 @@ void tg_net_count_message(tg_net_conn *c);
 bool tg_net_throttled(const tg_net_conn *c);
 size_t tg_net_pending(const tg_net_conn *c);
 bool tg_net_closing(const tg_net_conn *c);
+/// When its peer was last heard, ms since the epoch.
+uint64_t tg_net_heard(const tg_net_conn *c);
 void *tg_net_user(tg_net_conn *c);
 tg_worker *tg_net_worker(const tg_net_conn *c);
 /// The listener it came from; NULL for a dialed one.

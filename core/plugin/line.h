@@ -105,6 +105,8 @@ int64_t tg_line_frames(tg_line *l, tg_slice data);
 void tg_line_watch_off(tg_line *l);
 
 // Sessions (sessions.c).
+/// The line that holds `s` on this worker; NULL: none.
+tg_line *tg_line_of(tg_session s);
 void tg_line_sessions_resume(tg_line *l);
 void tg_line_sessions_shutdown(tg_line *l);
 void tg_line_opens_fail(tg_line *l);

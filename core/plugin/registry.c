@@ -305,6 +305,9 @@ static int adapter_check(tg_offer *o)
     const uint32_t known = TG_TCP | TG_TLS | TG_UDP | TG_DTLS | TG_WS;
     if (a->transports == 0 || (a->transports & ~known) != 0)
         return refuse(v, TG_E_INVAL, "adapter '%s' names no known transport", id);
+    if ((a->commands == NULL) != (a->on_command == NULL))
+        return refuse(v, TG_E_INVAL, "adapter '%s': commands and on_command go together",
+                      id);
     if (a->state_size > UINT16_MAX)
         return refuse(v, TG_E_TOOBIG, "adapter '%s' wants too much state", id);
     if (a->nframes == 0)

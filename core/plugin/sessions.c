@@ -35,6 +35,11 @@ static tg_line *line_of(const tg_local *here, tg_session s)
     return o != NULL ? o->line : NULL;
 }
 
+tg_line *tg_line_of(tg_session s)
+{
+    return line_of(tg_here(), s);
+}
+
 static bool owners_room(tg_local *here, uint32_t index)
 {
     if (index < here->nowners)
@@ -164,11 +169,47 @@ void tg_line_opens_fail(tg_line *l)
     }
 }
 
+/// A device's attributes say whose it is, also while it is away.
+static int mark_device(const tg_line *l, tg_session_spec *spec, tg_arena *arena,
+                       tg_value *attributes)
+{
+    tg_value_builder b = {.arena = arena};
+    const tg_value *given = spec->attributes;
+    for (size_t i = 0; given != NULL && given->kind == TG_MAP && i < given->map.count;
+         i++) {
+        if (tg_slice_eq(given->map.pairs[i].key, TG_LIT("adapter")))
+            continue;
+        tg_build(&b, "", given->map.pairs[i].value);
+        if (!arena->failed)
+            b.pairs[b.count - 1].key = given->map.pairs[i].key;
+    }
+    tg_build(&b, "adapter", tg_value_of_str(l->offer->id));
+    if (arena->failed)
+        return TG_E_NOMEM;
+    *attributes = tg_build_map(&b);
+    spec->attributes = attributes;
+    return 0;
+}
+
+static int hub_open(tg_line *l, const tg_session_spec *given, tg_call *c)
+{
+    tg_session_spec spec = {0};
+    tg_arena arena = {0};
+    tg_value attributes;
+    memcpy(&spec, given, given->size < sizeof(spec) ? given->size : sizeof(spec));
+    int rc = 0;
+    if (l->offer->adapter.commands != NULL)
+        rc = mark_device(l, &spec, &arena, &attributes);
+    if (rc == 0)
+        rc = tg_session_open(tg_here()->shard, &link_ops, l, &spec, opened, c);
+    tg_arena_free(&arena);
+    return rc;
+}
+
 static int session_open(tg_conn conn, const tg_session_spec *spec, tg_opened_fn *done,
                         void *ctx)
 {
     tg_line *l = tg_line_find(conn);
-    tg_local *here = tg_here();
     if (l == NULL || (l->flags & TG_LINE_CLOSING))
         return TG_E_CLOSED;
     if (spec == NULL || done == NULL)
@@ -179,7 +220,7 @@ static int session_open(tg_conn conn, const tg_session_spec *spec, tg_opened_fn 
     c->opened = done;
     c->line = l->handle;
     l->opens++;
-    int rc = tg_session_open(here->shard, &link_ops, l, spec, opened, c);
+    int rc = hub_open(l, spec, c);
     if (rc < 0) {
         l->opens--;
         tg_call_free(c);

@@ -18,6 +18,7 @@ static uint32_t loads, starts, drains, stops, unloads, destroys;
 
 typedef struct line {
     tg_session session;
+    tg_op asked; // the operator's command that the device has not answered
     uint32_t delivered, take; // on_deliver takes that many, then is full
     char more[PROBE_MORE]; // a newer version may need more than a listener has room for
 } line;
@@ -348,6 +349,10 @@ static int obey(tg_conn c, line *l, tg_slice name, tg_slice rest)
         l->take = 0;
         return tg.session->resume(l->session);
     }
+    if (tg_slice_eq(name, TG_LIT("answer"))) {
+        const tg_value answer = {.kind = TG_STR, .string = rest};
+        return tg.host->complete(l->asked, 0, &answer);
+    }
     if (tg_slice_eq(name, TG_LIT("kv")))
         return count_key(c, rest);
     if (tg_slice_eq(name, TG_LIT("info")))
@@ -397,6 +402,28 @@ static int annotate(const tg_adapter *self, tg_slice bytes,
     return 0;
 }
 
+// What operators ask of a device: `ask` is handed on, `deny` refused.
+
+static const char *const commands[] = {"ask", "deny", NULL};
+
+static int on_command(tg_conn c, void *state, tg_session s, const tg_command *cmd, tg_op op)
+{
+    line *l = state;
+    tg_slice what = tg_value_str(cmd->args, "what", TG_LIT("-"));
+    if (s.id != l->session.id)
+        return TG_E_INVAL;
+    if (tg_slice_eq(cmd->name, TG_LIT("deny"))) {
+        const tg_pair why = {TG_LIT("message"), {.kind = TG_STR, .string = TG_LIT("no")}};
+        const tg_value map = {.kind = TG_MAP, .map = {&why, 1}};
+        return tg.host->complete(op, TG_E_DENIED, &map);
+    }
+    if (!tg_slice_eq(cmd->name, TG_LIT("ask")))
+        return TG_E_NOTFOUND;
+    l->asked = op;
+    return say(c, "asked %.*s for %.*s\n", (int)what.len, what.at, (int)cmd->id.len,
+               cmd->id.at);
+}
+
 static const tg_adapter probe = {
     .size = sizeof(tg_adapter),
     .transports = TG_TCP | TG_TLS,
@@ -409,6 +436,8 @@ static const tg_adapter probe = {
     .on_session_end = on_session_end,
     .on_idle = on_idle,
     .annotate = annotate,
+    .commands = commands,
+    .on_command = on_command,
 };
 
 // A raw one: echoes what ends with a '.', a piece at a time.

@@ -77,6 +77,16 @@ typedef struct tg_field_note {
     tg_slice value; ///< readable
 } tg_field_note;
 
+/// A command for a device, from the API or the command line.
+typedef struct tg_command {
+    uint32_t size;
+    uint32_t timeout_ms; ///< how long somebody waits for the answer
+    tg_slice name; ///< one of the adapter's `commands`
+    tg_slice device; ///< id of the session it is for
+    tg_slice id; ///< the caller's own, for what is published about it; empty none
+    const tg_value *args; ///< a map
+} tg_command;
+
 typedef struct tg_adapter tg_adapter;
 struct tg_adapter {
     uint32_t size;
@@ -122,6 +132,21 @@ struct tg_adapter {
     /// connection. Calls `emit` for each field in the order of its offset.
     int (*annotate)(const tg_adapter *self, tg_slice bytes,
                     void (*emit)(void *ctx, const tg_field_note *note), void *ctx);
+
+    /// Names of the commands that devices take, NULL-ended, until the adapter is destroyed;
+    /// NULL: none. Sessions of an adapter that has some are listed as devices, with the
+    /// attribute `adapter`; where they have an attribute `down`, a topic, commands for a
+    /// device that is away are published there, as {"command", "args", "id"} in JSON.
+    const char *const *commands;
+
+    /// Starts a command for session `s`; what `cmd` points to is borrowed. It ends with
+    /// complete(op, 0, answer), or complete(op, TG_E_*, {message = …}), at once or later: a map
+    /// with a `state` of queued, sent, acked, refused or expired says so, TG_E_TIMEOUT is
+    /// expired, other errors are refused.
+    /// @return TG_E_NOTFOUND: no such command; TG_E_* when it could not start. Then it must
+    /// not complete.
+    int (*on_command)(tg_conn c, void *state, tg_session s, const tg_command *cmd,
+                      tg_op op);
 };
 
 typedef struct tg_conn_info {

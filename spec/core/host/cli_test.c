@@ -26,7 +26,7 @@ static int nothing(const tg_cli *cli)
     return 0;
 }
 
-const tg_command tg_commands[] = {
+const tg_cli_command tg_commands[] = {
     {"publish", "TOPIC [MESSAGE]", "", FLAGS, 1, 2, nothing},
     {"config check", "[FILE]", "", FLAGS, 0, 1, nothing},
     {"new adapter", "NAME", "", FLAGS, 1, 1, nothing},
