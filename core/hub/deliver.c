@@ -392,7 +392,11 @@ int tg_session_ack(tg_shard *sh, tg_session h, uint16_t packet_id, tg_ack how)
     if (how == TG_ACK_RECEIVED)
         return received(sh, s, n);
     const tg_entry *e = tg_queue_at(s->queue, n);
-    if (how == TG_ACK_DONE && e->qos == 2 && (e->flags & TG_ENTRY_RELEASED) == 0)
+    bool other =
+        (how == TG_ACK_DONE_1 && e->qos != 1) || (how == TG_ACK_DONE_2 && e->qos != 2);
+    bool early =
+        how != TG_ACK_REFUSED && e->qos == 2 && (e->flags & TG_ENTRY_RELEASED) == 0;
+    if (other || early)
         return TG_E_NOTFOUND;
     if (how == TG_ACK_REFUSED)
         tg_shard_drop(sh, s, e->msg, e->qos, TG_DROP_REFUSED);

@@ -56,6 +56,8 @@ typedef enum tg_ack {
     TG_ACK_DONE, ///< QoS 1 PUBACK, QoS 2 PUBCOMP: leaves the window
     TG_ACK_RECEIVED, ///< QoS 2 PUBREC: from now on only the release is due
     TG_ACK_REFUSED, ///< PUBACK or PUBREC with an error: leaves the window, counted
+    TG_ACK_DONE_1, ///< as TG_ACK_DONE, but nothing that has another QoS than 1
+    TG_ACK_DONE_2, ///< as TG_ACK_DONE, but nothing that has another QoS than 2
 } tg_ack;
 
 /// @param code 0; TG_E_FULL when a receiver's queue dropped it; TG_E_IO when the store failed.

@@ -126,8 +126,11 @@ static void the_window_bounds_what_is_out_and_redelivery_says_so(void **state)
     assert_int_equal(tg_session_ack(sh, a.s, 999, TG_ACK_DONE), TG_E_NOTFOUND);
     assert_int_equal(tg_session_ack(sh, a.s, a.ids[1], TG_ACK_DONE), TG_E_NOTFOUND);
     assert_int_equal(tg_session_ack(sh, a.s, a.ids[0], TG_ACK_RECEIVED), TG_E_NOTFOUND);
+    assert_int_equal(tg_session_ack(sh, a.s, a.ids[0], TG_ACK_DONE_2), TG_E_NOTFOUND);
+    assert_int_equal(tg_session_ack(sh, a.s, a.ids[1], TG_ACK_DONE_2), TG_E_NOTFOUND);
     assert_int_equal(tg_session_ack(sh, a.s, a.ids[1], TG_ACK_RECEIVED), 0);
-    assert_int_equal(tg_session_ack(sh, a.s, a.ids[0], TG_ACK_DONE), 0);
+    assert_int_equal(tg_session_ack(sh, a.s, a.ids[1], TG_ACK_DONE_1), TG_E_NOTFOUND);
+    assert_int_equal(tg_session_ack(sh, a.s, a.ids[0], TG_ACK_DONE_1), 0);
     assert_int_equal(tg_session_ack(sh, a.s, a.ids[0], TG_ACK_DONE), TG_E_NOTFOUND);
     got(&a, "t=3/1 ");
     uint16_t second = a.ids[1], third = a.ids[2];
@@ -138,7 +141,7 @@ static void the_window_bounds_what_is_out_and_redelivery_says_so(void **state)
     got(&a, "t=2/2/d/R t=3/1/d ");
     assert_int_equal(a.ids[0], second);
     assert_int_equal(a.ids[1], third);
-    assert_int_equal(tg_session_ack(sh, a.s, second, TG_ACK_DONE), 0);
+    assert_int_equal(tg_session_ack(sh, a.s, second, TG_ACK_DONE_2), 0);
     got(&a, "t=4/1 ");
     assert_int_equal(tg_session_ack(sh, a.s, third, TG_ACK_REFUSED), 0);
     assert_int_equal(dropped("refused"), 1);
