@@ -79,6 +79,11 @@ function M.add(dev, msg, limits, now)
   return a
 end
 
+--- Is a message of which this is a packet being put together?
+function M.under_way(dev, msg)
+  return dev.parts ~= nil and dev.parts[msg.id << 16 | msg.total] ~= nil
+end
+
 --- The whole body; the message is forgotten.
 function M.take(dev, a)
   local body = table.concat(a.packets)

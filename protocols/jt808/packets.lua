@@ -102,6 +102,8 @@ function M.new(config, say, out)
     end
   end
 
+  self.under_way = assemble.under_way
+
   --- Pictures that were put together, or came in one packet. Small ones stay in the record
   --- where its shape wants them there.
   function self.media(conn, dev, msg)

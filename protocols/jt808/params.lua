@@ -238,10 +238,19 @@ function M.read(data)
   return data
 end
 
+--- A parameter by its name or number, one that came again, and what decode puts beside them.
+local function known(name)
+  if type(name) ~= "string" then return false end
+  if name == "tail" or name == "forbidden_period_hex" then return true end
+  local plain = name:gsub("_%d%d?$", ""):gsub("_raw$", "")
+  return M.ids[name] ~= nil or M.ids[plain] ~= nil or name:find "^0x%x+" ~= nil
+end
+
 --- The count follows from the list; names of raw forms, as a decode gives them, are accepted.
 function M.write(data, _, terminated)
   local list, n = {}, 0
   for name, value in pairs(data.parameters or {}) do
+    if not known(name) then return nil, "no such parameter: " .. tostring(name) end
     local raw = type(name) == "string" and name:match "^(.*)_raw$"
     if raw and M.ids[raw] then
       if type(value) == "string" then list[("0x%04x"):format(M.ids[raw])] = value end

@@ -280,8 +280,9 @@ function M.add(adapter, many, blocks)
       if seen(dev, key) then again(1) elseif not out.position(conn, dev, msg) then result = 1 end
       return send(conn, answer(dev, key >> 8 & 0xFFFF, 0x0200, result))
     end
-    if seen(dev, key) and not msg.fragment then
+    if seen(dev, key) and not (msg.fragment and assemble.under_way(dev, msg)) then
       again(1)
+      if msg.fragment then return say.answer(conn, dev, msg, 0) end -- of a message that is whole
       return say.reply(conn, dev, msg, registry.entry(msg.id), 0)
     end
     message(conn, dev, msg)
