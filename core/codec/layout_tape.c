@@ -146,18 +146,22 @@ static int put_text(const tg_layout *l, const tg_item *it, tg_slice bytes, tg_bu
     return bad;
 }
 
+/// Words of bits stand in the order of the bits: both are gone through once.
 static void put_set(const tg_layout *l, const tg_item *it, tg_buf *out)
 {
+    const tg_op_field *f = &l->op[it->field];
+    const tg_word *w = l->words + f->word, *end = w + f->nwords;
     const char *comma = "";
     tg_buf_putc(out, '[');
     for (uint64_t bits = (uint64_t)it->raw; bits != 0; bits &= bits - 1) {
-        unsigned bit = (unsigned)__builtin_ctzll(bits);
-        tg_slice word = tg_layout_bit(l, it->field, bit);
+        int bit = __builtin_ctzll(bits);
+        while (w < end && w->value < bit)
+            w++;
         tg_buf_puts(out, comma);
-        if (word.len > 0)
-            tg_json_str(out, word);
+        if (w < end && w->value == bit && w->word.len > 0)
+            tg_json_str(out, w->word);
         else
-            tg_buf_printf(out, "\"bit%u\"", bit);
+            tg_buf_printf(out, "\"bit%d\"", bit);
         comma = ",";
     }
     tg_buf_putc(out, ']');

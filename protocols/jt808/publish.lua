@@ -12,18 +12,20 @@ local now, format = tg.time.now, tg.time.format
 local ZONE = 480
 
 --- ISO time of now, made once a millisecond, and the ends of positions with it.
-local clock = { at = -1, text = "" }
+local at, text = -1, ""
 local endings = {}
+
+local function renew(ms)
+  at, text = ms, format(ms, ZONE)
+  for number, edition in pairs(choice.editions) do
+    endings[number] = ',"edition":"' .. edition .. '","received":"' .. text .. '"}'
+  end
+end
 
 local function clock_text()
   local ms = now()
-  if ms ~= clock.at then
-    clock.at, clock.text = ms, format(ms, ZONE)
-    for number, edition in pairs(choice.editions) do
-      endings[number] = ',"edition":"' .. edition .. '","received":"' .. clock.text .. '"}'
-    end
-  end
-  return clock.text
+  if ms ~= at then renew(ms) end
+  return text
 end
 
 function M.new(config, adapter_id)
@@ -49,7 +51,8 @@ function M.new(config, adapter_id)
 
   --- A position of the common kind. The table is used again: publishing copies it.
   function out.position(conn, dev, msg)
-    clock_text()
+    local ms = now()
+    if ms ~= at then renew(ms) end
     if dev.template ~= config.topic then out.prepare(dev) end
     publish = publish or conn.publish
     one.payload = "{" .. msg.payload .. endings[msg.key >> 40]

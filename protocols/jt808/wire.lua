@@ -139,11 +139,12 @@ end
 function M.prepare(to)
   local start = head(to, 0x8001, 5, 0):sub(1, -3)
   to.start, to.sum = "~" .. start, xor8(start)
+  to.form = (">c%dI8B"):format(#start + 1)
   to.plain = not start:find "[}~]"
 end
 
-local ONES, HIGHS = 0x0101010101010101, ~0x7F7F7F7F7F7F7F7F
-local SEVEN_D, SEVEN_E = 0x7D * ONES, 0x7E * ONES
+local ONES <const>, HIGHS <const> = 0x0101010101010101, ~0x7F7F7F7F7F7F7F7F
+local SEVEN_D <const>, SEVEN_E <const> = 0x7D * ONES, 0x7E * ONES
 
 --- The answer that each message up gets. Its eight changing bytes, of which the last is the
 --- checksum, are one number: that is summed in three steps, and whether one of its bytes needs
@@ -157,7 +158,7 @@ function M.answer(to, reply_serial, reply_id, result)
   word = word | (sum ~ sum >> 8 ~ to.sum) & 0xFF
   local d, e = word ~ SEVEN_D, word ~ SEVEN_E
   if ((d - ONES & ~d | e - ONES & ~e) & HIGHS) == 0 and to.plain then
-    return to.start .. pack(">I8", word) .. "~"
+    return pack(to.form, to.start, word, 0x7E)
   end
   return M.frame(to.start:sub(2) .. sub(pack(">I8", word), 1, 7))
 end
