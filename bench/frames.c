@@ -205,8 +205,8 @@ static void gbt32960_log_in(tg_buf *out)
 static const protocol protocols[] = {
     {"gt06", "GT06 location frame to a JSON message, through Lua", 250000, 500,
      GT06_ANSWER_SIZE, gt06_log_in, gt06_report},
-    {"jt808", "JT/T 808 position to a JSON message, through Lua", 0, 500, 20, jt808_log_in,
-     jt808_report},
+    {"jt808", "JT/T 808 position to a JSON message, through Lua", 200000, 500, 20,
+     jt808_log_in, jt808_report},
     {"gbt32960", "GB/T 32960 report to a JSON message, through Lua", 60000, 250, 31,
      gbt32960_log_in, gbt32960_report},
 };

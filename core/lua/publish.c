@@ -10,10 +10,22 @@
 #include "lua/value.h"
 
 /// The members that are looked at for every message: upvalues, so no name is hashed again.
-enum { K_TOPIC = 1, K_PAYLOAD, K_DATA, K_QOS, K_RETAIN, K_EXPIRY, K_DEVICE, K_TYPE, K_END };
+enum {
+    K_TOPIC = 1,
+    K_PAYLOAD,
+    K_MEMBERS,
+    K_DATA,
+    K_QOS,
+    K_RETAIN,
+    K_EXPIRY,
+    K_DEVICE,
+    K_TYPE,
+    K_END
+};
 
 static const char *const keys[K_END] = {
-    NULL, "topic", "payload", "data", "qos", "retain", "expiry", "device", "type",
+    NULL,  "topic",  "payload", "members", "data",
+    "qos", "retain", "expiry",  "device",  "type",
 };
 
 void tg_lua_push_publish(lua_State *L, lua_CFunction fn)
@@ -82,9 +94,42 @@ static tg_slice write_payload(lua_State *L, tg_script *s, const char *what)
     tg_error e = {0};
     tg_buf_clear(&s->text);
     if (lua_isnil(L, -1))
-        luaL_error(L, "%s: the message has neither 'payload' nor 'data'", what);
+        luaL_error(L, "%s: the message has none of 'payload', 'members', 'data'", what);
     if (tg_lua_json_write(L, -1, &s->text, &e) != 0)
         luaL_error(L, "%s: data cannot be written as JSON: %s", what, e.message);
+    return tg_buf_slice(&s->text);
+}
+
+/// The string on the top, behind a comma where one is due.
+static void put_members(lua_State *L, tg_script *s, const char *what)
+{
+    tg_slice part;
+    if (lua_type(L, -1) != LUA_TSTRING)
+        luaL_error(L, "%s: 'members' must be a string or a list of strings", what);
+    part.at = lua_tolstring(L, -1, &part.len);
+    if (part.len > 0 && s->text.len > 1)
+        tg_buf_putc(&s->text, ',');
+    tg_buf_put(&s->text, part.at, part.len);
+}
+
+/// JSON members, on the top, between braces: who adds some of his own to those of a layout
+/// need not make a string of all of them.
+static tg_slice join_members(lua_State *L, tg_script *s, const char *what)
+{
+    bool list = lua_istable(L, -1);
+    lua_Integer n = list ? (lua_Integer)lua_rawlen(L, -1) : 0;
+    tg_buf_clear(&s->text);
+    tg_buf_putc(&s->text, '{');
+    for (lua_Integer i = 1; i <= n; i++) {
+        lua_rawgeti(L, -1, i);
+        put_members(L, s, what);
+        lua_pop(L, 1);
+    }
+    if (!list)
+        put_members(L, s, what);
+    tg_buf_putc(&s->text, '}');
+    if (s->text.failed)
+        luaL_error(L, "out of memory");
     return tg_buf_slice(&s->text);
 }
 
@@ -92,14 +137,16 @@ static tg_slice write_payload(lua_State *L, tg_script *s, const char *what)
 static tg_slice payload_of(lua_State *L, tg_script *s, const char *what)
 {
     tg_slice bytes;
-    if (member(L, K_PAYLOAD) == LUA_TSTRING) {
+    int type = member(L, K_PAYLOAD);
+    if (type == LUA_TSTRING) {
         bytes.at = lua_tolstring(L, -1, &bytes.len);
         return bytes;
     }
-    if (lua_isnil(L, -1)) {
-        lua_pop(L, 1);
-        member(L, K_DATA);
-    }
+    if (type != LUA_TNIL)
+        return write_payload(L, s, what);
+    if (member(L, K_MEMBERS) != LUA_TNIL)
+        return join_members(L, s, what);
+    member(L, K_DATA);
     return write_payload(L, s, what);
 }
 

@@ -67,6 +67,7 @@
 ---@field device? string
 ---@field data? any published as JSON
 ---@field payload? string published as it is, instead of data
+---@field members? string|string[] JSON members, published between braces, instead of data
 ---@field topic? string instead of the adapter's template
 ---@field qos? integer 0 (default), 1 or 2
 ---@field retain? boolean

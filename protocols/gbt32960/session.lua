@@ -68,8 +68,8 @@ function M.add(adapter)
   local function publish(conn, msg)
     if config.payload == "emqx" then return publish_emqx(conn, msg) end
     if msg.members then
-      local more = msg.type == "reissue" and ',"reissued":true' or ""
-      msg.payload = "{" .. msg.members .. more .. ',"received":"' .. received() .. '"}'
+      local more = msg.type == "reissue" and '"reissued":true,"received":"' or '"received":"'
+      msg.members = { msg.members, more .. received() .. '"' }
     else
       msg.data.received = received()
     end

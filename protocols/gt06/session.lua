@@ -98,15 +98,18 @@ function M.add(adapter)
     return ms ~= nil and ms > clock_at + FUTURE_MS
   end
 
+  local members = {}
+
   --- What C wrote, and behind it what only the session knows.
   local function publish_fast(conn, msg, state)
-    local time, last, tail = now(), state.acc, '"}'
+    local time, last, tail = now(), state.acc, '"'
     local future
     if time ~= clock_at then look_at_clock(time) end
     if msg.zone then future = local_in_future(msg) else future = msg.clock > clock_limit end
-    if last and msg.proto == 0x12 and not msg.acc_known then tail = '","acc":' .. last .. "}" end
-    if future then tail = tail:sub(1, -2) .. ',"flaws":["time_in_future"]}' end
-    msg.payload = "{" .. msg.members .. ',"received":"' .. clock_text .. tail
+    if last and msg.proto == 0x12 and not msg.acc_known then tail = '","acc":' .. last end
+    if future then tail = tail .. ',"flaws":["time_in_future"]' end
+    members[1], members[2] = msg.members, '"received":"' .. clock_text .. tail
+    msg.members = members
     conn:publish(msg)
   end
 

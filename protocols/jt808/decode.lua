@@ -119,7 +119,7 @@ local function fast(frame, header, phone, serial, ctx)
   local members, _, flaws = layout:members(frame)
   if not members or flaws then return nil end
   return {
-    type = "location", phone = phone, payload = members,
+    type = "location", phone = phone, members = members,
     key = NUMBER[edition] | 0x0200000000 | serial << 8 | byte(frame, -1),
   }
 end

@@ -62,7 +62,7 @@ end
 
 --- A position of the common kind, whose record decode() made no table of.
 local function plain(m)
-  local data = tg.json.decode("{" .. m.payload .. "}")
+  local data = tg.json.decode("{" .. m.members .. "}")
   return {
     id = 0x0200, data = data, phone = m.phone, serial = data.serial, version = m.version,
     header = #m.phone == 10 and "2019" or "2013", edition = choice.editions[m.key >> 40],
@@ -74,7 +74,7 @@ end
 ---@return string? bytes
 ---@return string|tg.Error? why
 function M.encode(m, ctx)
-  if m.payload then m = plain(m) end
+  if m.members then m = plain(m) end
   local bytes, why = body_of(m, m.data or {}, ctx.config)
   if not bytes then return nil, why end
   if #bytes > 1023 then return nil, "the message needs more than one packet" end

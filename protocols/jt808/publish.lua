@@ -18,7 +18,7 @@ local endings = {}
 local function renew(ms)
   at, text = ms, format(ms, ZONE)
   for number, edition in pairs(choice.editions) do
-    endings[number] = ',"edition":"' .. edition .. '","received":"' .. text .. '"}'
+    endings[number] = '"edition":"' .. edition .. '","received":"' .. text .. '"'
   end
 end
 
@@ -47,15 +47,16 @@ function M.new(config, adapter_id)
       { device = dev.device, type = "location", adapter = adapter_id })
   end
 
-  local one, publish = { type = "location" }, nil
+  local members = {}
+  local one, publish = { type = "location", members = members }, nil
 
-  --- A position of the common kind. The table is used again: publishing copies it.
+  --- A position of the common kind. The tables are used again: publishing copies them.
   function out.position(conn, dev, msg)
     local ms = now()
     if ms ~= at then renew(ms) end
     if dev.template ~= config.topic then out.prepare(dev) end
     publish = publish or conn.publish
-    one.payload = "{" .. msg.payload .. endings[msg.key >> 40]
+    members[1], members[2] = msg.members, endings[msg.key >> 40]
     one.topic, one.device = dev.topic, dev.device
     return publish(conn, one)
   end

@@ -187,7 +187,7 @@ function M.add(adapter, many, blocks)
       dev.ready = true
       recall(conn, dev)
       conn:idle(config.idle / 1000)
-      if msg.payload then
+      if msg.members then
         out.position(conn, dev, msg)
         return say.answer(conn, dev, msg, 0)
       end
@@ -248,7 +248,7 @@ function M.add(adapter, many, blocks)
 
   --- A plain position that takes the way of all others.
   local function complete(msg)
-    if msg.payload then
+    if msg.members then
       msg.id, msg.serial = 0x0200, msg.key >> 8 & 0xFFFF
       msg.edition = choice.editions[msg.key >> 40]
     end
@@ -275,7 +275,7 @@ function M.add(adapter, many, blocks)
     end
     if not dev.ready then return before_auth(conn, dev, complete(msg)) end
     local key = msg.key
-    if msg.payload then
+    if msg.members then
       local result = 0
       if seen(dev, key) then again(1) elseif not out.position(conn, dev, msg) then result = 1 end
       return send(conn, answer(dev, key >> 8 & 0xFFFF, 0x0200, result))

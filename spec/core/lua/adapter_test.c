@@ -147,6 +147,31 @@ static void messages_are_decoded_published_and_answered(void **state)
     stage_end(&s);
 }
 
+static void members_are_published_between_braces(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s, "local tg = require 'tidegate'\n"
+                  "local M = tg.adapter { id = 'a', api = 1, frame = { kind = 'line' } }\n"
+                  "function M.decode(f) return { type = 'x', text = f } end\n"
+                  "local ways = { one = '\"a\":1', none = {}, gaps = { '', '\"b\":2', '', "
+                  "'\"c\":3' },\n"
+                  "  wrong = { '\"a\":1', 5 } }\n"
+                  "function M.on_message(conn, m)\n"
+                  "  local ok, err = pcall(conn.publish, conn, { topic = m.text, members = "
+                  "ways[m.text] })\n"
+                  "  if not ok then conn:send(err) end end return M");
+    int c = connect(&s);
+    feed(&s, c, "one\nnone\ngaps\n");
+    assert_told(&s, "\"topic\":\"one\",\"payload\":\"{\\\"a\\\":1}\"");
+    assert_told(&s, "\"topic\":\"none\",\"payload\":\"{}\"");
+    assert_told(&s, "\"topic\":\"gaps\",\"payload\":\"{\\\"b\\\":2,\\\"c\\\":3}\"");
+    feed(&s, c, "wrong\n");
+    assert_int_equal(stage_count(&s, "\"publish\""), 3);
+    assert_int_equal(stage_count(&s, "\"send\""), 1);
+    stage_end(&s);
+}
+
 static void a_list_of_messages_is_handled_in_order(void **state)
 {
     (void)state;
@@ -613,6 +638,7 @@ int main(void)
         cmocka_unit_test(helpers_of_the_folder_are_required),
         cmocka_unit_test(options_of_the_config_reach_the_script),
         cmocka_unit_test(messages_are_decoded_published_and_answered),
+        cmocka_unit_test(members_are_published_between_braces),
         cmocka_unit_test(a_list_of_messages_is_handled_in_order),
         cmocka_unit_test(decode_and_encode_may_not_wait_or_act),
         cmocka_unit_test(waits_work_in_coroutines_of_the_script_and_not_inside_of_c),

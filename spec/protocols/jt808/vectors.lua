@@ -222,7 +222,7 @@ end
 --- The data of a decoded message, however it came.
 function M.data_of(message)
   if message.fragment then return {} end
-  return message.data or cjson.decode("{" .. message.payload .. "}")
+  return message.data or cjson.decode("{" .. message.members .. "}")
 end
 
 return M
