@@ -4,6 +4,8 @@
 // JSON, topic, router, delivery. The connection is a real one, logged in over loopback; its
 // frames are shown to it as a read of the socket would show them, many at once, as in a busy
 // turn. Usage: frames [plugins] [adapter]
+#include <sys/wait.h>
+
 #include "gbt32960_frames.h"
 #include "gt06_frames.h"
 #include "hub/hub.h"
@@ -211,10 +213,23 @@ static const protocol protocols[] = {
      gbt32960_log_in, gbt32960_report},
 };
 
+/// In a process of its own: what another one left in the heap would show.
+static bool run_alone(const char *plugins, const protocol *p)
+{
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        run(plugins, p);
+        exit(0);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
 int main(int argc, char **argv)
 {
+    bool fine = true;
     for (size_t i = 0; i < sizeof(protocols) / sizeof(protocols[0]); i++)
         if (argc < 3 || strcmp(argv[2], protocols[i].adapter) == 0)
-            run(argc > 1 ? argv[1] : "build/release/plugins", &protocols[i]);
-    return 0;
+            fine &= run_alone(argc > 1 ? argv[1] : "build/release/plugins", &protocols[i]);
+    return fine ? 0 : 1;
 }
