@@ -116,9 +116,10 @@ static void route(tg_shard *sh, tg_sess *s, tg_msg m, struct spread *p)
 int tg_publish(tg_shard *sh, tg_sess *s, tg_msg m, tg_published_fn *done, void *ctx)
 {
     uint32_t most = sh->hub->config.limits.topic_levels;
-    if (!tg_topic_valid(m->topic))
+    size_t levels = tg_topic_measure(m->topic);
+    if (levels == 0)
         return TG_E_MALFORMED;
-    if (tg_topic_levels(m->topic) > most)
+    if (levels > most)
         return TG_E_LIMIT;
     tg_wait *w = NULL;
     if (done != NULL && sh->hub->durable) {

@@ -86,6 +86,12 @@ void *tg_worker_get(const tg_worker *w, tg_place place)
     return check(w)->place[place];
 }
 
+void *tg_worker_get_here(tg_place place)
+{
+    assert(place < TG_PLACE_COUNT);
+    return here != NULL ? here->place[place] : NULL;
+}
+
 void tg_worker_enter(tg_worker *w)
 {
     uint64_t now = uv_now(&w->loop);

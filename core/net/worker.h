@@ -53,6 +53,8 @@ pthread_t tg_worker_thread(const tg_worker *w);
 
 void tg_worker_set(tg_worker *w, tg_place place, void *state);
 void *tg_worker_get(const tg_worker *w, tg_place place);
+/// Of the worker that the calling thread is; NULL on any other thread.
+void *tg_worker_get_here(tg_place place);
 /// Before tg_workers_start().
 void tg_workers_on_turn(tg_workers *ws, tg_turn_fn *fn, void *ctx);
 

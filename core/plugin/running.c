@@ -75,11 +75,11 @@ static void report_slow(const tg_version *v, const char *callback, uint64_t now,
 
 void tg_call_end(void)
 {
-    tg_running *r = tg_running_here();
+    tg_local *here = tg_here();
+    tg_running *r = here != NULL ? &here->running : &aside;
     assert(r->depth > 0);
     uint32_t d = --r->depth;
-    if (d >= TG_CALL_DEPTH || r->stack[d].self == NULL || within_own(r, d) ||
-        tg_here() == NULL)
+    if (d >= TG_CALL_DEPTH || r->stack[d].self == NULL || within_own(r, d) || here == NULL)
         return;
     const tg_version *v = r->stack[d].self;
     uint64_t now = clock_of(CLOCK_MONOTONIC_COARSE), ms = now - r->stack[d].since;

@@ -85,8 +85,7 @@ typedef struct tg_local {
 /// the control thread stands in for workers that have no thread.
 static inline tg_local *tg_here(void)
 {
-    const tg_worker *w = tg_worker_here();
-    return w != NULL ? tg_worker_get(w, TG_PLACE_PLUGIN) : NULL;
+    return tg_worker_get_here(TG_PLACE_PLUGIN);
 }
 
 #define TG_LOCAL_MAGIC 0x10ca1000u

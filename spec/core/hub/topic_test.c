@@ -49,6 +49,27 @@ static void topics_are_text_without_wildcards(void **state)
     assert_false(tg_topic_valid((tg_slice){longest, 65536}));
 }
 
+// In one pass what the two others say in several, whatever the length and the place.
+static void a_topic_is_measured_at_once(void **state)
+{
+    static const char odd[] = {'/', '\0', '+', '#', '\x80', '\x01', '\x7f', '.', '0'};
+    (void)state;
+    assert_int_equal(tg_topic_measure(tg_str("")), 0);
+    assert_int_equal(tg_topic_measure(tg_str("a/größe//温度/")), 5);
+    for (size_t len = 1; len <= 20; len++)
+        for (size_t at = 0; at < len; at++)
+            for (size_t second = at; second < len; second++)
+                for (size_t i = 0; i < sizeof(odd); i++) {
+                    char text[20];
+                    memset(text, 'x', sizeof(text));
+                    text[at] = '/';
+                    text[second] = odd[i];
+                    tg_slice t = {text, len};
+                    size_t levels = tg_topic_valid(t) ? tg_topic_levels(t) : 0;
+                    assert_int_equal(tg_topic_measure(t), levels);
+                }
+}
+
 static void a_wildcard_fills_its_level(void **state)
 {
     (void)state;
@@ -109,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(topics_are_text_without_wildcards),
+        cmocka_unit_test(a_topic_is_measured_at_once),
         cmocka_unit_test(a_wildcard_fills_its_level),
         cmocka_unit_test(filters_match_as_the_standard_says),
         cmocka_unit_test(shared_filters_fall_into_name_and_filter),
