@@ -52,6 +52,7 @@ int tg_acceptor_start(tg_listener *l, tg_worker *w, int fd, const tg_net_events 
                             .tls = l->tls,
                             .listener = l,
                             .metrics = &l->metrics,
+                            .worker = w,
                             .gone = gone};
     a->worker = w;
     a->fd = fd;

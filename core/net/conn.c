@@ -26,7 +26,7 @@ static tg_net_conn *check(const tg_net_conn *c)
 
 static tg_net_conn *own(const tg_net_conn *c)
 {
-    assert(check(c)->worker == tg_worker_here());
+    assert(check(c)->origin->worker == tg_worker_here());
     return (tg_net_conn *)c;
 }
 
@@ -39,9 +39,27 @@ static uint64_t clock_ms(void)
 
 static void count_open(const tg_net_conn *c, int by)
 {
-    tg_metric_add(c->worker->all->metrics.connections, by);
+    tg_metric_add(c->origin->worker->all->metrics.connections, by);
     if (c->origin->metrics != NULL)
         tg_metric_add(c->origin->metrics->connections, by);
+}
+
+// What a connection has that has none of it: nobody writes here.
+static const tg_conn_more nothing;
+
+static bool has_more(const tg_origin *o)
+{
+    return o->tls != NULL || o->port != NULL || o->listener == NULL ||
+           o->limits.bytes_rate != 0 || o->limits.messages_rate != 0;
+}
+
+static int add_more(tg_net_conn *c)
+{
+    tg_conn_more *more = calloc(1, sizeof(*more));
+    if (more == NULL)
+        return TG_E_NOMEM;
+    c->more = more;
+    return 0;
 }
 
 tg_net_conn *tg_conn_new(tg_worker *w, tg_origin *o)
@@ -50,8 +68,12 @@ tg_net_conn *tg_conn_new(tg_worker *w, tg_origin *o)
     if (c == NULL)
         return NULL;
     c->magic = TG_CONN_MAGIC;
-    c->worker = w;
     c->origin = o;
+    c->more = (tg_conn_more *)(uintptr_t)&nothing;
+    if (has_more(o) && add_more(c) != 0) {
+        free(c);
+        return NULL;
+    }
     c->fd = -1;
     c->opened = clock_ms();
     o->refs++;
@@ -100,8 +122,8 @@ void tg_conn_todo(tg_net_conn *c, unsigned what)
     if (c->listed)
         return;
     c->listed = true;
-    *c->worker->todo_end = c;
-    c->worker->todo_end = &c->next_job;
+    *c->origin->worker->todo_end = c;
+    c->origin->worker->todo_end = &c->next_job;
 }
 
 // The socket.
@@ -139,11 +161,11 @@ void tg_conn_poll(tg_net_conn *c)
 // What is queued has left: say so in the transport's words, then wait for the peer's.
 static void drained(tg_net_conn *c)
 {
-    if (c->udp != NULL) { // there is nobody to say it to
+    if (c->more->udp != NULL) { // there is nobody to say it to
         tg_conn_abort(c, c->reason);
         return;
     }
-    if (c->secure != NULL && !c->notified) {
+    if (c->more->secure != NULL && !c->notified) {
         c->notified = true;
         if (tg_secure_notify(c) != 0) {
             tg_conn_abort(c, c->reason);
@@ -166,7 +188,7 @@ static void tell_writable(tg_net_conn *c)
     if (!c->was_full || c->state != TG_ST_OPEN || tg_net_pending(c) >= most / 2)
         return;
     c->was_full = false;
-    c->worker->called = true;
+    c->origin->worker->called = true;
     if (c->origin->events.on_writable != NULL)
         c->origin->events.on_writable(c, c->user);
 }
@@ -249,7 +271,7 @@ static uint32_t handshake_ms(const tg_net_conn *c)
 
 void tg_conn_established(tg_net_conn *c)
 {
-    c->heard = tg_worker_ms(c->worker);
+    c->heard = tg_worker_ms(c->origin->worker);
     if (c->origin->tls == NULL) {
         tg_conn_open(c);
         tg_conn_poll(c);
@@ -270,7 +292,7 @@ void tg_conn_open(tg_net_conn *c)
     c->had_open = true;
     tg_conn_phase(c, c->origin->limits.first_frame_ms);
     if (c->outgoing)
-        tg_metric_add(c->worker->all->metrics.dials_open, 1);
+        tg_metric_add(c->origin->worker->all->metrics.dials_open, 1);
     tg_dial_done(c);
     if (c->idle_ms != 0)
         tg_conn_wake_in(c, c->idle_ms);
@@ -280,7 +302,7 @@ void tg_conn_open(tg_net_conn *c)
     }
     if (c->out != NULL)
         tg_conn_todo(c, TG_TODO_FLUSH);
-    c->worker->called = true;
+    c->origin->worker->called = true;
     if (c->origin->events.on_open == NULL)
         return;
     int rc = c->origin->events.on_open(c, c->user);
@@ -296,12 +318,12 @@ static void begin_closing(tg_net_conn *c, int reason)
     c->reason = (int16_t)reason;
     c->phased = false;
     tg_conn_todo(c, TG_TODO_TELL);
-    if (c->udp != NULL)
+    if (c->more->udp != NULL)
         tg_peer_leave(c);
     if (c->origin->listener != NULL)
         tg_listener_count_close(c->origin->listener, reason);
     else if (!c->had_open)
-        tg_metric_add(c->worker->all->metrics.dials_failed, 1);
+        tg_metric_add(c->origin->worker->all->metrics.dials_failed, 1);
 }
 
 void tg_conn_abort(tg_net_conn *c, int reason)
@@ -312,9 +334,9 @@ void tg_conn_abort(tg_net_conn *c, int reason)
     c->state = TG_ST_DEAD;
     c->blocked = false;
     c->phased = false;
-    tg_wheel_del(c->worker->wheel, &c->alarm);
+    tg_wheel_del(c->origin->worker->wheel, &c->alarm);
     tg_conn_detach(c);
-    if (c->udp != NULL)
+    if (c->more->udp != NULL)
         tg_peer_drop(c);
     tg_out_drop(c);
     tg_conn_todo(c, TG_TODO_REAP);
@@ -324,7 +346,7 @@ void tg_conn_failed(tg_net_conn *c, int reason)
 {
     if (c->state == TG_ST_DEAD)
         return;
-    if (c->dial != NULL)
+    if (c->more->dial != NULL)
         tg_dial_failed(c, reason);
     else
         tg_conn_abort(c, reason);
@@ -340,7 +362,7 @@ static void drain(tg_net_conn *c, int reason)
 
 void tg_conn_tls_broken(tg_net_conn *c)
 {
-    if (c->state == TG_ST_DEAD || c->dial != NULL) {
+    if (c->state == TG_ST_DEAD || c->more->dial != NULL) {
         tg_conn_failed(c, TG_E_TLS);
         return;
     }
@@ -378,26 +400,31 @@ static void reap(tg_net_conn *c)
         return;
     assert(!tg_alarm_armed(&c->alarm));
     tg_list_del(&c->node);
-    c->worker->nconns--;
+    c->origin->worker->nconns--;
     count_open(c, -1);
     tg_dial_done(c);
     tg_secure_free(c);
     tg_listener_leave(c);
-    if (c->udp != NULL)
+    if (c->more->udp != NULL)
         tg_peer_free(c);
-    if (--c->origin->refs == 0)
-        c->origin->gone(c->origin);
     free(c->kept);
-    free(c->rate);
-    free(c->peer_text);
+    if (c->more != &nothing) {
+        free(c->more->rate);
+        free(c->more);
+    }
+    if (c->origin->worker->peer_of == c)
+        c->origin->worker->peer_of = NULL;
+    tg_origin *o = c->origin;
     c->magic = 0;
     free(c);
+    if (--o->refs == 0)
+        o->gone(o);
 }
 
 static void tell_closed(tg_net_conn *c)
 {
     c->told = true;
-    c->worker->called = true;
+    c->origin->worker->called = true;
     if (c->origin->events.on_close != NULL)
         c->origin->events.on_close(c, c->user, c->reason);
 }
@@ -444,7 +471,7 @@ void tg_dials_abort(tg_worker *w)
 {
     for (tg_list *n = w->conns.next; n != &w->conns; n = n->next) {
         tg_net_conn *c = check(TG_OWNER(n, tg_net_conn, node));
-        if (c->dial != NULL)
+        if (c->more->dial != NULL)
             tg_conn_abort(c, TG_E_SHUTDOWN);
     }
 }
@@ -473,8 +500,8 @@ void tg_net_resume(tg_net_conn *c)
     c->paused = false;
     if (c->closing)
         return;
-    c->heard = tg_worker_ms(c->worker);
-    if (c->kept_len > 0 || c->showing) // what on_data is about to leave counts, too
+    c->heard = tg_worker_ms(c->origin->worker);
+    if (tg_conn_kept(c) > 0 || c->showing) // what on_data is about to leave counts, too
         tg_conn_todo(c, TG_TODO_SHOW);
     else
         tg_conn_poll(c);
@@ -483,10 +510,10 @@ void tg_net_resume(tg_net_conn *c)
 void tg_net_set_idle(tg_net_conn *c, uint32_t ms)
 {
     own(c)->idle_ms = ms < INT32_MAX ? ms : INT32_MAX;
-    c->own_idle = ms != 0 || c->udp == NULL;
+    c->own_idle = ms != 0 || c->more->udp == NULL;
     if (!c->own_idle) // a peer that may be gone for good is never kept for ever
         c->idle_ms = ms = c->origin->limits.quiet_ms;
-    c->heard = tg_worker_ms(c->worker);
+    c->heard = tg_worker_ms(c->origin->worker);
     if (ms != 0 && c->state == TG_ST_OPEN)
         tg_conn_wake_in(c, ms);
 }
@@ -499,14 +526,14 @@ void tg_net_ready(tg_net_conn *c)
 
 size_t tg_net_pending(const tg_net_conn *c)
 {
-    if (own(c)->udp != NULL)
-        return c->udp->pending;
+    if (own(c)->more->udp != NULL)
+        return c->more->udp->pending;
     return tg_out_bytes(c) + tg_secure_pending(c);
 }
 
 uint64_t tg_net_heard(const tg_net_conn *c)
 {
-    uint64_t at = clock_ms() - (tg_worker_ms(own(c)->worker) - c->heard);
+    uint64_t at = clock_ms() - (tg_worker_ms(own(c)->origin->worker) - c->heard);
     return at > c->opened ? at : c->opened; // two clocks: one is coarser
 }
 
@@ -525,9 +552,14 @@ void *tg_net_user(tg_net_conn *c)
     return check(c)->user;
 }
 
+tg_net_conn *tg_net_of(const void *user)
+{
+    return check((const tg_net_conn *)((const char *)user - offsetof(tg_net_conn, user)));
+}
+
 tg_worker *tg_net_worker(const tg_net_conn *c)
 {
-    return check(c)->worker;
+    return check(c)->origin->worker;
 }
 
 struct tg_listener *tg_net_listener(const tg_net_conn *c)
@@ -535,14 +567,18 @@ struct tg_listener *tg_net_listener(const tg_net_conn *c)
     return check(c)->origin->listener;
 }
 
-const char *tg_conn_peer(tg_net_conn *c)
+// Kept for the next who asks: a connection that opens is asked for by its adapter, by auth and
+// perhaps by a log, and none of them needs it for longer.
+const char *tg_conn_peer(const tg_net_conn *c)
 {
-    char text[INET6_ADDRSTRLEN + 10];
-    if (c->peer_text == NULL && c->peer.any.sa_family != AF_UNSPEC) {
-        tg_addr_text(&c->peer, text, sizeof(text));
-        c->peer_text = strdup(text);
-    }
-    return c->peer_text != NULL ? c->peer_text : "";
+    tg_worker *w = c->origin->worker;
+    if (w->peer_of == c)
+        return w->peer_text;
+    w->peer_of = c;
+    w->peer_text[0] = '\0';
+    if (c->peer.any.sa_family != AF_UNSPEC)
+        tg_addr_text(&c->peer, w->peer_text, sizeof(w->peer_text));
+    return w->peer_text;
 }
 
 void tg_conn_complain(tg_net_conn *c, tg_log_module module, const char *why)
@@ -550,8 +586,8 @@ void tg_conn_complain(tg_net_conn *c, tg_log_module module, const char *why)
     uint32_t held;
     const tg_listener *l = c->origin->listener;
     if (!tg_log_on(module, TG_LOG_WARN) ||
-        !tg_log_gate_pass(&c->origin->gate, tg_worker_now(c->worker), TG_LOGS_A_MINUTE,
-                          &held))
+        !tg_log_gate_pass(&c->origin->gate, tg_worker_now(c->origin->worker),
+                          TG_LOGS_A_MINUTE, &held))
         return;
     const tg_field fields[] = {TG_F("listener", l != NULL ? tg_listener_name(l) : ""),
                                TG_F("peer", tg_conn_peer(c)), TG_F("reason", why),
@@ -563,13 +599,15 @@ void tg_conn_complain(tg_net_conn *c, tg_log_module module, const char *why)
 
 void tg_net_info(const tg_net_conn *c, tg_conn_info *out)
 {
-    tg_net_conn *me = own(c);
+    own(c);
     memset(out, 0, sizeof(*out));
     out->size = sizeof(*out);
-    out->transport = c->udp != NULL ? TG_UDP : c->origin->tls != NULL ? TG_TLS : TG_TCP;
-    out->worker = c->worker->index;
+    out->transport = c->more->udp != NULL     ? TG_UDP
+                     : c->origin->tls != NULL ? TG_TLS
+                                              : TG_TCP;
+    out->worker = c->origin->worker->index;
     out->outgoing = c->outgoing;
-    out->peer = tg_str(tg_conn_peer(me));
+    out->peer = tg_str(tg_conn_peer(c));
     if (c->origin->listener != NULL)
         out->listener = tg_str(tg_listener_name(c->origin->listener));
     out->cert_cn = tg_secure_cn(c);

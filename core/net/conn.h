@@ -67,10 +67,12 @@ bool tg_net_closing(const tg_net_conn *c);
 /// When its peer was last heard, ms since the epoch.
 uint64_t tg_net_heard(const tg_net_conn *c);
 void *tg_net_user(tg_net_conn *c);
+tg_net_conn *tg_net_of(const void *user); ///< the connection that carries these user bytes
 tg_worker *tg_net_worker(const tg_net_conn *c);
 /// The listener it came from; NULL for a dialed one.
 struct tg_listener *tg_net_listener(const tg_net_conn *c);
-/// transport, peer, cert_cn, opened, bytes_*; slices live as long as the connection.
+/// transport, peer, cert_cn, opened, bytes_*; slices live as long as the connection, `peer`
+/// until the worker asks for another's.
 void tg_net_info(const tg_net_conn *c, tg_conn_info *out);
 
 /// Opens an outgoing connection on the calling worker. `user_init` sets up the user bytes

@@ -42,6 +42,7 @@ typedef struct tg_origin {
     const tg_origin_metrics *metrics; // NULL: dialed
     tg_port *port; // datagrams; NULL: a stream
     void (*gone)(struct tg_origin *o); // frees it
+    tg_worker *worker;
     tg_log_gate gate; // of lines about its peers
 } tg_origin;
 
@@ -70,7 +71,20 @@ typedef struct tg_rate { // token buckets; exists where a limit does
     uint32_t at; // of the last refill, ms
 } tg_rate;
 
-// The order follows who uses what together; an idle plain connection is this and no more.
+/// What a connection has besides when it is dialed, over TLS or UDP, or held to a rate.
+typedef struct tg_conn_more {
+    tg_secure *secure;
+    tg_dialing *dial; // until it is open
+    tg_rate *rate;
+    tg_peer *udp; // NULL: a stream
+} tg_conn_more;
+
+typedef struct tg_kept { // bytes that on_data left
+    uint32_t len, cap;
+    char at[];
+} tg_kept;
+
+// An idle plain connection is this and no more, so every eight bytes count.
 struct tg_net_conn {
     uint32_t magic;
     uint8_t state;
@@ -93,26 +107,20 @@ struct tg_net_conn {
     bool listed : 1; // in the worker's `todo`
     bool flushing : 1;
     bool own_idle : 1; // the room above said when it is idle
+    int16_t reason;
     uint32_t heard; // last byte in, ms
     uint32_t moved; // when the socket took something last, ms
     uint32_t idle_ms;
     uint32_t phase_at; // end of the time for what the state waits for
     int fd;
-    int16_t reason;
-    tg_worker *worker;
     tg_origin *origin;
     tg_out *out; // NULL: nothing waits to leave
-    tg_secure *secure;
-    tg_dialing *dial; // until it is open
-    tg_rate *rate;
-    tg_peer *udp; // NULL: a stream
-    char *kept;
-    uint32_t kept_len, kept_cap;
+    tg_conn_more *more; // never NULL
+    tg_kept *kept; // NULL none
     uint64_t bytes_in, bytes_out, opened;
     tg_list node; // of the worker's `conns`
     tg_net_conn *next_job; // of the worker's `todo`
     tg_alarm alarm;
-    char *peer_text; // once somebody asked
     tg_addr peer;
     _Alignas(16) char user[];
 };
@@ -136,13 +144,17 @@ void tg_conn_poll(tg_net_conn *c); ///< waits for what the state wants
 int tg_io_conn(tg_net_conn *c, unsigned want); ///< io.c: waits for just this
 uint32_t tg_conn_stall_ms(const tg_net_conn *c);
 int tg_conn_errno(int error); ///< errno to TG_E_*
-const char *tg_conn_peer(tg_net_conn *c);
+const char *tg_conn_peer(const tg_net_conn *c); ///< until the worker asks for another's
 /// One line that names the peer, rate-limited: why this room ends the connection.
 void tg_conn_complain(tg_net_conn *c, tg_log_module module, const char *why);
 void tg_conns_run(tg_worker *w); ///< what a turn's end has to do
 void tg_conns_abort(tg_worker *w, int reason);
 void tg_dials_abort(tg_worker *w); ///< the host ends: those that are not open yet
 void tg_conns_free(tg_worker *w); ///< the free lists
+static inline size_t tg_conn_kept(const tg_net_conn *c)
+{
+    return c->kept != NULL ? c->kept->len : 0;
+}
 static inline size_t tg_conn_limit(uint32_t limit, size_t otherwise)
 {
     return limit != 0 ? limit : otherwise;

@@ -32,7 +32,7 @@ static ssize_t receive(tg_net_conn *c, size_t room)
 {
     ssize_t n;
     do
-        n = recv(c->fd, c->worker->in + TG_READ_HEAD, room, 0);
+        n = recv(c->fd, c->origin->worker->in + TG_READ_HEAD, room, 0);
     while (n < 0 && errno == EINTR);
     return n;
 }
@@ -52,16 +52,16 @@ static bool received(tg_net_conn *c, ssize_t n)
 
 void tg_conn_read(tg_net_conn *c)
 {
-    tg_worker *w = c->worker;
-    ssize_t n = receive(c, c->rate != NULL ? tg_rate_room(c) : TG_READ_MAX);
+    tg_worker *w = c->origin->worker;
+    ssize_t n = receive(c, c->more->rate != NULL ? tg_rate_room(c) : TG_READ_MAX);
     if (!received(c, n))
         return;
     c->heard = tg_worker_ms(w);
     tg_conn_count_in(c, (size_t)n);
     w->bytes_in += (size_t)n;
-    if (c->rate != NULL)
+    if (c->more->rate != NULL)
         tg_rate_read(c, (size_t)n);
-    if (c->secure != NULL)
+    if (c->more->secure != NULL)
         tg_secure_read(c, w->in + TG_READ_HEAD, (size_t)n);
     else
         tg_conn_deliver(c, w->in + TG_READ_HEAD, (size_t)n);
@@ -76,19 +76,21 @@ void tg_conn_read_away(tg_net_conn *c)
 
 bool tg_conn_keep(tg_net_conn *c, const char *at, size_t len, size_t more)
 {
-    size_t need = c->kept_len + len + more;
+    tg_kept *k = c->kept;
+    size_t have = tg_conn_kept(c), need = have + len + more;
     if (need > UINT32_MAX / 2)
         return false;
-    if (need > c->kept_cap) {
-        size_t cap = c->kept_len == 0 ? need : need + need / 2;
-        char *grown = realloc(c->kept, cap);
+    if (k == NULL || need > k->cap) {
+        size_t cap = have == 0 ? need : need + need / 2;
+        tg_kept *grown = realloc(k, sizeof(*k) + cap);
         if (grown == NULL)
             return false;
-        c->kept = grown;
-        c->kept_cap = (uint32_t)cap;
+        c->kept = k = grown;
+        k->len = (uint32_t)have;
+        k->cap = (uint32_t)cap;
     }
-    memcpy(c->kept + c->kept_len, at, len);
-    c->kept_len += (uint32_t)len;
+    memcpy(k->at + have, at, len);
+    k->len += (uint32_t)len;
     return true;
 }
 
@@ -96,12 +98,11 @@ static void let_go(tg_net_conn *c)
 {
     free(c->kept);
     c->kept = NULL;
-    c->kept_len = c->kept_cap = 0;
 }
 
 size_t tg_conn_hand(tg_net_conn *c, const char *at, size_t len)
 {
-    c->worker->called = true;
+    c->origin->worker->called = true;
     c->showing = true;
     int64_t used = c->origin->events.on_data(c, c->user, (tg_slice){at, len});
     c->showing = false;
@@ -114,7 +115,7 @@ size_t tg_conn_hand(tg_net_conn *c, const char *at, size_t len)
 static void check_unread(tg_net_conn *c)
 {
     size_t most = tg_conn_limit(c->origin->limits.unread_max, UNREAD_MAX);
-    if (c->paused || c->throttled || c->closing || c->kept_len <= most)
+    if (c->paused || c->throttled || c->closing || tg_conn_kept(c) <= most)
         return;
     tg_conn_complain(c, TG_MOD_NET, "too many bytes that nobody could use");
     tg_net_close(c, TG_E_TOOBIG);
@@ -122,16 +123,17 @@ static void check_unread(tg_net_conn *c)
 
 void tg_conn_forget_kept(tg_net_conn *c, size_t len)
 {
-    c->kept_len -= (uint32_t)len;
-    if (c->kept_len == 0)
+    tg_kept *k = c->kept;
+    k->len -= (uint32_t)len;
+    if (k->len == 0)
         let_go(c);
     else if (len > 0)
-        memmove(c->kept, c->kept + len, c->kept_len);
+        memmove(k->at, k->at + len, k->len);
 }
 
 static void show_kept(tg_net_conn *c)
 {
-    tg_conn_forget_kept(c, tg_conn_hand(c, c->kept, c->kept_len));
+    tg_conn_forget_kept(c, tg_conn_hand(c, c->kept->at, c->kept->len));
     check_unread(c);
 }
 
@@ -151,26 +153,28 @@ void tg_conn_deliver(tg_net_conn *c, char *at, size_t len)
     if (c->closing)
         return;
     bool waits = c->paused || (c->todo & TG_TODO_SHOW);
-    if (waits || c->kept_len > TG_READ_HEAD) {
+    if (waits || tg_conn_kept(c) > TG_READ_HEAD) {
         if (!tg_conn_keep(c, at, len, 0))
             tg_conn_abort(c, TG_E_NOMEM);
         else if (!waits)
             show_kept(c);
         return;
     }
-    at -= c->kept_len;
-    len += c->kept_len;
-    if (c->kept_len > 0)
-        memcpy(at, c->kept, c->kept_len);
-    c->kept_len = 0;
+    size_t kept = tg_conn_kept(c);
+    if (kept > 0) {
+        at -= kept;
+        len += kept;
+        memcpy(at, c->kept->at, kept);
+        c->kept->len = 0;
+    }
     show(c, at, len);
 }
 
 void tg_conn_show(tg_net_conn *c)
 {
-    if (c->closing || c->paused || c->kept_len == 0)
+    if (c->closing || c->paused || tg_conn_kept(c) == 0)
         return;
-    if (c->udp != NULL)
+    if (c->more->udp != NULL)
         tg_peer_show(c);
     else
         show_kept(c);

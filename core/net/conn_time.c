@@ -17,7 +17,7 @@ static void on_alarm(tg_alarm *a);
 
 void tg_conn_wake_in(tg_net_conn *c, uint32_t ms)
 {
-    tg_wheel *wheel = tg_worker_wheel(c->worker);
+    tg_wheel *wheel = tg_worker_wheel(c->origin->worker);
     if (tg_alarm_armed(&c->alarm) && c->alarm.due <= tg_wheel_now(wheel) + ms)
         return;
     tg_wheel_add(wheel, &c->alarm, ms, on_alarm);
@@ -30,7 +30,7 @@ void tg_conn_phase(tg_net_conn *c, uint32_t ms)
         return;
     if (ms > INT32_MAX)
         ms = INT32_MAX; // times are compared by difference
-    c->phase_at = tg_worker_ms(c->worker) + ms;
+    c->phase_at = tg_worker_ms(c->origin->worker) + ms;
     tg_conn_wake_in(c, ms);
 }
 
@@ -42,7 +42,7 @@ static void check_idle(tg_net_conn *c, uint32_t now)
         c->heard = now; // the peer may have spoken: nobody listened
     if (is_over(c->heard + c->idle_ms, now)) {
         c->heard = now;
-        c->worker->called = true;
+        c->origin->worker->called = true;
         if (c->origin->events.on_idle != NULL && c->own_idle)
             c->origin->events.on_idle(c, c->user);
         else
@@ -78,7 +78,7 @@ static void check_rate(tg_net_conn *c)
     uint32_t left = tg_rate_check(c);
     if (left > 0)
         tg_conn_wake_in(c, left);
-    else if (!c->paused && c->kept_len > 0)
+    else if (!c->paused && tg_conn_kept(c) > 0)
         tg_conn_todo(c, TG_TODO_SHOW);
     tg_conn_poll(c);
 }
@@ -103,7 +103,7 @@ static void expired_closing(tg_net_conn *c)
 // A slow peer that still takes what was queued before the close gets all of it.
 static void expired_drain(tg_net_conn *c)
 {
-    uint32_t still = tg_worker_ms(c->worker) - c->moved;
+    uint32_t still = tg_worker_ms(c->origin->worker) - c->moved;
     if (c->blocked && still < TG_LINGER_MS)
         tg_conn_phase(c, TG_LINGER_MS - still);
     else
@@ -134,7 +134,7 @@ static void on_alarm(tg_alarm *a)
 {
     tg_net_conn *c = TG_OWNER(a, tg_net_conn, alarm);
     assert(c->magic == TG_CONN_MAGIC);
-    uint32_t now = tg_worker_ms(c->worker);
+    uint32_t now = tg_worker_ms(c->origin->worker);
     check_rate(c);
     check_idle(c, now);
     check_stall(c, now);

@@ -31,7 +31,7 @@ struct tg_secure {
 static int bio_write(BIO *b, const char *at, int len)
 {
     tg_net_conn *c = BIO_get_data(b);
-    tg_buf *out = &c->worker->cipher;
+    tg_buf *out = &c->origin->worker->cipher;
     BIO_clear_retry_flags(b);
     tg_buf_put(out, at, (size_t)len);
     return out->failed ? -1 : len;
@@ -40,7 +40,7 @@ static int bio_write(BIO *b, const char *at, int len)
 static int bio_read(BIO *b, char *to, int len)
 {
     tg_net_conn *c = BIO_get_data(b);
-    tg_secure *s = c->secure;
+    tg_secure *s = c->more->secure;
     BIO_clear_retry_flags(b);
     if (s->in_len == 0) {
         BIO_set_retry_read(b);
@@ -108,22 +108,22 @@ static bool make_buffers(tg_worker *w)
 int tg_secure_start(tg_net_conn *c, const char *name)
 {
     tg_tls *tls = c->origin->tls;
-    BIO_METHOD *m = bio_of(c->worker);
-    if (m == NULL || !make_buffers(c->worker))
+    BIO_METHOD *m = bio_of(c->origin->worker);
+    if (m == NULL || !make_buffers(c->origin->worker))
         return TG_E_NOMEM;
-    assert(c->secure == NULL);
-    c->secure = calloc(1, sizeof(*c->secure));
-    SSL *ssl = c->secure != NULL ? tg_tls_session(tls) : NULL;
+    assert(c->more->secure == NULL);
+    c->more->secure = calloc(1, sizeof(*c->more->secure));
+    SSL *ssl = c->more->secure != NULL ? tg_tls_session(tls) : NULL;
     BIO *bio = ssl != NULL ? BIO_new(m) : NULL;
     if (bio == NULL) {
         SSL_free(ssl);
-        free(c->secure);
-        c->secure = NULL;
+        free(c->more->secure);
+        c->more->secure = NULL;
         return TG_E_NOMEM;
     }
     BIO_set_data(bio, c);
     SSL_set_bio(ssl, bio, bio);
-    c->secure->ssl = ssl;
+    c->more->secure->ssl = ssl;
     if (tg_tls_is_server(tls)) {
         SSL_set_accept_state(ssl);
         return 0;
@@ -134,24 +134,24 @@ int tg_secure_start(tg_net_conn *c, const char *name)
 
 void tg_secure_free(tg_net_conn *c)
 {
-    tg_secure *s = c->secure;
+    tg_secure *s = c->more->secure;
     if (s == NULL)
         return;
     SSL_free(s->ssl);
     tg_buf_free(&s->pending);
     free(s->cn);
     free(s);
-    c->secure = NULL;
+    c->more->secure = NULL;
 }
 
 size_t tg_secure_pending(const tg_net_conn *c)
 {
-    return c->secure != NULL ? c->secure->pending.len : 0;
+    return c->more->secure != NULL ? c->more->secure->pending.len : 0;
 }
 
 tg_slice tg_secure_cn(const tg_net_conn *c)
 {
-    return c->secure != NULL ? tg_str(c->secure->cn) : (tg_slice){NULL, 0};
+    return c->more->secure != NULL ? tg_str(c->more->secure->cn) : (tg_slice){NULL, 0};
 }
 
 // Ciphertext out.
@@ -164,7 +164,7 @@ static ssize_t write_out(tg_net_conn *c, const tg_buf *b)
 
 static int send_pending(tg_net_conn *c)
 {
-    tg_buf *p = &c->secure->pending;
+    tg_buf *p = &c->more->secure->pending;
     if (p->len == 0 || c->blocked)
         return 0;
     ssize_t n = write_out(c, p);
@@ -179,7 +179,7 @@ static int send_pending(tg_net_conn *c)
 // Sends what OpenSSL has written; keeps what the socket does not take.
 static int send_cipher(tg_net_conn *c)
 {
-    tg_buf *out = &c->worker->cipher, *p = &c->secure->pending;
+    tg_buf *out = &c->origin->worker->cipher, *p = &c->more->secure->pending;
     size_t done = 0;
     int rc = out->failed ? TG_E_NOMEM : 0;
     if (rc == 0 && out->len > 0 && p->len == 0 && !c->blocked) {
@@ -204,7 +204,7 @@ static int encrypt(tg_net_conn *c)
     char scratch[RECORD];
     tg_slice plain = tg_out_peek(c, scratch, sizeof(scratch));
     ERR_clear_error();
-    int n = SSL_write(c->secure->ssl, plain.at, (int)plain.len);
+    int n = SSL_write(c->more->secure->ssl, plain.at, (int)plain.len);
     if (n <= 0)
         return TG_E_TLS;
     tg_out_advance(c, (size_t)n);
@@ -217,18 +217,18 @@ int tg_secure_flush(tg_net_conn *c)
     bool may = c->state == TG_ST_OPEN || (c->state == TG_ST_DRAIN && !c->notified);
     while (rc == 0 && may && c->out != NULL && !c->blocked) {
         rc = encrypt(c);
-        if (rc == 0 && (c->out == NULL || c->worker->cipher.len >= SEND_AT))
+        if (rc == 0 && (c->out == NULL || c->origin->worker->cipher.len >= SEND_AT))
             rc = send_cipher(c);
     }
     if (rc != 0)
-        tg_buf_clear(&c->worker->cipher);
+        tg_buf_clear(&c->origin->worker->cipher);
     return rc;
 }
 
 int tg_secure_notify(tg_net_conn *c)
 {
     ERR_clear_error();
-    SSL_shutdown(c->secure->ssl);
+    SSL_shutdown(c->more->secure->ssl);
     ERR_clear_error();
     return send_cipher(c);
 }
@@ -237,7 +237,7 @@ int tg_secure_notify(tg_net_conn *c)
 
 static const char *reason_text(const tg_net_conn *c)
 {
-    long verify = SSL_get_verify_result(c->secure->ssl);
+    long verify = SSL_get_verify_result(c->more->secure->ssl);
     if (verify != X509_V_OK)
         return X509_verify_cert_error_string(verify);
     const char *why = ERR_reason_error_string(ERR_peek_last_error());
@@ -257,7 +257,7 @@ static void fail(tg_net_conn *c)
 
 static void take_cn(tg_net_conn *c)
 {
-    SSL *ssl = c->secure->ssl;
+    SSL *ssl = c->more->secure->ssl;
     X509 *cert = SSL_get0_peer_certificate(ssl);
     if (cert == NULL || !tg_tls_verifies(c->origin->tls) ||
         SSL_get_verify_result(ssl) != X509_V_OK)
@@ -269,14 +269,14 @@ static void take_cn(tg_net_conn *c)
     int len =
         entry != NULL ? ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(entry)) : -1;
     if (len > 0 && memchr(text, '\0', (size_t)len) == NULL)
-        c->secure->cn = strndup((char *)text, (size_t)len);
+        c->more->secure->cn = strndup((char *)text, (size_t)len);
     if (len >= 0)
         OPENSSL_free(text);
 }
 
 void tg_secure_handshake(tg_net_conn *c)
 {
-    SSL *ssl = c->secure->ssl;
+    SSL *ssl = c->more->secure->ssl;
     ERR_clear_error();
     int n = SSL_do_handshake(ssl);
     if (n != 1 && SSL_get_error(ssl, n) != SSL_ERROR_WANT_READ) {
@@ -299,8 +299,8 @@ void tg_secure_handshake(tg_net_conn *c)
 // @return bytes of plaintext; the peer's close_notify in *over.
 static ssize_t decrypt(tg_net_conn *c, bool *over)
 {
-    SSL *ssl = c->secure->ssl;
-    char *to = c->worker->plain + TG_READ_HEAD;
+    SSL *ssl = c->more->secure->ssl;
+    char *to = c->origin->worker->plain + TG_READ_HEAD;
     size_t got = 0;
     for (;;) {
         ERR_clear_error();
@@ -316,8 +316,8 @@ static ssize_t decrypt(tg_net_conn *c, bool *over)
 
 void tg_secure_read(tg_net_conn *c, char *at, size_t len)
 {
-    c->secure->in = at;
-    c->secure->in_len = len;
+    c->more->secure->in = at;
+    c->more->secure->in_len = len;
     if (c->state == TG_ST_HANDSHAKE)
         tg_secure_handshake(c);
     if (c->state != TG_ST_OPEN)
@@ -329,14 +329,14 @@ void tg_secure_read(tg_net_conn *c, char *at, size_t len)
         return;
     }
     int rc = send_cipher(c); // tickets, key updates
-    if (rc == 0 && c->secure->pending.len > PENDING_MAX) {
+    if (rc == 0 && c->more->secure->pending.len > PENDING_MAX) {
         tg_conn_complain(c, TG_MOD_TLS, "it asks for new keys and takes no answers");
         rc = TG_E_LIMIT;
     }
     if (rc != 0)
         tg_conn_abort(c, rc);
     else if (got > 0)
-        tg_conn_deliver(c, c->worker->plain + TG_READ_HEAD, (size_t)got);
+        tg_conn_deliver(c, c->origin->worker->plain + TG_READ_HEAD, (size_t)got);
     if (over)
         tg_conn_hang_up(c);
 }

@@ -100,7 +100,7 @@ static void block_free(tg_worker *w, tg_out *o, tg_block *b)
 static void out_free(tg_net_conn *c)
 {
     tg_out *o = c->out;
-    tg_worker *w = c->worker;
+    tg_worker *w = c->origin->worker;
     c->out = NULL;
     block_free(w, o, o->block);
     if (o->pieces != o->first_pieces)
@@ -137,7 +137,7 @@ static void piece_done(tg_net_conn *c, piece *p)
     if (--b->pieces > 0)
         return;
     if (b != o->block)
-        block_free(c->worker, o, b);
+        block_free(c->origin->worker, o, b);
     else
         b->used = 0;
 }
@@ -207,12 +207,12 @@ static int reserve(tg_net_conn *c, size_t len)
     tg_block *full = o->block;
     if (full->cap - full->used >= len)
         return 0;
-    tg_block *more = block_new(c->worker, len);
+    tg_block *more = block_new(c->origin->worker, len);
     if (more == NULL)
         return TG_E_NOMEM;
     o->block = more;
     if (full->pieces == 0)
-        block_free(c->worker, o, full);
+        block_free(c->origin->worker, o, full);
     return 0;
 }
 
@@ -235,7 +235,7 @@ static int admit(tg_net_conn *c, size_t len)
         c->was_full = true;
         return TG_E_FULL;
     }
-    if (c->out == NULL && (c->out = out_new(c->worker)) == NULL)
+    if (c->out == NULL && (c->out = out_new(c->origin->worker)) == NULL)
         return TG_E_NOMEM;
     return 0;
 }
@@ -251,10 +251,10 @@ static int queued(tg_net_conn *c, int rc)
 
 int tg_net_send(tg_net_conn *c, tg_slice bytes)
 {
-    assert(c->worker == tg_worker_here());
+    assert(c->origin->worker == tg_worker_here());
     if (c->closing)
         return TG_E_CLOSED;
-    if (c->udp != NULL)
+    if (c->more->udp != NULL)
         return tg_peer_send(c, bytes, (tg_slice){0});
     int rc = admit(c, bytes.len);
     if (rc != 0)
@@ -276,10 +276,10 @@ static int send_datagram(tg_net_conn *c, tg_slice head, tg_slice tail,
 int tg_net_send_ref(tg_net_conn *c, tg_slice head, tg_slice tail,
                     void (*release)(void *owner), void *owner)
 {
-    assert(c->worker == tg_worker_here() && release != NULL);
+    assert(c->origin->worker == tg_worker_here() && release != NULL);
     if (c->closing)
         return TG_E_CLOSED;
-    if (c->udp != NULL)
+    if (c->more->udp != NULL)
         return send_datagram(c, head, tail, release, owner);
     bool copy = tail.len < COPY_BELOW;
     int rc = admit(c, head.len + tail.len);
@@ -340,9 +340,9 @@ void tg_out_advance(tg_net_conn *c, size_t n)
 
 static ssize_t sent(tg_net_conn *c, ssize_t n)
 {
-    c->moved = tg_worker_ms(c->worker);
+    c->moved = tg_worker_ms(c->origin->worker);
     tg_conn_count_out(c, (size_t)n);
-    c->worker->bytes_out += (size_t)n;
+    c->origin->worker->bytes_out += (size_t)n;
     return n;
 }
 
@@ -351,7 +351,7 @@ static void block(tg_net_conn *c)
     if (c->blocked)
         return;
     c->blocked = true;
-    c->moved = tg_worker_ms(c->worker);
+    c->moved = tg_worker_ms(c->origin->worker);
     tg_conn_wake_in(c, tg_conn_stall_ms(c));
 }
 
@@ -372,7 +372,7 @@ ssize_t tg_conn_write(tg_net_conn *c, const struct iovec *iov, int n)
     do
         got = write_once(c->fd, iov, n);
     while (got < 0 && errno == EINTR);
-    c->worker->writes++;
+    c->origin->worker->writes++;
     if (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
         return tg_conn_errno(errno);
     if (got < (ssize_t)want)
@@ -401,14 +401,14 @@ static int flush_plain(tg_net_conn *c)
 
 int tg_conn_flush(tg_net_conn *c)
 {
-    if (c->udp != NULL) {
-        tg_port_flush(c->udp->port);
+    if (c->more->udp != NULL) {
+        tg_port_flush(c->more->udp->port);
         return 0;
     }
     if (c->blocked || c->flushing || c->fd < 0 || c->state < TG_ST_HANDSHAKE)
         return 0;
     c->flushing = true; // a release may send: it must not flush what is being counted off
-    int rc = c->secure != NULL ? tg_secure_flush(c) : flush_plain(c);
+    int rc = c->more->secure != NULL ? tg_secure_flush(c) : flush_plain(c);
     c->flushing = false;
     return rc;
 }

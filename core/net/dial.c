@@ -55,24 +55,24 @@ static void forget_addresses(tg_dialing *d)
 
 void tg_dial_done(tg_net_conn *c)
 {
-    tg_dialing *d = c->dial;
+    tg_dialing *d = c->more->dial;
     if (d == NULL)
         return;
     forget_lookup(d);
     forget_addresses(d);
     free(d->host);
     free(d);
-    c->dial = NULL;
+    c->more->dial = NULL;
 }
 
 const char *tg_dial_host(const tg_net_conn *c)
 {
-    return c->dial != NULL ? c->dial->host : NULL;
+    return c->more->dial != NULL ? c->more->dial->host : NULL;
 }
 
 static void log_trouble(tg_net_conn *c)
 {
-    tg_dialing *d = c->dial;
+    tg_dialing *d = c->more->dial;
     const tg_field fields[] = {TG_F("host", d->host), TG_F("port", d->port),
                                TG_F("reason", tg_error_text(d->error))};
     if (!d->told && tg_log_on(TG_MOD_NET, TG_LOG_WARN))
@@ -85,7 +85,7 @@ static void log_trouble(tg_net_conn *c)
 // the same peer do not come back together.
 static void back_off(tg_net_conn *c)
 {
-    tg_dialing *d = c->dial;
+    tg_dialing *d = c->more->dial;
     log_trouble(c);
     if (d->backoff_ms == 0) {
         tg_conn_abort(c, d->error);
@@ -95,7 +95,7 @@ static void back_off(tg_net_conn *c)
     d->pause_ms = ms < d->backoff_max_ms / 2 ? ms * 2 : d->backoff_max_ms;
     if (ms > d->backoff_max_ms)
         ms = d->backoff_max_ms;
-    tg_metric_add(c->worker->all->metrics.dials_retried, 1);
+    tg_metric_add(c->origin->worker->all->metrics.dials_retried, 1);
     c->state = TG_ST_IDLE;
     tg_conn_phase(c, ms / 2 + (uint32_t)(tg_random() % (ms / 2 + 1)) + 1);
 }
@@ -103,8 +103,8 @@ static void back_off(tg_net_conn *c)
 static int begin_connect(tg_net_conn *c, const struct addrinfo *a)
 {
     memcpy(&c->peer, a->ai_addr, a->ai_addrlen);
-    free(c->peer_text);
-    c->peer_text = NULL;
+    if (c->origin->worker->peer_of == c)
+        c->origin->worker->peer_of = NULL;
     int on = 1;
     int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -121,7 +121,7 @@ static int begin_connect(tg_net_conn *c, const struct addrinfo *a)
 
 static void next_address(tg_net_conn *c)
 {
-    tg_dialing *d = c->dial;
+    tg_dialing *d = c->more->dial;
     while (d->next != NULL) {
         const struct addrinfo *a = d->next;
         d->next = a->ai_next;
@@ -149,28 +149,28 @@ static void on_found(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
             uv_freeaddrinfo(found);
         return;
     }
-    tg_worker_enter(c->worker);
-    c->dial->lookup = NULL;
+    tg_worker_enter(c->origin->worker);
+    c->more->dial->lookup = NULL;
     if (status != 0) {
-        c->dial->error = TG_E_RESOLVE;
+        c->more->dial->error = TG_E_RESOLVE;
         back_off(c);
         return;
     }
-    c->dial->found = c->dial->next = found;
+    c->more->dial->found = c->more->dial->next = found;
     next_address(c);
 }
 
 static void look_up(tg_net_conn *c)
 {
-    tg_dialing *d = c->dial;
+    tg_dialing *d = c->more->dial;
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     forget_addresses(d);
     c->state = TG_ST_RESOLVE;
     lookup *l = calloc(1, sizeof(*l));
     if (l != NULL) {
         l->conn = c;
-        if (uv_getaddrinfo(&c->worker->loop, &l->req, on_found, d->host, d->port, &hints) ==
-            0) {
+        if (uv_getaddrinfo(&c->origin->worker->loop, &l->req, on_found, d->host, d->port,
+                           &hints) == 0) {
             d->lookup = l;
             tg_conn_phase(c, d->timeout_ms);
             return;
@@ -190,7 +190,7 @@ void tg_dial_next(tg_net_conn *c)
 // Not at once: events of the socket that is closed here may still be gone through.
 void tg_dial_failed(tg_net_conn *c, int code)
 {
-    c->dial->error = code;
+    c->more->dial->error = code;
     c->state = TG_ST_IDLE;
     c->blocked = c->hung_up = false;
     tg_conn_phase(c, 0);
@@ -212,12 +212,12 @@ void tg_dial_ready(tg_net_conn *c)
 
 void tg_dial_expired(tg_net_conn *c)
 {
-    tg_dialing *d = c->dial;
+    tg_dialing *d = c->more->dial;
     if (d == NULL)
         return;
     if (c->state == TG_ST_IDLE) {
         if (d->error == TG_E_TLS)
-            tg_dial_tls_refresh(c->worker, c->origin->tls);
+            tg_dial_tls_refresh(c->origin->worker, c->origin->tls);
         look_up(c);
     } else if (c->state == TG_ST_RESOLVE) {
         forget_lookup(d);
@@ -244,6 +244,7 @@ static int origin_new(tg_worker *w, const tg_dial *where, const tg_net_events *e
     if (limits != NULL)
         o->limits = *limits;
     o->gone = gone;
+    o->worker = w;
     tg_error e = {0};
     int rc = where->tls ? tg_dial_tls(w, where, &o->tls, &e) : 0;
     if (rc != 0) {
@@ -297,7 +298,7 @@ int tg_net_dial(const tg_dial *where, const tg_net_events *events,
         return TG_E_NOMEM;
     }
     c->outgoing = true;
-    c->dial = d;
+    c->more->dial = d;
     if (user_init != NULL)
         user_init(c->user, arg);
     look_up(c);

@@ -33,7 +33,7 @@ int tg_io_conn(tg_net_conn *c, unsigned want)
 {
     if (want == c->mask)
         return 0;
-    int rc = set(c->worker, c->fd, (uintptr_t)c, c->mask, want);
+    int rc = set(c->origin->worker, c->fd, (uintptr_t)c, c->mask, want);
     c->mask = (uint8_t)(rc == 0 ? want : 0);
     return rc;
 }

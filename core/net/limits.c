@@ -12,9 +12,9 @@
 
 static void refill(tg_net_conn *c)
 {
-    tg_rate *r = c->rate;
+    tg_rate *r = c->more->rate;
     const tg_net_limits *l = &c->origin->limits;
-    uint32_t now = tg_worker_ms(c->worker);
+    uint32_t now = tg_worker_ms(c->origin->worker);
     int64_t ms = now - r->at;
     r->at = now;
     r->bytes += ms * l->bytes_rate;
@@ -30,12 +30,12 @@ int tg_rate_new(tg_net_conn *c)
     const tg_net_limits *l = &c->origin->limits;
     if (l->bytes_rate == 0 && l->messages_rate == 0)
         return 0;
-    c->rate = malloc(sizeof(*c->rate));
-    if (c->rate == NULL)
+    c->more->rate = malloc(sizeof(*c->more->rate));
+    if (c->more->rate == NULL)
         return TG_E_NOMEM;
-    c->rate->bytes = (int64_t)l->bytes_rate * SCALE;
-    c->rate->messages = (int64_t)l->messages_rate * SCALE;
-    c->rate->at = tg_worker_ms(c->worker);
+    c->more->rate->bytes = (int64_t)l->bytes_rate * SCALE;
+    c->more->rate->messages = (int64_t)l->messages_rate * SCALE;
+    c->more->rate->at = tg_worker_ms(c->origin->worker);
     return 0;
 }
 
@@ -50,8 +50,8 @@ static uint32_t debt_ms(int64_t tokens, uint32_t rate)
 static uint32_t rest_ms(const tg_net_conn *c)
 {
     const tg_net_limits *l = &c->origin->limits;
-    uint32_t b = debt_ms(c->rate->bytes, l->bytes_rate);
-    uint32_t m = debt_ms(c->rate->messages, l->messages_rate);
+    uint32_t b = debt_ms(c->more->rate->bytes, l->bytes_rate);
+    uint32_t m = debt_ms(c->more->rate->messages, l->messages_rate);
     return b > m ? b : m;
 }
 
@@ -72,7 +72,7 @@ size_t tg_rate_room(tg_net_conn *c)
     if (c->origin->limits.bytes_rate == 0)
         return TG_READ_MAX;
     refill(c);
-    int64_t room = c->rate->bytes / SCALE;
+    int64_t room = c->more->rate->bytes / SCALE;
     return room < ROOM_MIN ? ROOM_MIN : room > TG_READ_MAX ? TG_READ_MAX : (size_t)room;
 }
 
@@ -80,16 +80,16 @@ void tg_rate_read(tg_net_conn *c, size_t bytes)
 {
     if (c->origin->limits.bytes_rate == 0)
         return;
-    c->rate->bytes -= (int64_t)bytes * SCALE;
+    c->more->rate->bytes -= (int64_t)bytes * SCALE;
     charge(c);
 }
 
 void tg_net_count_message(tg_net_conn *c)
 {
-    if (c->rate == NULL || c->origin->limits.messages_rate == 0)
+    if (c->more->rate == NULL || c->origin->limits.messages_rate == 0)
         return;
-    c->rate->messages -= SCALE;
-    if (c->rate->messages < 0)
+    c->more->rate->messages -= SCALE;
+    if (c->more->rate->messages < 0)
         charge(c);
 }
 

@@ -103,7 +103,7 @@ static tg_slice key_of(const tg_addr *a)
 
 void tg_peer_leave(tg_net_conn *c)
 {
-    tg_peer *peer = c->udp;
+    tg_peer *peer = c->more->udp;
     if (!peer->known)
         return;
     peer->known = false;
@@ -113,18 +113,18 @@ void tg_peer_leave(tg_net_conn *c)
 
 void tg_peer_free(tg_net_conn *c)
 {
-    tg_port *p = c->udp->port;
-    assert(!c->udp->known && c->udp->pending == 0);
-    tg_list_del(&c->udp->full);
-    free(c->udp);
-    c->udp = NULL;
+    tg_port *p = c->more->udp->port;
+    assert(!c->more->udp->known && c->more->udp->pending == 0);
+    tg_list_del(&c->more->udp->full);
+    free(c->more->udp);
+    c->more->udp = NULL;
     if (--p->alive == 0 && p->acceptor->draining)
         tg_acceptor_close(p->acceptor);
 }
 
 void tg_net_settle(tg_net_conn *c, bool settled)
 {
-    tg_peer *peer = c->udp;
+    tg_peer *peer = c->more->udp;
     if (peer == NULL || !peer->known)
         return;
     tg_list_del(&peer->fresh);
@@ -169,7 +169,7 @@ static int peer_new(tg_port *p, tg_net_conn *c)
     peer->conn = c;
     tg_list_init(&peer->fresh);
     tg_list_init(&peer->full);
-    c->udp = peer;
+    c->more->udp = peer;
     p->alive++;
     int rc = tg_map_add(&p->peers, key_of(&c->peer), c);
     if (rc == 0) {
@@ -187,7 +187,7 @@ static int set_up(tg_port *p, tg_net_conn *c)
         rc = l->user_init(c, c->user, l->arg);
     if (rc < 0) {
         c->closing = c->told = true; // no event has been, and none will be
-        if (c->udp != NULL)
+        if (c->more->udp != NULL)
             tg_peer_leave(c);
         tg_conn_abort(c, rc);
     }
@@ -237,7 +237,7 @@ static bool show(tg_net_conn *c, const char *at, size_t len, size_t *used)
     if (*used < len && !listens(c))
         return false;
     if (*used < len)
-        count(c->udp->port, "partial");
+        count(c->more->udp->port, "partial");
     return true;
 }
 
@@ -245,8 +245,8 @@ static void keep(tg_net_conn *c, const char *at, size_t len)
 {
     uint32_t size = (uint32_t)len;
     size_t most = tg_conn_limit(c->origin->limits.unread_max, KEPT_MAX);
-    if (c->kept_len > 0 && c->kept_len + len > most)
-        count(c->udp->port, "dropped_busy");
+    if (tg_conn_kept(c) > 0 && tg_conn_kept(c) + len > most)
+        count(c->more->udp->port, "dropped_busy");
     else if (!tg_conn_keep(c, (const char *)&size, sizeof(size), len) ||
              !tg_conn_keep(c, at, len, 0))
         tg_conn_abort(c, TG_E_NOMEM);
@@ -255,16 +255,16 @@ static void keep(tg_net_conn *c, const char *at, size_t len)
 void tg_peer_show(tg_net_conn *c)
 {
     size_t done = 0;
-    while (done < c->kept_len && listens(c)) {
+    while (done < tg_conn_kept(c) && listens(c)) {
         uint32_t len;
         size_t used = 0;
-        memcpy(&len, c->kept + done, sizeof(len));
-        const char *at = c->kept + done + sizeof(len);
-        if (!show(c, at + c->udp->shown, len - c->udp->shown, &used)) {
-            c->udp->shown += (uint32_t)used;
+        memcpy(&len, c->kept->at + done, sizeof(len));
+        const char *at = c->kept->at + done + sizeof(len);
+        if (!show(c, at + c->more->udp->shown, len - c->more->udp->shown, &used)) {
+            c->more->udp->shown += (uint32_t)used;
             break;
         }
-        c->udp->shown = 0;
+        c->more->udp->shown = 0;
         done += sizeof(len) + len;
     }
     tg_conn_forget_kept(c, done);
@@ -272,21 +272,21 @@ void tg_peer_show(tg_net_conn *c)
 
 static void deliver(tg_net_conn *c, const char *at, size_t len)
 {
-    tg_port *p = c->udp->port;
-    c->heard = tg_worker_ms(c->worker);
+    tg_port *p = c->more->udp->port;
+    c->heard = tg_worker_ms(c->origin->worker);
     tg_conn_count_in(c, len);
-    if (!tg_list_empty(&c->udp->fresh)) { // to the end: it is the one heard last
-        tg_list_del(&c->udp->fresh);
-        tg_list_add(&p->fresh, &c->udp->fresh);
+    if (!tg_list_empty(&c->more->udp->fresh)) { // to the end: it is the one heard last
+        tg_list_del(&c->more->udp->fresh);
+        tg_list_add(&p->fresh, &c->more->udp->fresh);
     }
     if (c->throttled) { // a datagram cannot wait in the socket as a stream's bytes do
         count(p, "dropped_rate");
         return;
     }
-    if (c->rate != NULL)
+    if (c->more->rate != NULL)
         tg_rate_read(c, len);
     size_t used = 0;
-    if (!listens(c) || c->kept_len > 0)
+    if (!listens(c) || tg_conn_kept(c) > 0)
         keep(c, at, len);
     else if (!show(c, at, len, &used))
         keep(c, at + used, len - used);
@@ -325,7 +325,7 @@ static void take(tg_port *p, const struct mmsghdr *m, tg_addr *from)
     if (c == NULL)
         return;
     if (p->wildcard)
-        take_local(&m->msg_hdr, &c->udp->local);
+        take_local(&m->msg_hdr, &c->more->udp->local);
     deliver(c, at, len);
 }
 

@@ -30,16 +30,16 @@ static void take_off(tg_port *p, tg_datagram **at)
         p->out_end = at;
     p->out_bytes -= d->len;
     p->out_count--;
-    c->udp->pending -= d->len;
-    if (c->state == TG_ST_DRAIN && c->udp->pending == 0)
+    c->more->udp->pending -= d->len;
+    if (c->state == TG_ST_DRAIN && c->more->udp->pending == 0)
         tg_conn_todo(c, TG_TODO_FLUSH); // it has said its last
     free(d);
 }
 
 void tg_peer_drop(tg_net_conn *c)
 {
-    tg_port *p = c->udp->port;
-    for (tg_datagram **at = &p->out; c->udp->pending > 0 && *at != NULL;) {
+    tg_port *p = c->more->udp->port;
+    for (tg_datagram **at = &p->out; c->more->udp->pending > 0 && *at != NULL;) {
         if ((*at)->conn == c)
             take_off(p, at);
         else
@@ -55,26 +55,26 @@ void tg_port_drop(tg_port *p)
 
 static bool has_room(const tg_net_conn *c, size_t len)
 {
-    const tg_port *p = c->udp->port;
+    const tg_port *p = c->more->udp->port;
     size_t most = tg_conn_limit(c->origin->limits.write_max, TG_WRITE_MAX);
-    bool own = c->udp->pending == 0 || c->udp->pending + len <= most;
+    bool own = c->more->udp->pending == 0 || c->more->udp->pending + len <= most;
     return own && p->out_count < OUT_COUNT &&
            (p->out_count == 0 || p->out_bytes + len <= OUT_BYTES);
 }
 
 static int refuse(tg_net_conn *c)
 {
-    tg_port *p = c->udp->port;
+    tg_port *p = c->more->udp->port;
     c->was_full = true;
-    tg_list_del(&c->udp->full);
-    tg_list_add(&p->full, &c->udp->full);
+    tg_list_del(&c->more->udp->full);
+    tg_list_add(&p->full, &c->more->udp->full);
     tg_listener_count(c->origin->listener, "send_full");
     return TG_E_FULL;
 }
 
 int tg_peer_send(tg_net_conn *c, tg_slice head, tg_slice tail)
 {
-    tg_port *p = c->udp->port;
+    tg_port *p = c->more->udp->port;
     size_t len = head.len + tail.len;
     if (len > TG_DATAGRAM_MAX)
         return TG_E_TOOBIG;
@@ -98,7 +98,7 @@ int tg_peer_send(tg_net_conn *c, tg_slice head, tg_slice tail)
     p->out_end = &d->next;
     p->out_bytes += len;
     p->out_count++;
-    c->udp->pending += len;
+    c->more->udp->pending += len;
     tg_conn_todo(c, TG_TODO_FLUSH);
     return 0;
 }
@@ -152,7 +152,7 @@ static unsigned prepare(const tg_port *p, outlet *o)
                                              .msg_iov = &o->iov[n],
                                              .msg_iovlen = 1};
         if (p->wildcard)
-            put_local(&o->msgs[n].msg_hdr, o->control[n], &d->conn->udp->local, six);
+            put_local(&o->msgs[n].msg_hdr, o->control[n], &d->conn->more->udp->local, six);
     }
     return n;
 }

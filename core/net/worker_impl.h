@@ -74,6 +74,8 @@ struct tg_worker {
     struct tg_net_conn *todo, **todo_end; // connections that the turn's end has to see to
     uint32_t nconns;
 
+    const struct tg_net_conn *peer_of; // whose address `peer_text` is
+    char peer_text[64];
     tg_dial_tls_kept dial_tls[TG_DIAL_TLS];
     char *in; // TG_READ_HEAD + TG_READ_MAX
     char *datagrams; // once there were any: udp.c

@@ -234,7 +234,7 @@ static question *question_new(const tg_line *l, const tg_auth_request *given)
     tg_auth_request r = {0};
     memcpy(&r, given, given->size < sizeof(r) ? given->size : sizeof(r));
     tg_conn_info info;
-    tg_net_info(l->net, &info);
+    tg_net_info(tg_line_net(l), &info);
     r.peer = info.peer;
     r.listener = l->listening != NULL ? tg_str(l->listening->name) : (tg_slice){"", 0};
     r.adapter = tg_str(l->offer->id);

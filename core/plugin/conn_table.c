@@ -13,7 +13,7 @@ static tg_line *open_line(tg_conn c)
 static int conn_send(tg_conn c, tg_slice frame)
 {
     tg_line *l = open_line(c);
-    return l != NULL ? tg_net_send(l->net, frame) : TG_E_CLOSED;
+    return l != NULL ? tg_net_send(tg_line_net(l), frame) : TG_E_CLOSED;
 }
 
 static void release(void *msg)
@@ -29,7 +29,7 @@ static int conn_send_msg(tg_conn c, tg_slice head, tg_msg m)
     if (m == NULL)
         return TG_E_INVAL;
     tg_msg_ref(m);
-    int rc = tg_net_send_ref(l->net, head, m->payload, release, (void *)m);
+    int rc = tg_net_send_ref(tg_line_net(l), head, m->payload, release, (void *)m);
     if (rc < 0)
         tg_msg_unref(m);
     return rc;
@@ -67,7 +67,7 @@ static int conn_set_idle(tg_conn c, uint32_t ms)
     tg_line *l = open_line(c);
     if (l == NULL)
         return TG_E_CLOSED;
-    tg_net_set_idle(l->net, ms);
+    tg_net_set_idle(tg_line_net(l), ms);
     return 0;
 }
 
@@ -77,7 +77,7 @@ static int conn_ready(tg_conn c)
     if (l == NULL)
         return TG_E_CLOSED;
     l->flags |= TG_LINE_READY;
-    tg_net_ready(l->net);
+    tg_net_ready(tg_line_net(l));
     return 0;
 }
 
@@ -88,7 +88,7 @@ static int conn_info(tg_conn c, tg_conn_info *out)
     if (l == NULL)
         return TG_E_CLOSED;
     tg_conn_info info;
-    tg_net_info(l->net, &info);
+    tg_net_info(tg_line_net(l), &info);
     info.anonymous = l->listening != NULL && l->listening->anonymous;
     uint32_t theirs = out->size;
     info.size = theirs;
@@ -103,13 +103,13 @@ static int conn_info(tg_conn c, tg_conn_info *out)
 static int64_t conn_pending(tg_conn c)
 {
     const tg_line *l = tg_line_find(c);
-    return l != NULL ? (int64_t)tg_net_pending(l->net) : TG_E_CLOSED;
+    return l != NULL ? (int64_t)tg_net_pending(tg_line_net(l)) : TG_E_CLOSED;
 }
 
 static void *conn_state(tg_conn c)
 {
-    const tg_line *l = tg_line_find(c);
-    return l != NULL ? l->state : NULL;
+    tg_line *l = tg_line_find(c);
+    return l != NULL ? tg_line_state(l) : NULL;
 }
 
 static int conn_dial(const tg_dial *where, const tg_adapter *a, tg_conn *out)

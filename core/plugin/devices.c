@@ -22,14 +22,14 @@ static const char *transport_name(uint32_t transport)
 static void add_connection(tg_device *d, const tg_line *l)
 {
     tg_conn_info info;
-    tg_net_info(l->net, &info);
+    tg_net_info(tg_line_net(l), &info);
     d->connected = true;
     d->outgoing = info.outgoing != 0;
     d->listener = info.listener;
     d->peer = info.peer;
     d->transport = transport_name(info.transport);
     d->opened = info.opened;
-    d->heard = tg_net_heard(l->net);
+    d->heard = tg_net_heard(tg_line_net(l));
 }
 
 typedef struct showing {
@@ -107,7 +107,8 @@ int tg_device_command(tg_runtime *rt, const tg_command *cmd, tg_done_fn *done, v
     if (op.id == 0)
         return TG_E_NOMEM;
     tg_call_begin(l->offer->self, "on_command");
-    int rc = l->offer->adapter.on_command(tg_line_conn(l), l->state, session, cmd, op);
+    int rc =
+        l->offer->adapter.on_command(tg_line_conn(l), tg_line_state(l), session, cmd, op);
     tg_call_end();
     if (rc >= 0 || tg_op_cancel(op) < 0) // completed and failed: the completion counts
         return 0;

@@ -19,6 +19,16 @@ static const struct {
     [TG_STEP_ESCAPE] = {"escape", "a wrong escape sequence", TG_E_MALFORMED},
 };
 
+// @return all of it since the last good frame.
+static uint32_t add_junk(tg_line *l, size_t len)
+{
+    tg_aside *a = len > 0 ? tg_line_aside(l) : l->aside;
+    if (a == NULL)
+        return 0;
+    size_t junk = a->junk + len;
+    return a->junk = junk < UINT32_MAX ? (uint32_t)junk : UINT32_MAX;
+}
+
 static void take_fault(tg_line *l, tg_step step, const tg_framed *f)
 {
     char text[96];
@@ -28,50 +38,53 @@ static void take_fault(tg_line *l, tg_step step, const tg_framed *f)
                        f->computed)
             : snprintf(text, sizeof(text), "%s (%zu bytes)", faults[step].text, f->used);
     tg_line_complain(l, faults[step].code, faults[step].event, (tg_slice){text, (size_t)n});
-    size_t junk = l->junk + f->used;
-    l->junk = junk < UINT32_MAX ? (uint32_t)junk : UINT32_MAX;
     uint32_t most = l->listening != NULL ? l->listening->junk_max : 0;
-    if (most != 0 && l->junk > most)
+    if (add_junk(l, f->used) > most && most != 0)
         tg_line_close(l, TG_E_MALFORMED, TG_LIT("too many bytes without a good frame"));
     most = l->listening != NULL ? l->listening->bad_max : 0;
-    if (most != 0 && ++l->bad >= most)
+    if (most != 0 && l->aside != NULL && ++l->aside->bad >= most)
         tg_line_close(l, TG_E_MALFORMED, TG_LIT("too many bad frames in a row"));
 }
 
 static int take_frame(tg_line *l, tg_slice frame)
 {
     tg_version *v = l->offer->self;
-    l->junk = 0;
-    l->bad = 0;
+    if (l->aside != NULL)
+        l->aside->junk = l->aside->bad = 0;
     if ((l->flags & TG_LINE_READY) == 0) {
         l->flags |= TG_LINE_READY;
-        tg_net_ready(l->net);
+        tg_net_ready(tg_line_net(l));
     }
     tg_bump(&tg_part_here(v)->frames, 1);
-    int rc = l->offer->adapter.on_frame(tg_line_conn(l), l->state, frame);
-    tg_net_count_message(l->net);
+    int rc = l->offer->adapter.on_frame(tg_line_conn(l), tg_line_state(l), frame);
+    tg_net_count_message(tg_line_net(l));
     return rc < 0 ? rc : 0;
 }
 
 static void on_stall(tg_alarm *a)
 {
-    tg_line *l = TG_OWNER(a, tg_line, stall);
+    tg_line *l = TG_OWNER(a, tg_aside, stall)->line;
     l->flags |= TG_LINE_STALLED;
-    tg_net_pause(l->net); // and so the kept bytes are shown again
-    tg_net_resume(l->net);
+    tg_net_pause(tg_line_net(l)); // and so the kept bytes are shown again
+    tg_net_resume(tg_line_net(l));
 }
 
 void tg_line_watch_off(tg_line *l)
 {
-    tg_wheel_del(tg_here()->wheel, &l->stall);
+    if (l->aside != NULL)
+        tg_wheel_del(tg_here()->wheel, &l->aside->stall);
 }
 
 static void watch(tg_line *l, bool partial)
 {
+    tg_aside *a = partial ? tg_line_aside(l) : l->aside;
+    if (a == NULL)
+        return;
     if (partial)
-        tg_wheel_add(tg_here()->wheel, &l->stall, tg_framer_stall_ms(l->framer), on_stall);
+        tg_wheel_add(tg_here()->wheel, &a->stall, tg_framer_stall_ms(l->framer), on_stall);
     else
-        tg_line_watch_off(l);
+        tg_wheel_del(tg_here()->wheel, &a->stall);
+    tg_line_tidy(l);
 }
 
 // Without a mark to search for, the next frame begins with the next bytes that come.
@@ -91,14 +104,14 @@ static size_t give_up(tg_line *l, tg_slice data)
     skip = skip < data.len ? skip : data.len;
     l->from = 0;
     tg_line_complain(l, TG_E_TIMEOUT, "stalled", TG_LIT("a started frame stopped growing"));
-    l->junk += (uint32_t)skip;
+    add_junk(l, skip);
     return skip;
 }
 
 static bool stopped(const tg_line *l)
 {
     return (l->flags & (TG_LINE_PAUSED | TG_LINE_HELD | TG_LINE_CLOSING)) != 0 ||
-           tg_net_throttled(l->net);
+           tg_net_throttled(tg_line_net(l));
 }
 
 // @return bytes used, or the adapter's TG_E_*. *partial: more bytes are needed.
@@ -133,7 +146,7 @@ static int64_t datagram_done(tg_line *l, size_t len, int64_t used, bool partial)
         int n = snprintf(text, sizeof(text), "a datagram ends inside a frame (%zu bytes)",
                          left);
         tg_line_complain(l, TG_E_MALFORMED, "partial", (tg_slice){text, (size_t)n});
-        l->junk += (uint32_t)left;
+        add_junk(l, left);
         used = (int64_t)len;
     }
     if (used == (int64_t)len)

@@ -23,21 +23,57 @@ tg_line *tg_line_find(tg_conn c)
     return here != NULL ? tg_slots_find(&here->lines, c.id) : NULL;
 }
 
+static tg_aside *aside_make(tg_line *l)
+{
+    if (l->aside == NULL && (l->aside = calloc(1, sizeof(*l->aside))) != NULL)
+        l->aside->line = l;
+    return l->aside;
+}
+
+tg_aside *tg_line_aside(tg_line *l)
+{
+    if (aside_make(l) == NULL)
+        tg_line_close(l, TG_E_NOMEM, TG_LIT("no memory for its state"));
+    return l->aside;
+}
+
+void tg_line_tidy(tg_line *l)
+{
+    const tg_aside *a = l->aside;
+    if (a == NULL || a->state != NULL || a->options != NULL || a->more != NULL ||
+        a->junk != 0 || tg_alarm_armed(&a->stall) || (l->flags & TG_LINE_HELD))
+        return;
+    free(l->aside);
+    l->aside = NULL;
+}
+
+static void aside_free(tg_line *l)
+{
+    tg_aside *a = l->aside;
+    l->aside = NULL;
+    if (a == NULL)
+        return;
+    assert(!tg_alarm_armed(&a->stall) && a->more == NULL);
+    free(a->state);
+    tg_value_free(a->options);
+    free(a);
+}
+
 // A state that fits behind the line lives there. A later version of the adapter may want more
 // than the listener was opened for: then it is allocated.
 static int state_make(tg_line *l, uint16_t room)
 {
-    l->state = l->inline_state;
-    if (l->offer->adapter.state_size > room)
-        l->state = calloc(1, l->offer->adapter.state_size);
-    return l->state != NULL ? 0 : TG_E_NOMEM;
-}
-
-static void state_free(tg_line *l)
-{
-    if (l->state != l->inline_state)
-        free(l->state);
-    l->state = NULL;
+    uint32_t need = l->offer->adapter.state_size;
+    if (need <= room)
+        return 0;
+    void *state = calloc(1, need);
+    if (state == NULL || aside_make(l) == NULL) {
+        free(state);
+        return TG_E_NOMEM;
+    }
+    l->aside->state = state;
+    l->flags |= TG_LINE_FAR;
+    return 0;
 }
 
 // A dial may ask for more while a frame of another line is handled. It at least doubles, and so
@@ -76,7 +112,7 @@ static int line_begin(tg_line *l, tg_local *here, tg_offer *o, uint16_t room)
         rc = scratch_for(here, l->framer);
     l->handle = rc == 0 ? tg_slots_add(&here->lines, l) : 0;
     if (l->handle == 0) {
-        state_free(l);
+        aside_free(l);
         return TG_E_NOMEM;
     }
     l->magic = TG_LINE_MAGIC;
@@ -86,12 +122,13 @@ static int line_begin(tg_line *l, tg_local *here, tg_offer *o, uint16_t room)
 
 static uint16_t room_for(uint32_t state_size)
 {
-    uint32_t room = (state_size + 15) / 16 * 16;
-    return room <= UINT16_MAX ? (uint16_t)room : (uint16_t)(UINT16_MAX & ~15u);
+    uint32_t room = (state_size + 7) / 8 * 8;
+    return room <= UINT16_MAX ? (uint16_t)room : (uint16_t)(UINT16_MAX & ~7u);
 }
 
 int tg_line_accept(tg_net_conn *net, void *user, void *arg)
 {
+    (void)net;
     tg_listening *g = arg;
     tg_local *here = tg_here();
     assert(g->magic == TG_LISTENING_MAGIC);
@@ -99,7 +136,6 @@ int tg_line_accept(tg_net_conn *net, void *user, void *arg)
     if (o == NULL)
         return TG_E_NOTFOUND;
     tg_line *l = user;
-    l->net = net;
     l->listening = g;
     l->framer = tg_offer_framer(o, g->frame_max);
     if (g->udp)
@@ -118,7 +154,12 @@ static void dial_begin(void *user, void *arg)
     tg_line *l = user;
     dialing *d = arg;
     l->framer = d->offer->framer;
-    l->options = d->options;
+    if (aside_make(l) == NULL) {
+        d->rc = TG_E_NOMEM;
+        return;
+    }
+    l->aside->options = d->options;
+    d->options = NULL; // the line's
     d->rc = line_begin(l, tg_here(), d->offer, room_for(d->offer->adapter.state_size));
 }
 
@@ -139,14 +180,12 @@ int tg_line_dial(tg_offer *o, const tg_dial *where, tg_conn *out)
         tg_value_free(d.options);
         return rc;
     }
-    tg_line *l = tg_net_user(net);
-    l->net = net;
     if (d.rc < 0) { // half made: net closes it, and on_close finds no magic
         tg_value_free(d.options);
-        l->options = NULL;
         tg_net_close(net, d.rc);
         return d.rc;
     }
+    const tg_line *l = tg_net_user(net);
     out->id = l->handle;
     return 0;
 }
@@ -156,7 +195,7 @@ int tg_line_dial(tg_offer *o, const tg_dial *where, tg_conn *out)
 static const char *peer_of(const tg_line *l, char text[96])
 {
     tg_conn_info info;
-    tg_net_info(l->net, &info);
+    tg_net_info(tg_line_net(l), &info);
     snprintf(text, 96, "%.*s", (int)info.peer.len, info.peer.at);
     return text;
 }
@@ -184,7 +223,7 @@ void tg_line_complain(tg_line *l, int reason, const char *event, tg_slice what)
     tg_local *here = tg_here();
     uint32_t held = 0;
     if (l->listening != NULL)
-        tg_listener_count(tg_net_listener(l->net), event);
+        tg_listener_count(tg_net_listener(tg_line_net(l)), event);
     tg_log_gate *gate =
         l->listening != NULL ? &l->listening->at[here->index].gate : &here->dial_gate;
     if (tg_log_on(TG_MOD_ADAPTER, TG_LOG_WARN) &&
@@ -219,7 +258,7 @@ void tg_line_close(tg_line *l, int reason, tg_slice text)
     } else if (tg_log_on(TG_MOD_ADAPTER, TG_LOG_DEBUG)) {
         write_line(l, TG_LOG_DEBUG, reason, text.len > 0 ? text : TG_LIT("closed"), 0);
     }
-    tg_net_close(l->net, reason);
+    tg_net_close(tg_line_net(l), reason);
 }
 
 // Reading.
@@ -227,7 +266,7 @@ void tg_line_close(tg_line *l, int reason, tg_slice text)
 void tg_line_stop(tg_line *l, uint16_t why)
 {
     if ((l->flags & (TG_LINE_PAUSED | TG_LINE_HELD)) == 0)
-        tg_net_pause(l->net);
+        tg_net_pause(tg_line_net(l));
     l->flags |= why;
     tg_line_watch_off(l);
 }
@@ -238,15 +277,17 @@ void tg_line_go(tg_line *l, uint16_t why)
         return;
     l->flags &= (uint16_t)~why;
     if ((l->flags & (TG_LINE_PAUSED | TG_LINE_HELD)) == 0)
-        tg_net_resume(l->net);
+        tg_net_resume(tg_line_net(l));
 }
 
 void tg_lines_go(tg_local *here)
 {
     while (!tg_list_empty(&here->held)) {
-        tg_line *l = TG_OWNER(here->held.next, tg_line, stall.node);
-        tg_list_del(&l->stall.node);
+        tg_aside *a = TG_OWNER(here->held.next, tg_aside, stall.node);
+        tg_line *l = a->line;
+        tg_list_del(&a->stall.node);
         tg_line_go(l, TG_LINE_HELD);
+        tg_line_tidy(l);
     }
 }
 
@@ -255,9 +296,12 @@ void tg_line_hold_if_congested(tg_line *l)
     tg_local *here = tg_here();
     if ((l->flags & TG_LINE_HELD) || !tg_shard_congested(here->shard))
         return;
+    tg_aside *a = tg_line_aside(l);
+    if (a == NULL)
+        return;
     tg_metric_add(here->rt->pauses, 1);
     tg_line_stop(l, TG_LINE_HELD);
-    tg_list_add(&here->held, &l->stall.node); // stop() has ended the watch
+    tg_list_add(&here->held, &a->stall.node); // stop() has ended the watch
 }
 
 // Events of the network.
@@ -266,6 +310,15 @@ static void fault(tg_line *l, int rc)
 {
     tg_bump(&tg_part_here(l->offer->self)->errors, 1);
     tg_line_close(l, rc, TG_LIT("the adapter closed it"));
+}
+
+static void options_done(tg_line *l)
+{
+    if (l->aside == NULL)
+        return;
+    tg_value_free(l->aside->options);
+    l->aside->options = NULL;
+    tg_line_tidy(l);
 }
 
 static int on_open(tg_net_conn *net, void *user)
@@ -278,15 +331,14 @@ static int on_open(tg_net_conn *net, void *user)
     l->flags |= TG_LINE_OPENED;
     int rc = 0;
     if (l->offer->adapter.on_open != NULL) {
-        const tg_value *options = l->options;
-        if (l->listening != NULL)
-            options = l->listening->options;
+        const tg_value *options =
+            l->listening != NULL ? l->listening->options : l->aside->options;
         tg_call_begin(v, "on_open");
-        rc = l->offer->adapter.on_open(l->offer->given, tg_line_conn(l), l->state, options);
+        rc = l->offer->adapter.on_open(l->offer->given, tg_line_conn(l), tg_line_state(l),
+                                       options);
         tg_call_end();
     }
-    tg_value_free(l->options);
-    l->options = NULL;
+    options_done(l);
     if (rc < 0)
         fault(l, rc);
     return 0;
@@ -295,7 +347,7 @@ static int on_open(tg_net_conn *net, void *user)
 static int64_t raw_data(tg_line *l, tg_slice data)
 {
     tg_call_begin(l->offer->self, "on_data");
-    int64_t used = l->offer->adapter.on_data(tg_line_conn(l), l->state, data);
+    int64_t used = l->offer->adapter.on_data(tg_line_conn(l), tg_line_state(l), data);
     tg_call_end();
     return used;
 }
@@ -327,7 +379,7 @@ static void on_idle(tg_net_conn *net, void *user)
         return;
     }
     tg_call_begin(l->offer->self, "on_idle");
-    l->offer->adapter.on_idle(tg_line_conn(l), l->state);
+    l->offer->adapter.on_idle(tg_line_conn(l), tg_line_state(l));
     tg_call_end();
 }
 
@@ -339,7 +391,7 @@ static void on_writable(tg_net_conn *net, void *user)
         return;
     if (l->offer->adapter.on_writable != NULL) {
         tg_call_begin(l->offer->self, "on_writable");
-        l->offer->adapter.on_writable(tg_line_conn(l), l->state);
+        l->offer->adapter.on_writable(tg_line_conn(l), tg_line_state(l));
         tg_call_end();
     }
     tg_line_sessions_resume(l);
@@ -353,7 +405,7 @@ static void tell_closed(tg_line *l, int reason)
     if (l->offer->adapter.on_close == NULL)
         return;
     tg_call_begin(l->offer->self, "on_close");
-    l->offer->adapter.on_close(tg_line_conn(l), l->state, reason);
+    l->offer->adapter.on_close(tg_line_conn(l), tg_line_state(l), reason);
     tg_call_end();
 }
 
@@ -366,15 +418,13 @@ void tg_line_end(tg_line *l, int reason)
     l->flags |= TG_LINE_CLOSING;
     tg_line_watch_off(l);
     if (l->flags & TG_LINE_HELD)
-        tg_list_del(&l->stall.node);
+        tg_list_del(&l->aside->stall.node);
     tg_line_opens_fail(l);
     tell_closed(l, reason);
     tg_line_sessions_close(l);
     l->flags |= TG_LINE_GONE;
     tg_slots_del(&here->lines, l->handle);
-    state_free(l);
-    tg_value_free(l->options);
-    l->options = NULL;
+    aside_free(l);
     count(here, v, -1);
     tg_version_touch(v);
 }

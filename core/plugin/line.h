@@ -46,25 +46,31 @@ enum {
     TG_LINE_STALLED = 1 << 5, ///< the piece in front is to be given up
     TG_LINE_GONE = 1 << 6, ///< the adapter has had its last call
     TG_LINE_DATAGRAMS = 1 << 7, ///< each is framed by itself
+    TG_LINE_FAR = 1 << 8, ///< its adapter's state is in `aside`
 };
+
+/// What few lines have, and few for long.
+typedef struct tg_aside {
+    tg_line *line;
+    tg_alarm stall; ///< while it is held (and not watched), its node is in local.held
+    void *state; ///< when there was no room for it behind the line
+    tg_value *options; ///< of an outgoing one until it is open
+    tg_session *more; ///< sessions besides the first
+    uint32_t junk, bad; ///< bytes and pieces that were none since the last good frame
+    uint16_t more_cap;
+} tg_aside;
 
 struct tg_line {
     uint32_t magic;
     uint16_t flags;
     uint16_t nsessions;
     uint64_t handle;
-    tg_net_conn *net;
     tg_offer *offer;
     tg_listening *listening; ///< NULL: outgoing
     tg_framer *framer; ///< NULL: raw
-    void *state; ///< behind this struct, or allocated when there was no room
-    tg_value *options; ///< of an outgoing one until it is open
     tg_session session; ///< the first; most have one
-    tg_session *more; ///< the others
-    tg_alarm stall; ///< while it is held (and not watched), its node is in local.held
+    tg_aside *aside; ///< NULL: none of it
     uint32_t from; ///< how far the framer has looked
-    uint32_t junk, bad; ///< bytes and pieces that were none since the last good frame
-    uint16_t more_cap;
     int16_t opens; ///< session opens under way
     _Alignas(16) char inline_state[];
 };
@@ -75,6 +81,16 @@ static inline tg_conn tg_line_conn(const tg_line *l)
 {
     return (tg_conn){l->handle};
 }
+static inline tg_net_conn *tg_line_net(const tg_line *l)
+{
+    return tg_net_of(l);
+}
+static inline void *tg_line_state(tg_line *l)
+{
+    return l->flags & TG_LINE_FAR ? l->aside->state : l->inline_state;
+}
+tg_aside *tg_line_aside(tg_line *l); ///< @return NULL: out of memory, and it is closing
+void tg_line_tidy(tg_line *l); ///< frees what is aside when nothing is
 
 /// @return the bytes behind a line that the adapter's state may use.
 uint16_t tg_line_events(tg_net_events *out, uint32_t state_size);

@@ -18,7 +18,7 @@ static uint32_t index_of(tg_session s)
 
 static tg_session *at(tg_line *l, uint16_t i)
 {
-    return i == 0 ? &l->session : &l->more[i - 1];
+    return i == 0 ? &l->session : &l->aside->more[i - 1];
 }
 
 /// NULL when no line of this worker holds `s`.
@@ -58,16 +58,19 @@ static bool owners_room(tg_local *here, uint32_t index)
 
 static bool more_room(tg_line *l)
 {
-    if (l->nsessions <= l->more_cap)
-        return l->nsessions < UINT16_MAX;
-    uint32_t cap = l->more_cap == 0 ? 4 : l->more_cap * 2u;
+    if (l->nsessions == 0)
+        return true;
+    tg_aside *a = tg_line_aside(l);
+    if (a == NULL || l->nsessions <= a->more_cap)
+        return a != NULL && l->nsessions < UINT16_MAX;
+    uint32_t cap = a->more_cap == 0 ? 4 : a->more_cap * 2u;
     if (cap > UINT16_MAX)
         cap = UINT16_MAX;
-    tg_session *grown = realloc(l->more, cap * sizeof(tg_session));
+    tg_session *grown = realloc(a->more, cap * sizeof(tg_session));
     if (grown == NULL)
         return false;
-    l->more = grown;
-    l->more_cap = (uint16_t)cap;
+    a->more = grown;
+    a->more_cap = (uint16_t)cap;
     return true;
 }
 
@@ -78,7 +81,7 @@ static int hold(tg_local *here, tg_line *l, tg_session s)
     *at(l, l->nsessions) = s;
     here->owners[index_of(s)] = (tg_owner){l, (uint32_t)s.id, l->nsessions};
     l->nsessions++;
-    tg_net_settle(l->net, true);
+    tg_net_settle(tg_line_net(l), true);
     return 0;
 }
 
@@ -94,7 +97,7 @@ static bool let_go(tg_local *here, tg_line *l, tg_session s)
     l->nsessions--;
     o->line = NULL;
     if (l->nsessions == 0)
-        tg_net_settle(l->net, false);
+        tg_net_settle(tg_line_net(l), false);
     return true;
 }
 
@@ -109,7 +112,7 @@ static int deliver(void *link, tg_session s, const tg_delivery *d)
     if (l->offer->adapter.on_deliver == NULL)
         return TG_E_UNSUPPORTED;
     tg_call_begin(l->offer->self, "on_deliver");
-    int rc = l->offer->adapter.on_deliver(tg_line_conn(l), l->state, s, d);
+    int rc = l->offer->adapter.on_deliver(tg_line_conn(l), tg_line_state(l), s, d);
     tg_call_end();
     return rc;
 }
@@ -123,7 +126,7 @@ static void ended(void *link, tg_session s, int reason)
     if (l->offer->adapter.on_session_end == NULL)
         return;
     tg_call_begin(l->offer->self, "on_session_end");
-    l->offer->adapter.on_session_end(tg_line_conn(l), l->state, s, reason);
+    l->offer->adapter.on_session_end(tg_line_conn(l), tg_line_state(l), s, reason);
     tg_call_end();
 }
 
@@ -268,9 +271,11 @@ void tg_line_sessions_close(tg_line *l)
         if (here->shard != NULL)
             tg_session_close(here->shard, s, TG_CLOSE_KEEP_WILL);
     }
-    free(l->more);
-    l->more = NULL;
-    l->more_cap = 0;
+    if (l->aside == NULL)
+        return;
+    free(l->aside->more);
+    l->aside->more = NULL;
+    l->aside->more_cap = 0;
 }
 
 // The rest of the table: to the shard, with a record where an answer is due.
@@ -369,7 +374,7 @@ static void after_publish(tg_local *here, tg_session s)
         return;
     if (l->framer == NULL && l == here->line) {
         tg_bump(&tg_part_here(l->offer->self)->frames, 1);
-        tg_net_count_message(l->net);
+        tg_net_count_message(tg_line_net(l));
     }
     tg_line_hold_if_congested(l);
 }

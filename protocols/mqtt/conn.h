@@ -49,16 +49,16 @@ typedef struct mqtt_conn {
     tg_conn conn;
     tg_session session;
     mqtt_port *port;
-    const char *id; ///< client identifier; the session's
-    const tg_value *attributes;
+    union {
+        struct mqtt_connect *connect; ///< id_len 0: while authenticating and opening
+        const char *id; ///< client identifier; the session's
+    };
     mqtt_extra *extra; ///< NULL: none of it
-    struct mqtt_connect *connect; ///< while authenticating and opening
-    struct mqtt_ack *acks; ///< acknowledgements in the order of their publishes
-    struct mqtt_ack *acks_last;
+    struct mqtt_ack *last; ///< acknowledgements by their publishes, a ring; NULL none
     uint32_t max_out; ///< largest packet that the client takes; 0: any
     uint16_t id_len;
     uint16_t in_flight; ///< QoS above 0 from the client, unanswered
-    uint16_t waiting; ///< length of `acks`
+    uint16_t waiting; ///< length of the ring at `last`
     uint16_t lists; ///< of `requests`: SUBSCRIBEs with several filters
 } mqtt_conn;
 
@@ -76,7 +76,7 @@ static inline bool mqtt_v5(const mqtt_conn *m)
 
 static inline tg_slice mqtt_client_id(const mqtt_conn *m)
 {
-    return (tg_slice){m->id, m->id_len};
+    return (tg_slice){m->id_len > 0 ? m->id : NULL, m->id_len};
 }
 
 static inline void mqtt_count(const mqtt_conn *m, mqtt_counter what)

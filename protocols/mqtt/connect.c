@@ -44,7 +44,7 @@ static size_t secret_len(const mqtt_connect *k)
 
 void mqtt_connect_drop(mqtt_conn *m)
 {
-    mqtt_connect *k = m->connect;
+    mqtt_connect *k = m->id_len == 0 ? m->connect : NULL;
     if (k == NULL)
         return;
     m->connect = NULL;
@@ -193,11 +193,11 @@ static void announce(const mqtt_conn *m, const mqtt_connect *k, bool present,
 // The user's name is kept where an ACL may ask for it.
 static bool keep_user(mqtt_conn *m, const mqtt_connect *k)
 {
-    m->attributes = tg.session->attributes(m->session);
-    if (tg_value_get(m->attributes, "acl") == NULL)
+    const tg_value *attributes = tg.session->attributes(m->session);
+    if (tg_value_get(attributes, "acl") == NULL)
         return true;
     m->flags |= MQTT_ACL;
-    tg_slice user = tg_value_str(m->attributes, "user", k->packet.connect.user);
+    tg_slice user = tg_value_str(attributes, "user", k->packet.connect.user);
     if (user.len == 0)
         return true;
     mqtt_extra *x = mqtt_extra_get(m);
@@ -218,8 +218,6 @@ static void enter(mqtt_conn *m, mqtt_connect *k, bool present)
         refuse(m, MQTT_UNAVAILABLE, "no memory for the session");
         return;
     }
-    m->id = id.at;
-    m->id_len = (uint16_t)id.len;
     m->state = MQTT_CONNECTED;
     tg.conn->set_idle(m->conn, k->keepalive * 1500u);
     announce(m, k, present, &c);
@@ -228,6 +226,8 @@ static void enter(mqtt_conn *m, mqtt_connect *k, bool present)
         mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_TOOBIG,
                  "maximum packet size is below CONNACK");
     mqtt_connect_drop(m);
+    m->id = id.at;
+    m->id_len = (uint16_t)id.len;
     mqtt_read_on(m);
 }
 

@@ -67,25 +67,34 @@ static mqtt_ack *ack_new(mqtt_conn *m, const mqtt_packet *p)
                       .worker = m->port->worker,
                       .packet_id = p->packet_id,
                       .type = p->qos == 1 ? MQTT_PUBACK : MQTT_PUBREC};
-    if (m->acks == NULL)
-        m->acks = ack;
-    else
-        m->acks_last->next = ack;
-    m->acks_last = ack;
+    ack->next = m->last != NULL ? m->last->next : ack;
+    if (m->last != NULL)
+        m->last->next = ack;
+    m->last = ack;
     m->waiting++;
+    return ack;
+}
+
+// Takes the oldest.
+static mqtt_ack *ack_pop(mqtt_conn *m)
+{
+    mqtt_ack *ack = m->last->next;
+    if (ack == m->last)
+        m->last = NULL;
+    else
+        m->last->next = ack->next;
+    m->waiting--;
     return ack;
 }
 
 void mqtt_acks_drop(mqtt_conn *m)
 {
-    while (m->acks != NULL) {
-        mqtt_ack *ack = m->acks;
-        m->acks = ack->next;
+    while (m->last != NULL) {
+        mqtt_ack *ack = ack_pop(m);
         ack->m = NULL;
         if (ack->done)
             ack_free(ack);
     }
-    m->waiting = 0;
 }
 
 // MQTT 3 cannot say no: what was refused for good is acknowledged all the same, and only what
@@ -105,10 +114,8 @@ static void send_answer(mqtt_conn *m, const mqtt_ack *ack)
 
 static void flush(mqtt_conn *m)
 {
-    while (m->acks != NULL && m->acks->done) {
-        mqtt_ack *ack = m->acks;
-        m->acks = ack->next;
-        m->waiting--;
+    while (m->last != NULL && m->last->next->done) {
+        mqtt_ack *ack = ack_pop(m);
         if (m->state == MQTT_CONNECTED && !ack->silent)
             send_answer(m, ack);
         ack_free(ack);

@@ -209,7 +209,8 @@ typedef struct tg_conn_api {
     /// from their first good frame.
     int (*ready)(tg_conn c);
 
-    /// @return 0 and the slices in `out`, borrowed until the connection closes.
+    /// @return 0 and the slices in `out`, borrowed until the callback returns; `peer` until
+    /// info() of another connection.
     int (*info)(tg_conn c, tg_conn_info *out);
 
     /// @return bytes waiting to be written, or TG_E_CLOSED.
