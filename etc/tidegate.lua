@@ -97,6 +97,16 @@ return {
     descriptors = 64,
   },
 
+  -- The host's figures as retained messages under $SYS/broker/, and events under $SYS/events/.
+  sys = {
+    -- How often the figures are published; 0: never.
+    interval = "10s",
+    -- Which clients may subscribe to topics under $SYS: "nobody"; "acl", those whose list of
+    -- filters (`subscribe` of a user, or what an auth plugin says) has them; "users", those that
+    -- showed credentials, and have no list that is without them; "all". The REST API may always.
+    readers = "acl",
+  },
+
   -- Users known to the host itself. `publish` and `subscribe` are topic filters outside of
   -- which the user may not; without them everything is allowed. ${client_id} and ${user} are
   -- replaced. A password may also be "pbkdf2$sha256$<iterations>$<salt>$<hash>", with salt and

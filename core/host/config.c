@@ -13,6 +13,7 @@
 
 static const char *const LEVELS[] = {"error", "warn", "info", "debug", NULL};
 static const char *const FORMATS[] = {"auto", "text", "json", NULL};
+static const char *const READERS[] = {"nobody", "acl", "users", "all", NULL};
 static const char *const SHARES[] = {"round_robin", "random",      "sticky",
                                      "hash_topic",  "hash_client", NULL};
 
@@ -96,6 +97,15 @@ static const tg_option LIMIT_OPTIONS[] = {
     {0},
 };
 
+static const tg_option SYS_OPTIONS[] = {
+    OPT(tg_config_sys, "interval", DURATION, interval_ms,
+        "how often $SYS/broker topics are published; 0: never", .fallback = "10s",
+        .max = 86400000),
+    OPT(tg_config_sys, "readers", ENUM, readers, "who may subscribe to $SYS topics",
+        .fallback = "acl", .choices = READERS),
+    {0},
+};
+
 static const tg_option OPTIONS[] = {
     OPT(tg_config, "workers", INT, workers, "threads; 0: one per core", .fallback = "0",
         .max = TG_WORKERS_MAX),
@@ -110,6 +120,7 @@ static const tg_option OPTIONS[] = {
     OPT(tg_config, "log", GROUP, log, NULL, .group = LOG_OPTIONS),
     OPT(tg_config, "admin", GROUP, admin, NULL, .group = ADMIN_OPTIONS),
     OPT(tg_config, "limits", GROUP, limits, NULL, .group = LIMIT_OPTIONS),
+    OPT(tg_config, "sys", GROUP, sys, NULL, .group = SYS_OPTIONS),
     OPT(tg_config, "users", LIST, users, "{user, password, publish, subscribe}",
         .fallback = NULL),
     OPT(tg_config, "auth", LIST, auth,

@@ -28,6 +28,10 @@ typedef struct tg_config_limits {
     bool queue_qos0;
 } tg_config_limits;
 
+typedef struct tg_config_sys {
+    int64_t interval_ms, readers; ///< tg_sys_readers
+} tg_config_sys;
+
 typedef struct tg_config {
     tg_arena arena;
     const char *file; ///< NULL: the built-in one
@@ -38,6 +42,7 @@ typedef struct tg_config {
     tg_config_log log;
     tg_config_admin admin;
     tg_config_limits limits;
+    tg_config_sys sys;
     const tg_value *users, *listeners; ///< lists, never NULL
     const tg_value *auth; ///< a list; NULL: the users alone
     const tg_value *plugins;

@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "admin/admin.h"
+#include "admin/sys.h"
 #include "host/config.h"
 #include "host/paths.h"
 
@@ -17,6 +18,7 @@ typedef struct tg_the_host {
     int log_fd; ///< -1: stderr
     tg_runtime *rt;
     tg_admin *admin; ///< NULL: not enabled
+    tg_sys *sys; ///< NULL: not wanted
     uv_signal_t term, interrupt, hangup;
     unsigned handles; ///< of those, not closed yet
     tg_buf problems; ///< what did not come up, for /health

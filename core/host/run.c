@@ -106,6 +106,7 @@ static int start_runtime(tg_the_host *h, tg_error *e)
         .state_dir = h->state,
         .kv_bytes = (uint64_t)c->limits.kv_bytes,
         .slow_callback_ms = (uint32_t)c->limits.slow_callback_ms,
+        .sys_readers = (uint8_t)c->sys.readers,
     };
     tg_net_reserve((uint32_t)c->limits.descriptors);
     int code = tg_runtime_new(&rc, &h->rt, e);
@@ -263,7 +264,12 @@ static int start(tg_the_host *h, tg_error *e)
     rc = load_plugins(h, e);
     if (rc == 0)
         rc = open_listeners(h, e);
-    return rc == 0 ? start_admin(h, e) : rc;
+    if (rc == 0)
+        rc = start_admin(h, e);
+    if (rc == 0 && h->config.sys.interval_ms > 0)
+        rc = tg_sys_start(h->rt, (uint32_t)h->config.sys.interval_ms, TG_VERSION, &h->sys,
+                          e);
+    return rc;
 }
 
 static void end(tg_the_host *h)
@@ -274,6 +280,7 @@ static void end(tg_the_host *h)
         if (tg_path_join(path, h->state, "admin.address"))
             unlink(path);
     }
+    tg_sys_stop(h->sys);
     if (h->rt != NULL)
         tg_runtime_stop(h->rt, (uint32_t)h->config.shutdown_ms);
     if (h->rt != NULL)

@@ -101,6 +101,7 @@ int tg_session_rx_del(tg_shard *sh, tg_session h, uint16_t packet_id);
 int tg_session_resume(tg_shard *sh, tg_session h);
 int tg_session_client_id(tg_shard *sh, tg_session h, tg_slice *out);
 const tg_value *tg_session_attributes(tg_shard *sh, tg_session h);
+int tg_session_user(tg_shard *sh, tg_session h, tg_slice *out); ///< empty: anonymous
 int tg_session_expiry(tg_shard *sh, tg_session h, uint32_t *out);
 /// On the shard's thread: a report of the host itself, under "$SYS/". Not counted, and not
 /// stored; it reaches its subscribers in a later turn. @return 0, TG_E_NOMEM, TG_E_MALFORMED.

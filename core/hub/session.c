@@ -477,6 +477,15 @@ int tg_session_client_id(tg_shard *sh, tg_session h, tg_slice *out)
     return 0;
 }
 
+int tg_session_user(tg_shard *sh, tg_session h, tg_slice *out)
+{
+    const tg_sess *s = tg_shard_attached(sh, h);
+    if (s == NULL)
+        return TG_E_CLOSED;
+    *out = (tg_slice){s->user, s->user != NULL ? s->user_len : 0};
+    return 0;
+}
+
 const tg_value *tg_session_attributes(tg_shard *sh, tg_session h)
 {
     const tg_sess *s = tg_shard_attached(sh, h);

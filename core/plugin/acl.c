@@ -125,7 +125,7 @@ bool tg_acl_topic(const tg_value *list, tg_slice client_id, tg_slice user, tg_sl
     return any(list, &w, topic, tg_topic_matches);
 }
 
-static tg_slice without_share(tg_slice filter)
+tg_slice tg_acl_unshared(tg_slice filter)
 {
     if (!begins(filter, TG_LIT("$share/")))
         return filter;
@@ -137,5 +137,5 @@ static tg_slice without_share(tg_slice filter)
 bool tg_acl_filter(const tg_value *list, tg_slice client_id, tg_slice user, tg_slice filter)
 {
     who w = {client_id, user};
-    return any(list, &w, without_share(filter), covers);
+    return any(list, &w, tg_acl_unshared(filter), covers);
 }

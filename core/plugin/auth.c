@@ -328,6 +328,30 @@ static bool may_subscribe(const tg_value *attributes, tg_slice client_id, tg_sli
     return said >= 0 ? said == 1 : tg_acl_filter(list, client_id, user, filter);
 }
 
+// A wildcard in front does not lead there (MQTT 5.0 §4.7.2), so the first level tells.
+bool tg_topic_of_host(tg_slice topic)
+{
+    return topic.len >= 4 && memcmp(topic.at, "$SYS", 4) == 0 &&
+           (topic.len == 4 || topic.at[4] == '/');
+}
+
+bool tg_auth_may_read_sys(const tg_runtime *rt, tg_shard *shard, tg_session s,
+                          tg_slice filter)
+{
+    tg_slice id = {0}, user = {0};
+    if (!tg_topic_of_host(tg_acl_unshared(filter)) || rt->sys_readers == TG_SYS_ALL)
+        return true;
+    if (rt->sys_readers == TG_SYS_NOBODY || tg_session_client_id(shard, s, &id) < 0 ||
+        tg_session_user(shard, s, &user) < 0)
+        return false;
+    const tg_value *list;
+    int said = acl_list(tg_session_attributes(shard, s), "subscribe", &list);
+    if (said >= 0)
+        return said == 1 && rt->sys_readers == TG_SYS_USERS && user.len > 0;
+    return (rt->sys_readers == TG_SYS_ACL || user.len > 0) &&
+           tg_acl_filter(list, id, user, filter);
+}
+
 const tg_auth_api tg_auth_table = {
     .size = sizeof(tg_auth_api),
     .check = auth_check,

@@ -11,6 +11,12 @@
 int tg_auth_open(tg_runtime *rt, const tg_value *chain, const tg_value *users, tg_error *e);
 void tg_auth_close(tg_runtime *rt);
 
+/// `topic` is one of the host's own: no plugin publishes there.
+bool tg_topic_of_host(tg_slice topic);
+/// May session `s` of this worker subscribe to `filter`, as far as it leads to those?
+bool tg_auth_may_read_sys(const tg_runtime *rt, tg_shard *shard, tg_session s,
+                          tg_slice filter);
+
 typedef struct tg_user tg_user;
 int tg_users_new(const tg_value *list, tg_users **out, tg_error *e);
 void tg_users_free(tg_users *u);
@@ -26,5 +32,6 @@ bool tg_acl_topic(const tg_value *list, tg_slice client_id, tg_slice user, tg_sl
 /// Everything that `filter` can match lies in one of the patterns.
 bool tg_acl_filter(const tg_value *list, tg_slice client_id, tg_slice user,
                    tg_slice filter);
+tg_slice tg_acl_unshared(tg_slice filter); ///< without "$share/<name>/"
 
 #endif

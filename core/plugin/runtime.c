@@ -84,6 +84,7 @@ static void init_plain(tg_runtime *rt, const tg_runtime_config *c)
     rt->kv_bytes = c->kv_bytes;
     rt->waits_ms = TG_WAITS_MS;
     rt->slow_ms = c->slow_callback_ms;
+    rt->sys_readers = c->sys_readers;
     rt->host = tg_host_table;
     rt->host.workers = rt->nworkers;
     tg_list_init(&rt->plugs);

@@ -14,6 +14,14 @@ typedef struct tg_runtime tg_runtime;
 
 #define TG_STORE_ANY "*" ///< the first store that a plugin offers
 
+/// Whose sessions may subscribe to topics under $SYS.
+typedef enum tg_sys_readers {
+    TG_SYS_NOBODY,
+    TG_SYS_ACL, ///< those whose list of filters has it
+    TG_SYS_USERS, ///< those with a user name, where their list of filters allows it
+    TG_SYS_ALL,
+} tg_sys_readers;
+
 typedef struct tg_runtime_config {
     uint32_t workers; ///< 0: one per core
     uint64_t mailbox_bytes; ///< data lane of a worker
@@ -25,6 +33,7 @@ typedef struct tg_runtime_config {
     const char *state_dir; ///< private copies of plugins, tokens; exists, mode 0700
     uint64_t kv_bytes; ///< of one plugin
     uint32_t slow_callback_ms; ///< a longer callback is reported
+    uint8_t sys_readers; ///< tg_sys_readers
 } tg_runtime_config;
 
 int tg_runtime_new(const tg_runtime_config *config, tg_runtime **out, tg_error *e);

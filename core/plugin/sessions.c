@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "plugin/auth.h"
 #include "plugin/call.h"
 #include "plugin/line.h"
 
@@ -217,6 +218,8 @@ static int session_open(tg_conn conn, const tg_session_spec *spec, tg_opened_fn 
         return TG_E_CLOSED;
     if (spec == NULL || done == NULL)
         return TG_E_INVAL;
+    if (spec->will != NULL && tg_topic_of_host(spec->will->message.topic))
+        return TG_E_DENIED;
     tg_call *c = tg_call_new(open_name, ctx);
     if (c == NULL)
         return TG_E_NOMEM;
@@ -314,6 +317,8 @@ static int session_subscribe(tg_session s, tg_slice filter, const tg_sub *sub,
     int rc = shard_here(&shard);
     if (rc < 0)
         return rc;
+    if (!tg_auth_may_read_sys(tg_here()->rt, shard, s, filter))
+        return TG_E_DENIED;
     if (done == NULL)
         return tg_session_subscribe(shard, s, filter, sub, NULL, NULL);
     tg_call *c = call_for("subscribed", done, ctx);
@@ -386,6 +391,8 @@ static int session_publish(tg_session s, tg_msg m, tg_published_fn *done, void *
         return TG_E_THREAD;
     if (here->shard == NULL || m == NULL)
         return here->shard == NULL ? TG_E_SHUTDOWN : TG_E_INVAL;
+    if (tg_topic_of_host(m->topic))
+        return TG_E_DENIED;
     int rc = done != NULL ? publish_waiting(here->shard, s, m, done, ctx)
                           : tg_session_publish(here->shard, s, m, NULL, NULL);
     if (rc >= 0)

@@ -102,6 +102,7 @@ struct tg_runtime {
     atomic_bool stopping;
     char *plugin_path, *state_dir;
     uint64_t kv_bytes;
+    uint8_t sys_readers; ///< tg_sys_readers
     uint32_t slow_ms;
     uint32_t waits_ms; ///< how long a version without connections waits for answers
     int pauses; ///< metric: reads paused for congestion

@@ -185,6 +185,12 @@ static tg_slice inner(tg_slice filter, bool *shared, bool *bad)
     return *bad ? filter : (tg_slice){slash + 1, rest.len - name - 1};
 }
 
+static void count_denied(const mqtt_conn *m)
+{
+    mqtt_count(m, MQTT_N_subscribe_denied);
+    tg.conn->complain(m->conn, TG_E_DENIED, TG_LIT("SUBSCRIBE denied"));
+}
+
 static uint8_t check(const mqtt_conn *m, const mqtt_packet *p, tg_slice filter)
 {
     bool shared, bad;
@@ -199,8 +205,7 @@ static uint8_t check(const mqtt_conn *m, const mqtt_packet *p, tg_slice filter)
         return MQTT_NO_SUB_IDS;
     if (mqtt_may_subscribe(m, topics))
         return MQTT_SUCCESS;
-    mqtt_count(m, MQTT_N_subscribe_denied);
-    tg.conn->complain(m->conn, TG_E_DENIED, TG_LIT("SUBSCRIBE denied"));
+    count_denied(m);
     return MQTT_NOT_AUTHORIZED;
 }
 
@@ -234,6 +239,8 @@ static void subscribe_one(mqtt_conn *m, const mqtt_packet *p, tg_slice filter,
     tg_sub sub = wish(m, p, options);
     s->code = sub.qos;
     int rc = tg.session->subscribe(m->session, filter, &sub, on_done, s);
+    if (rc == TG_E_DENIED)
+        count_denied(m);
     if (rc < 0)
         settle(s, rc);
 }

@@ -78,7 +78,7 @@ typedef struct tg_session_api {
 
     /// @return 0 when the filter was valid: `done` comes with 0 once it is in force (and
     /// stored), followed by the retained messages it asks for. TG_E_MALFORMED: no valid
-    /// filter. TG_E_LIMIT: too many subscriptions.
+    /// filter. TG_E_LIMIT: too many subscriptions. TG_E_DENIED: $SYS is not for it to read.
     int (*subscribe)(tg_session s, tg_slice filter, const tg_sub *sub, tg_done_fn *done,
                      void *ctx);
     /// `done` gets TG_E_NOTFOUND when there was no such subscription.
@@ -89,7 +89,8 @@ typedef struct tg_session_api {
     /// @param done NULL when nobody waits. It fires once, when every durable receiver has been
     ///        committed; completions of one session keep the order of their publishes. With a
     ///        store that is not durable it fires before publish() returns.
-    /// @owner takes its own reference. @return TG_E_MALFORMED: no valid topic.
+    /// @owner takes its own reference. @return TG_E_MALFORMED: no valid topic; TG_E_DENIED: one
+    /// under $SYS, which is the host's.
     int (*publish)(tg_session s, tg_msg m, tg_published_fn *done, void *ctx);
 
     /// The peer answered delivery `packet_id`. @return 0; TG_E_NOTFOUND when none such is out;
