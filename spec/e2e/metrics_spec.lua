@@ -9,6 +9,7 @@ local ADAPTER = [[
 local tg = require "tidegate"
 local M = tg.adapter { id = "teller", version = "1.0.0", api = 1, frame = { kind = "line" } }
 local words = {}
+tg.spool.open("outbox", {})
 function M.decode(frame) return { type = "word", data = { word = frame } } end
 function M.on_message(conn, message)
   local word = message.data.word
