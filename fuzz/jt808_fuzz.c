@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A terminal that authenticated sends any bytes: as they are, or messages made of them with
-// right lengths and checksums, in packets, in either header, in several configurations. No
-// script fails.
+// right lengths and checksums, in packets, in either header, in several configurations; or any
+// bytes are a command for it. No script fails.
 // covers: protocols/jt808/*.lua
 #include "adapter.h"
 
@@ -11,7 +11,9 @@ static bool planted(tg_slice event)
            has(event, "satellites");
 }
 
-#define ANY "\"logins_per_minute\":1000000000,\"resend_tries\":1,\"reassembly\":20000"
+#define ANY                                                                                \
+    "\"allow\":[\"*\"],\"logins_per_minute\":1000000000,\"resend_tries\":1,"               \
+    "\"reassembly\":20000"
 static const char *const configs[] = {
     "{" ANY "}",
     "{" ANY ",\"payload\":\"emqx\",\"edition\":\"2019\"}",
@@ -95,9 +97,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     put_message(&stream, 0x0102, 0, 1, 0, TG_LIT("code"));
     if (data[0] & 1)
         put_messages(&stream, data + 2, size - 2);
-    else
+    else if ((data[0] & 2) == 0)
         tg_buf_put(&stream, data + 2, size - 2);
     feed(&adapter, conn, tg_buf_slice(&stream), data[1] > 0 ? data[1] * 8u : 1u << 16);
+    if ((data[0] & 3) == 2) // a command of an application
+        tg_offline_deliver(adapter.o, "013800138000", TG_LIT("down"),
+                           (tg_slice){(const char *)data + 2, size - 2}, 1);
     end(&adapter, conn);
     tg_buf_free(&stream);
     return 0;

@@ -111,7 +111,9 @@ down(0x8107, "query_attributes", body.empty, 0x0107)
 down(0x8108, "upgrade", general.upgrade, nil, { edition = general.upgrade_edition, risky = true })
 down(0x8201, "query_location", body.empty, 0x0201)
 down(0x8202, "track", body.same 'interval:u16be "s" validity?:u32be "s"')
-down(0x8203, "confirm_alarm", body.same "alarm_serial:u16be alarm_types:u32be")
+down(0x8203, "confirm_alarm", body.split(
+  "alarm_serial:u16be alarm_types:u32be set{" .. location.alarms["2013"] .. "}!raw",
+  "alarm_serial:u16be alarm_types:u32be set{" .. location.alarms["2019"] .. "}!raw"))
 down(0x8204, "check_link", body.empty)
 down(0x8300, "text", text.text)
 down(0x8301, "set_events", text.events)

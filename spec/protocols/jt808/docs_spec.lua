@@ -1,0 +1,74 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The guide: every command of the adapter has an example in it, each works as it is typed, and
+-- every option stands in its table.
+local cjson = require "cjson"
+local offline = require "support.offline"
+local terminal = dofile "spec/protocols/jt808/terminal.lua"
+
+local DEVICE = "013800138000"
+
+local function guide()
+  local file = assert(io.open "docs/protocols/jt808.md")
+  local text = file:read "a"
+  file:close()
+  return text
+end
+
+local function examples()
+  local out = {}
+  for line in guide():gmatch "[^\n]+" do
+    if line:find '^{"command": ' then out[#out + 1] = line end
+  end
+  return out
+end
+
+--- For each example the events of its delivery.
+local function try(all, v2019)
+  local login = v2019 and "\4code" .. ("i"):rep(15) .. ("v"):rep(20) or "code"
+  local commands, out = {}, {}
+  for i, example in ipairs(all) do
+    table.move({ 'open {"allow":["*"]}', "connect 192.0.2.1:5000",
+      "feed 1 " .. terminal.hex(terminal.frame(0x0102, login, { v2019 = v2019 })),
+      ("deliver %s jt808/%s/down 1 %s"):format(DEVICE, DEVICE, example) }, 1, 4, 4 * i - 3,
+      commands)
+  end
+  local blocks = offline.run("protocols/jt808", commands)
+  for i in ipairs(all) do out[i] = blocks[4 * i] end
+  return out
+end
+
+describe("the guide to jt808", function()
+  it("has examples that work as typed, for terminals of both headers", function()
+    local all = examples()
+    assert.is_true(#all > 50)
+    for _, v2019 in ipairs { false, true } do
+      for i, events in ipairs(try(all, v2019)) do
+        local fate, frame = terminal.published(events)[1][2], terminal.sent(events)[1]
+        assert.equal("sent", fate.state, all[i] .. " " .. tostring(fate.reason))
+        assert.equal(tonumber(fate.message_id), frame.id, all[i])
+      end
+    end
+  end)
+
+  it("has every command", function()
+    local here = {}
+    for _, example in ipairs(examples()) do here[cjson.decode(example).command] = true end
+    local names = dofile "protocols/jt808/names.lua"
+    for id in pairs(names.messages) do
+      -- answers are no commands
+      local answers = { [0x8001] = true, [0x8003] = true, [0x8004] = true, [0x8100] = true,
+        [0x8109] = true, [0x8800] = true, [0x9212] = true }
+      if id >= 0x8000 and not answers[id] then
+        assert.truthy(guide():find(("| 0x%04X |"):format(id), 1, true), ("0x%04X"):format(id))
+      end
+    end
+    assert.is_true(here.send and here.vehicle_control)
+  end)
+
+  it("has every option", function()
+    local text = guide()
+    for name in pairs(dofile "protocols/jt808/options.lua") do
+      assert.truthy(text:find("\n| `" .. name .. "` |", 1, true), name)
+    end
+  end)
+end)
