@@ -191,7 +191,7 @@ describe("MQTT 5", function()
     local total, most = 0, 0
     for _, member in ipairs(members) do
       local n = 0
-      Host.await(function()
+      Host.eventually(function()
         for _, p in ipairs(member:settle()) do
           if p.type == "PUBLISH" then
             n = n + 1
