@@ -188,12 +188,12 @@ static void gt06_report(tg_buf *out, unsigned n)
 
 static void jt808_log_in(tg_buf *out)
 {
-    jt808_frame(out, 0x0102, 1, "code", 4);
+    jt808_frame(out, 138000, 0x0102, 1, "code", 4);
 }
 
 static void jt808_report(tg_buf *out, unsigned n)
 {
-    jt808_location(out, n + 2, n);
+    jt808_location(out, 138000, n + 2, n);
 }
 
 static void gbt32960_log_in(tg_buf *out)

@@ -14,8 +14,9 @@ static inline void jt808_byte(tg_buf *out, unsigned char byte)
     tg_buf_putc(out, (char)byte);
 }
 
-static inline void jt808_frame(tg_buf *out, unsigned id, unsigned serial, const void *body,
-                               size_t len)
+/// `device`: the last digits of its phone.
+static inline void jt808_frame(tg_buf *out, unsigned device, unsigned id, unsigned serial,
+                               const void *body, size_t len)
 {
     unsigned char f[128] = {(unsigned char)(id >> 8),
                             (unsigned char)id,
@@ -23,12 +24,14 @@ static inline void jt808_frame(tg_buf *out, unsigned id, unsigned serial, const 
                             (unsigned char)len,
                             0x01,
                             0x38,
-                            0x00,
-                            0x13,
-                            0x80,
-                            0x00, // the phone
+                            0,
+                            0,
+                            0,
+                            0, // the phone
                             (unsigned char)(serial >> 8),
                             (unsigned char)serial};
+    for (int i = 9; i >= 6; i--, device /= 100)
+        f[i] = (unsigned char)(device % 10 | device / 10 % 10 << 4);
     unsigned char sum = 0;
     memcpy(f + 12, body, len);
     tg_buf_putc(out, 0x7E);
@@ -40,8 +43,21 @@ static inline void jt808_frame(tg_buf *out, unsigned id, unsigned serial, const 
     tg_buf_putc(out, 0x7E);
 }
 
+static inline void jt808_register(tg_buf *out, unsigned device, unsigned serial)
+{
+    static const unsigned char b[37 + 7] = {
+        0,   31,  0,   100, // province, city
+        'B', 'E', 'N', 'C', 'H', // manufacturer
+        'b', 'e', 'n', 'c', 'h', 0,   0,   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // model
+        '0', '0', '0', '0', '0', '0', '1', // terminal
+        2, // colour of the plate
+        'B', 'E', 'N', 'C', 'H', '-', '1',
+    };
+    jt808_frame(out, device, 0x0100, serial, b, sizeof(b));
+}
+
 /// A position with five extra items; `n` moves it a little.
-static inline void jt808_location(tg_buf *out, unsigned serial, unsigned n)
+static inline void jt808_location(tg_buf *out, unsigned device, unsigned serial, unsigned n)
 {
     unsigned char b[] = {
         0,    0,    0,    0,    0,    0x0C, 0,    3, // alarms, status
@@ -57,7 +73,7 @@ static inline void jt808_location(tg_buf *out, unsigned serial, unsigned n)
     b[11] = (unsigned char)n;
     b[15] = (unsigned char)(n >> 1);
     b[27] = (unsigned char)(n % 6 << 4 | n % 10);
-    jt808_frame(out, 0x0200, serial, b, sizeof(b));
+    jt808_frame(out, device, 0x0200, serial, b, sizeof(b));
 }
 
 #endif

@@ -50,16 +50,27 @@ function M.head(cells)
   M.row(lines)
 end
 
-function M.trackers(samples)
-  local function of(key, digits)
-    return M.number(M.value(samples, "gt06", "tidegate", key), digits)
+--- @return how many promises were not kept
+function M.fleets(samples, fleets)
+  print "\n### Devices over TCP, through Lua adapters\n"
+  M.head { "what", "reports/s", "promised", "CPU µs each", "answer p50 ms", "p99 ms" }
+  local broken = 0
+  local function of(fleet, key) return M.value(samples, fleet.name, "tidegate", key) end
+  for _, fleet in ipairs(fleets) do
+    local rate, idle = of(fleet, "rate"), fleet.bytes
+    local kept = not fleet.rate or rate >= fleet.rate
+    if idle then kept = of(fleet, "bytes") <= idle end
+    if not kept then broken = broken + 1 end
+    local promised = fleet.rate and M.number(fleet.rate) or idle and M.number(idle) or "–"
+    if not kept then promised = promised .. ", **not kept**" end
+    if idle then
+      M.row { fleet.name, M.number(of(fleet, "bytes")) .. " bytes each", promised, "–", "–", "–" }
+    else
+      M.row { fleet.name, M.number(rate), promised, M.number(of(fleet, "cpu_us"), 2),
+        M.number(of(fleet, "p50_us") / 1000, 1), M.number(of(fleet, "p99_us") / 1000, 1) }
+    end
   end
-  print "\n### GT06 over TCP, through the Lua adapter, to an MQTT subscriber, one core\n"
-  M.head { "positions/s", "CPU µs each", "heartbeat p50 ms", "p99 ms" }
-  local p50 = M.value(samples, "gt06", "tidegate", "p50_us")
-  local p99 = M.value(samples, "gt06", "tidegate", "p99_us")
-  M.row { of "rate", of("cpu_us", 2), M.number(p50 and p50 / 1000, 1),
-    M.number(p99 and p99 / 1000, 1) }
+  return broken
 end
 
 --- Takes a program's result lines.

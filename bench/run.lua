@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- All that we promise about speed and memory, measured: `make bench`, or one part of it with
--- `lua5.4 bench/run.lua build/release inproc|router|gt06|mqtt|growth|callgrind|profile`. Servers
+-- `lua5.4 bench/run.lua build/release inproc|router|devices|mqtt|growth|callgrind|profile`. Servers
 -- take turns and each number is the median of its runs, so that a busy moment of the machine
 -- touches both and decides nothing. The last three run only when they are asked for: `growth`
 -- takes minutes and 2 GB, `callgrind` minutes, `profile` promises nothing.
@@ -20,23 +20,41 @@ local profile = require "profile"
 local RUNS = 3
 local wrong = 0
 
--- Trackers through the Lua adapter, their positions out to an MQTT subscriber.
-local function gt06()
+-- Devices through Lua adapters. GT06: positions out to an MQTT subscriber, on one core. JT/T 808:
+-- each report acknowledged, server and devices on all cores; and terminals that do nothing.
+local FLEETS = {
+  { name = "GT06, 200 trackers, to an MQTT subscriber, one core", protocol = "gt06",
+    args = { "--devices", 200, "--reports", 100000 }, subscriber = true },
+  { name = "JT/T 808, 1,000 terminals, ten reports in flight each", protocol = "jt808", workers = 2,
+    args = { "--devices", 1000, "--reports", 300000, "--window", 10 }, rate = 100000 },
+  { name = "JT/T 808, 1,000 terminals, one report in flight each", protocol = "jt808", workers = 2,
+    args = { "--devices", 1000, "--reports", 100000, "--window", 1 }, rate = 45000 },
+  { name = "JT/T 808, idle terminals", protocol = "jt808",
+    args = { "--devices", 5000, "--reports", 0 }, bytes = 2048 },
+}
+
+local function run_fleet(fleet, samples)
+  local server = servers.tidegate(nil, fleet.workers)
+  local args = { "--port", server[fleet.protocol], table.unpack(fleet.args) }
+  if fleet.subscriber then table.move({ "--mqtt-port", server.mqtt }, 1, 2, #args + 1, args) end
+  local r = servers.devices(build, fleet.protocol, args, server)
+  server.stop()
+  if r.answers ~= r.fences or fleet.subscriber and r.deliveries < r.reports then
+    wrong = wrong + 1
+    print(("%s: %d of %d answered, %d of %d delivered"):format(fleet.name, r.answers, r.fences,
+      r.deliveries, r.reports))
+  end
+  r.bytes = (r.rss_after - r.rss_before) / r.devices
+  report.add(samples, fleet.name, "tidegate", r)
+end
+
+local function devices()
   local samples = {}
   for n = 1, RUNS do
-    io.stderr:write(("  gt06, run %d of %d\n"):format(n, RUNS))
-    local server = servers.tidegate()
-    local r = servers.load(build, "gt06_load", { "--port", server.gt06, "--mqtt-port", server.mqtt,
-      "--trackers", 200, "--frames", 100000 }, server)
-    server.stop()
-    if r.answers ~= r.heartbeats or r.deliveries < r.frames then
-      wrong = wrong + 1
-      print(("gt06: %d of %d heartbeats answered, %d of %d positions delivered"):format(
-        r.answers, r.heartbeats, r.deliveries, r.frames))
-    end
-    report.add(samples, "gt06", "tidegate", r)
+    io.stderr:write(("  devices, run %d of %d\n"):format(n, RUNS))
+    for _, fleet in ipairs(FLEETS) do run_fleet(fleet, samples) end
   end
-  report.trackers(samples)
+  wrong = wrong + report.fleets(samples, FLEETS)
 end
 
 -- Programs that print {"name":…,"value":…,"unit":…,"target":…,"better":"more"|"less"} a line.
@@ -64,14 +82,14 @@ local function router()
 end
 
 local parts = {
-  inproc = inproc, router = router, gt06 = gt06,
+  inproc = inproc, router = router, devices = devices,
   mqtt = function() wrong = wrong + mqtt.run(RUNS) end,
   callgrind = callgrind.run, profile = profile.run,
   growth = function() wrong = wrong + growth.run(build, "docs/img") end,
 }
 
 local function main()
-  for _, name in ipairs(part and { part } or { "inproc", "router", "gt06", "mqtt" }) do
+  for _, name in ipairs(part and { part } or { "inproc", "router", "devices", "mqtt" }) do
     parts[name]()
   end
 end

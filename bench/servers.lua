@@ -28,11 +28,13 @@ local function identity()
   return certificate
 end
 
---- under: a command that runs the server's, as a list.
---- @return { pid, mqtt, tls, gt06 = ports, stop = function, err = its lines }
-function M.tidegate(under)
+--- under: a command that runs the server's, as a list. workers: with more than one it may use
+--- every core.
+--- @return { pid, mqtt, tls, gt06, jt808 = ports, stop = function, err = its lines }
+function M.tidegate(under, workers)
   local host = Host.start { under = under, ms = 60000, config = {
-    workers = 1,
+    workers = workers or 1,
+    plugins = { { name = "mqtt" }, { name = "gt06" }, { name = "jt808" } },
     limits = {
       inflight = 1000, rx_inflight = 1000, queue_messages = 1000000, queue_bytes = "256MiB",
     },
@@ -40,12 +42,14 @@ function M.tidegate(under)
       { name = "mqtt", adapter = "mqtt", anonymous = true },
       { name = "tls", adapter = "mqtt", anonymous = true, tls = identity() },
       { name = "gt06", adapter = "gt06", anonymous = true },
+      { name = "jt808", adapter = "jt808", anonymous = true },
     },
   } }
-  pin(host.pid)
+  if not workers then pin(host.pid) end
   return {
     pid = host.pid, mqtt = host.ports.mqtt, tls = host.ports.tls, gt06 = host.ports.gt06,
-    err = host.log, stop = function() host:stop(60000) end,
+    jt808 = host.ports.jt808, everywhere = workers ~= nil, err = host.log,
+    stop = function() host:stop(60000) end,
   }
 end
 
@@ -106,8 +110,8 @@ function M.floor()
   return start(nil, Host.build .. "/bench/floor", { ports.mqtt }, ports)
 end
 
-local function on_load_cpu(command, args)
-  local list = { "-c", M.LOAD_CPU }
+local function run_on(cpus, command, args)
+  local list = { "-c", cpus }
   for _, arg in ipairs(command) do list[#list + 1] = arg end
   for _, arg in ipairs(args) do list[#list + 1] = arg end
   local code, out, err = Host.run("taskset", list, { ms = 120000 })
@@ -117,14 +121,16 @@ local function on_load_cpu(command, args)
   return cjson.decode(out)
 end
 
---- Runs a load generator of this folder on the other core. @return its results
-function M.load(build, program, args, server)
-  return on_load_cpu({ build .. "/bench/" .. program, "--server-pid", server.pid }, args)
+--- Runs a fleet of devices. @return its results
+function M.devices(build, protocol, args, server)
+  local cpus = server.everywhere and M.SERVER_CPU .. "," .. M.LOAD_CPU or M.LOAD_CPU
+  local command = { build .. "/bench/device_load", protocol, "--server-pid", server.pid }
+  return run_on(cpus, command, args)
 end
 
---- Runs `tidegate bench` there. @return its report, good or not
+--- Runs `tidegate bench` on the other core. @return its report, good or not
 function M.bench(args, server)
-  return on_load_cpu({ Host.binary, "bench", "--json", "--server-pid", server.pid, "--port",
+  return run_on(M.LOAD_CPU, { Host.binary, "bench", "--json", "--server-pid", server.pid, "--port",
     server.mqtt }, args)
 end
 
