@@ -29,7 +29,7 @@ typedef enum tg_step {
 /// their flags, DELIMITER and LINE ones without their end.
 typedef struct tg_framed {
     size_t used; ///< bytes to take off the stream, also with MORE
-    tg_slice frame; ///< FRAME: unescaped; in the stream or in `scratch`
+    tg_slice frame; ///< FRAME, CHECKSUM: unescaped; in the stream or in `scratch`
     uint32_t form; ///< FRAME: which declaration
     uint32_t found, computed; ///< CHECKSUM
 } tg_framed;

@@ -39,6 +39,7 @@ static uint32_t number(const char *at, unsigned width, bool be)
 
 static bool sum_fits(const tg_frame *d, tg_slice frame, tg_framed *out)
 {
+    out->frame = frame; // also where it does not fit
     if (d->check == TG_CHECK_NONE)
         return true;
     unsigned width = tg_check_size(d->check);
@@ -322,7 +323,8 @@ tg_step tg_framer_run_escaped(const tg_framer *f, uint32_t form, tg_slice stream
     *from = FROM_OPEN | FROM_FORM(form);
     if (step == TG_STEP_FRAME)
         return step;
-    out->frame = (tg_slice){0};
+    if (step != TG_STEP_CHECKSUM)
+        out->frame = (tg_slice){0};
     if (start == 0) { // what followed a frame was none: the flag opens, it does not close
         out->used = end;
         *from = 0;

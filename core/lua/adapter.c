@@ -115,11 +115,25 @@ static int on_frame(tg_conn handle, void *state, tg_slice frame)
     tg_lconn *c = tg_adapter_conn(state);
     tg_bench *b = c->script->bench;
     if (!tg_lane_is_free(&c->lane) || b->running != NULL)
-        tg_lane_keep_frame(c, frame);
+        tg_lane_keep_frame(c, frame, false);
     else
         tg_lane_frame(c, frame);
     tg_bench_settle(b);
     return 0;
+}
+
+static void on_damaged(tg_conn handle, void *state, tg_slice frame)
+{
+    (void)handle;
+    tg_lconn *c = tg_adapter_conn(state);
+    tg_bench *b = c->script->bench;
+    if (c->app->handler[TG_ON_DAMAGED] == LUA_NOREF)
+        return;
+    if (!tg_lane_is_free(&c->lane) || b->running != NULL)
+        tg_lane_keep_frame(c, frame, true);
+    else
+        tg_lane_damaged(c, frame);
+    tg_bench_settle(b);
 }
 
 static int64_t on_data(tg_conn handle, void *state, tg_slice data)
@@ -206,6 +220,7 @@ void tg_adapter_fill(tg_adapter *a, const tg_adapter_decl *d)
         .on_open = on_open,
         .on_data = on_data,
         .on_frame = on_frame,
+        .on_damaged = on_damaged,
         .on_deliver = on_deliver,
         .on_session_end = on_session_end,
         .on_idle = on_idle,

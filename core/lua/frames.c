@@ -145,9 +145,22 @@ void tg_lane_frame(tg_lconn *c, tg_slice frame)
     tg_task_start(t, 2);
 }
 
+void tg_lane_damaged(tg_lconn *c, tg_slice frame)
+{
+    tg_task *t = tg_lane_task(&c->lane, "on_damaged", TG_BUDGET_HANDLER_US);
+    if (t == NULL)
+        return;
+    lua_rawgeti(t->co, LUA_REGISTRYINDEX, c->app->handler[TG_ON_DAMAGED]);
+    lua_rawgeti(t->co, LUA_REGISTRYINDEX, c->ref);
+    lua_pushlstring(t->co, frame.at, frame.len);
+    t->frame = frame;
+    tg_task_start(t, 2);
+}
+
 typedef struct kept_frame {
     tg_job job;
     tg_lconn *conn;
+    bool damaged;
     size_t len;
     char bytes[];
 } kept_frame;
@@ -156,7 +169,7 @@ static void run_kept(tg_job *j)
 {
     kept_frame *k = TG_OWNER(j, kept_frame, job);
     k->conn->queued--;
-    tg_lane_frame(k->conn, (tg_slice){k->bytes, k->len});
+    (k->damaged ? tg_lane_damaged : tg_lane_frame)(k->conn, (tg_slice){k->bytes, k->len});
     free(k);
 }
 
@@ -165,12 +178,12 @@ static void drop_kept(tg_job *j)
     free(TG_OWNER(j, kept_frame, job));
 }
 
-void tg_lane_keep_frame(tg_lconn *c, tg_slice frame)
+void tg_lane_keep_frame(tg_lconn *c, tg_slice frame, bool damaged)
 {
     kept_frame *k = malloc(sizeof(*k) + frame.len);
     if (k == NULL)
         return;
-    *k = (kept_frame){.conn = c, .len = frame.len};
+    *k = (kept_frame){.conn = c, .damaged = damaged, .len = frame.len};
     memcpy(k->bytes, frame.at, frame.len);
     k->job = (tg_job){.script = c->script, .run = run_kept, .drop = drop_kept};
     c->queued++;

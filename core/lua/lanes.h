@@ -10,7 +10,9 @@
 void tg_lane_event(tg_lane *lane, tg_handler h, const tg_value *options);
 void tg_lane_frame(tg_lconn *c, tg_slice frame);
 /// The lane is taken, though it was paused: copies the frame for later.
-void tg_lane_keep_frame(tg_lconn *c, tg_slice frame);
+void tg_lane_keep_frame(tg_lconn *c, tg_slice frame, bool damaged);
+/// A frame with a wrong checksum goes to on_damaged as it is.
+void tg_lane_damaged(tg_lconn *c, tg_slice frame);
 /// No data until the lane is free.
 void tg_lane_hold(tg_lconn *c);
 static inline bool tg_lane_is_free(const tg_lane *lane)

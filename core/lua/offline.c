@@ -243,6 +243,8 @@ int tg_offline_read(tg_offline *o, int conn)
             k->adapter->on_frame((tg_conn){(uint64_t)conn}, k->state, f.frame);
         else if (step != TG_STEP_MORE)
             say_junk(o, conn, step, f.used);
+        if (step == TG_STEP_CHECKSUM && k->adapter->on_damaged != NULL)
+            k->adapter->on_damaged((tg_conn){(uint64_t)conn}, k->state, f.frame);
         tg_buf_drop(&k->in, f.used);
     }
     return 0;

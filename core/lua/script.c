@@ -17,8 +17,8 @@
 #define SCRIPT_MAGIC 0x5c219701u
 
 const char *const tg_handler_names[TG_ON_COUNT] = {
-    "decode",  "encode",  "on_open",  "on_message", "on_downlink",
-    "on_idle", "on_move", "on_close", "on_data",    "migrate",
+    "decode",  "encode",   "on_open", "on_message", "on_downlink", "on_idle",
+    "on_move", "on_close", "on_data", "on_damaged", "migrate",
 };
 
 tg_script *tg_script_of(lua_State *L)

@@ -101,6 +101,7 @@ function downlink:json() end
 ---@field on_idle? fun(conn: tg.Conn) nothing came for the time of conn:idle()
 ---@field on_move? fun(conn: tg.Conn) the connection came here from another version
 ---@field on_close? fun(conn: tg.Conn, reason: string) "NORMAL" or an error's code
+---@field on_damaged? fun(conn: tg.Conn, frame: string) a whole frame whose checksum is wrong; any of its bytes may be
 ---@field on_data? fun(conn: tg.Conn, data: string): integer? frame = "raw" alone: bytes used, nil for all; all, too, once it has waited
 ---@field migrate? fun(state: table, from: integer): table? conn.state of another version
 

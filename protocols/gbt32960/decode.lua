@@ -234,7 +234,7 @@ local function decrypted(msg, frame, ctx)
 end
 
 local function read_unit(msg, frame, ctx)
-  msg.time6 = #frame >= 31 and msg.encryption == 1 and sub(frame, 25, 30) or nil
+  msg.time6 = #frame >= 31 and msg.encryption == 1 and sub(frame, 25, 30) or nil -- decrypted
   if msg.flag == M.COMMAND and (msg.cmd == 0x02 or msg.cmd == 0x03) and msg.encryption == 1 then
     return read_report(msg, frame, ctx)
   end
@@ -259,19 +259,27 @@ local function read_unit(msg, frame, ctx)
   end
 end
 
+--- What stands in front of the unit, and its time.
+---@param frame string
+---@return table message
+function M.head(frame, config)
+  local start, _, cmd, flag = byte(frame, 1, 4)
+  local id = sub(frame, 5, 21)
+  return {
+    type = TYPES[cmd] or "raw", cmd = cmd, flag = flag, id = id,
+    device = device_of(id, cmd, config), edition = start == 0x23 and 2016 or 2025,
+    encryption = byte(frame, 22), time6 = #frame >= 31 and sub(frame, 25, 30) or nil,
+  }
+end
+
 ---@param frame string
 ---@param ctx tg.Ctx
 ---@return table message
 function M.decode(frame, ctx)
-  local start, _, cmd, flag = byte(frame, 1, 4)
-  local id, config = sub(frame, 5, 21), ctx.config
-  local msg = {
-    type = TYPES[cmd] or "raw", cmd = cmd, flag = flag, id = id,
-    device = device_of(id, cmd, config), edition = start == 0x23 and 2016 or 2025,
-    encryption = byte(frame, 22),
-  }
+  local config = ctx.config
+  local msg = M.head(frame, config)
   if not msg.device then
-    msg.refused = "the VIN may not be a name: " .. hex(id)
+    msg.refused = "the VIN may not be a name: " .. hex(msg.id)
     return msg
   end
   frame = decrypted(msg, frame, ctx)

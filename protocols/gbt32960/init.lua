@@ -66,6 +66,10 @@ local M = tg.adapter {
       type = "integer", default = 200, min = 1, max = 100000,
       help = "reissued reports that a link may send in a second",
     },
+    watched = {
+      type = "list", default = {},
+      help = "VINs with series of their own in the metrics, at most 100",
+    },
     idle = { type = "duration", default = "10m", help = "silence that ends a vehicle's link" },
     session_expiry = {
       type = "duration", default = "0s",
@@ -84,6 +88,8 @@ local M = tg.adapter {
   },
 }
 
+if #M.config.watched > 100 then error("watched: at most 100 VINs", 0) end
+require("quality").watch(M.config.watched)
 M.decode = require("decode").decode
 M.encode = require("encode").encode
 require("session").add(M)

@@ -128,7 +128,7 @@ local function remember(conn, msg, state)
   state.vehicles[vin] = {
     shared = kv.set("owner/" .. vin, token_of(conn)) == true,
     serial = msg.data.serial, edition = msg.edition, id = msg.id, packs = {},
-    jobs = old and old.jobs or {}, q = old and old.q or quality.new(),
+    jobs = old and old.jobs or {}, q = old and old.q or quality.new(vin),
   }
   return true
 end

@@ -16,20 +16,41 @@ local totals = {
   foreign = tg.metric.counter("foreign", "frames of a VIN that is not logged in on their link"),
   takeovers = tg.metric.counter("takeovers", "VINs that moved to another link"),
   refused = tg.metric.counter("refused", "logins that were refused"),
+  damaged = tg.metric.counter("damaged", "frames with a wrong checksum"),
 }
+
+-- Vehicles that have series of their own: few, and named by the config.
+local PER_VEHICLE = { "reports", "reissued", "errors", "marks", "flaws", "damaged" }
+local own = {}
+
+--- Gives vehicles series of their own in the metrics.
+---@param vins string[]
+function M.watch(vins)
+  for _, vin in ipairs(vins) do
+    own[vin] = {}
+    for _, what in ipairs(PER_VEHICLE) do
+      own[vin][what] = tg.metric.counter("vehicle_" .. what, "of a vehicle that is watched",
+        { vin = vin })
+    end
+  end
+end
 
 --- Counts what belongs to no vehicle.
 function M.count(what, n) totals[what](n or 1) end
 
 --- Counters of a vehicle, from its login on.
-function M.new()
-  return { since = now(), frames = 0, reports = 0, reissued = 0, errors = 0, marks = 0, flaws = 0 }
+function M.new(vin)
+  return {
+    vin = vin, since = now(), frames = 0, reports = 0, reissued = 0, errors = 0, marks = 0,
+    flaws = 0, damaged = 0,
+  }
 end
 
 local function add(q, what, n)
   if n > 0 then
     q[what] = q[what] + n
     totals[what](n)
+    if own[q.vin] then own[q.vin][what](n) end
   end
 end
 
@@ -61,13 +82,19 @@ function M.report(q, msg)
   if msg.error then add(q, "errors", 1) end
 end
 
+--- A frame with a wrong checksum. @param q table? of whose it says that it is
+function M.damaged(q)
+  if q then add(q, "damaged", 1) else totals.damaged(1) end
+end
+
 --- For the topic `quality`.
 function M.data(vin, v)
   local q = v.q
   return {
     vin = vin, edition = v.edition, since = tg.time.format(q.since), frames = q.frames,
     reports = q.reports, reissued = q.reissued, errors = q.errors, abnormal_or_invalid = q.marks,
-    flaws = q.flaws, gap_ms = q.gap, gap_max_ms = q.gap_max, clock_offset_ms = q.clock_offset,
+    flaws = q.flaws, checksum_errors = q.damaged,
+    gap_ms = q.gap, gap_max_ms = q.gap_max, clock_offset_ms = q.clock_offset,
   }
 end
 

@@ -3,6 +3,7 @@
 -- vehicles and of platforms differ in which reports are answered, and whose they may be.
 local tg = require "tidegate"
 local cells = require "cells"
+local decode = require "decode"
 local encode = require "encode"
 local links = require "links"
 local quality = require "quality"
@@ -250,6 +251,16 @@ function M.add(adapter)
     if v.activating then return conn:complain "a report before the login" end
     local own = handle[msg.type] or handle.raw
     own(conn, msg, v)
+  end
+
+  --- A report whose checksum is wrong is sent again only where its answer says so. All else is
+  --- passed over in silence: the sender tries again by itself.
+  function adapter.on_damaged(conn, frame)
+    local msg = decode.head(frame, config)
+    local v = msg.device and conn.state.vehicles and conn.state.vehicles[msg.device]
+    quality.damaged(v and v.q)
+    if not v or msg.flag ~= COMMAND or not (msg.cmd == 0x02 or msg.cmd == 0x03) then return end
+    answer_report(conn, msg, "error")
   end
 
   function adapter.on_idle(conn) conn:close("idle") end

@@ -147,6 +147,11 @@ struct tg_adapter {
     /// not complete.
     int (*on_command)(tg_conn c, void *state, tg_session s, const tg_command *cmd,
                       tg_op op);
+
+    /// A whole frame whose checksum is wrong, unescaped; optional. Any of its bytes may be
+    /// wrong, its size as well: the stream is searched on behind its first byte then. It has
+    /// been counted and logged already.
+    void (*on_damaged)(tg_conn c, void *state, tg_slice frame);
 };
 
 typedef struct tg_conn_info {

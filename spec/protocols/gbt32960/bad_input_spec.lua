@@ -73,8 +73,38 @@ describe("gbt32960 bad input", function()
     local blocks = offline.run(vectors.path, { "open {}", "connect 192.0.2.1:5000",
       "feed 1 " .. login("##", VIN), "feed 1 " .. small .. beat,
       "feed 1 " .. large .. beat .. beat })
-    assert.equal(1, #offline.of(blocks[4], "send"))
-    assert.equal(2, #offline.of(blocks[5], "send"))
+    local function flags(i)
+      local out = {}
+      for n, e in ipairs(offline.of(blocks[i], "send")) do out[n] = e.hex:sub(7, 8) end
+      return out
+    end
+    assert.same({ "02", "01" }, flags(4)) -- the first is to the frame itself
+    assert.same({ "02", "01", "01" }, flags(5))
+  end)
+
+  it("with a wrong checksum is answered where it is a report of this link's vehicle", function()
+    local function damaged(command, flag, vin, start)
+      local bytes = vectors.unhex(frame(start or "##", command, flag, vin, TIME .. "\4\1\0\1\0\2"))
+      return "feed 1 " .. vectors.hex(bytes:sub(1, -2) .. string.char(bytes:byte(-1) ~ 1))
+    end
+    local blocks = offline.run(vectors.path, { "open {}", "connect 192.0.2.1:5000",
+      damaged(2, 0xFE, VIN), "feed 1 " .. login("##", VIN),
+      damaged(2, 0xFE, VIN), damaged(3, 0xFE, VIN), damaged(2, 0xFE, VIN, "$$"),
+      damaged(1, 0xFE, VIN), damaged(2, 1, VIN), damaged(2, 0xFE, "LTEST000000009017"),
+      ("deliver %s gbt32960/%s/down 0 %s"):format(VIN, VIN, '{"command":"quality"}') })
+    local function answers(i)
+      local out = {}
+      for _, e in ipairs(offline.of(blocks[i], "send")) do out[#out + 1] = e.hex end
+      assert.same({}, offline.of(blocks[i], i == 11 and "junk" or "publish"))
+      return out
+    end
+    assert.same({}, answers(3))
+    assert.same({ frame("##", 2, 2, VIN, TIME) }, answers(5))
+    assert.same({ frame("##", 3, 2, VIN, TIME) }, answers(6))
+    assert.same({ frame("$$", 2, 2, VIN, TIME) }, answers(7))
+    for i = 8, 10 do assert.same({}, answers(i)) end
+    local quality = cjson.decode(offline.of(blocks[11], "publish")[1].payload)
+    assert.equal(5, quality.checksum_errors) -- what names another vehicle is not its own
   end)
 
   it("of texts stays JSON", function()

@@ -72,7 +72,7 @@ describe("gbt32960 in a running host", function()
 
   before_each(function()
     host = Host.start { config = {
-      plugins = { mqtt = {}, gbt32960 = {} },
+      plugins = { mqtt = {}, gbt32960 = { watched = { VIN } } },
       users = { { user = "operator", password = "secret" } },
       listeners = {
         { name = "mqtt", adapter = "mqtt", anonymous = true },
@@ -97,7 +97,15 @@ describe("gbt32960 in a running host", function()
     conn:send("#" .. one .. one:sub(1, -2) .. "\0" .. one)
     message(sub, VIN .. "/report")
     message(sub, VIN .. "/report")
+    conn:expect(frame("##", 2, 2, VIN, TIME)) -- to the one whose checksum is wrong
     beat(conn, VIN)
+    local status, told = host:api("POST", "/api/v1/devices/" .. VIN .. "/commands",
+      { name = "quality" })
+    assert.equal(200, status)
+    assert.equal(1, told.answer.checksum_errors)
+    assert.is_true(told.answer.reports > 5)
+    assert.equal(1, host:metric('tidegate_gbt32960_vehicle_damaged{vin="' .. VIN .. '"}'))
+    assert.equal(1, host:metric "tidegate_gbt32960_damaged")
     sub:kill "sigterm"
     sub:wait()
     host:stop()
