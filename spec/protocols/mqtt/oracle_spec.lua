@@ -4,6 +4,7 @@
 local cjson = require "cjson"
 local Host = require "support.host"
 local Mqtt = require "support.mqtt"
+local tags = require "support.statements"
 local wire = Mqtt.wire
 
 local host, oracle
@@ -136,25 +137,25 @@ for v = 4, 5 do
     setup(start)
     teardown(stop)
 
-    it("packets of the server as they were meant [3.1.1: 2.2.2-1] [5.0: 2.1.3-1, 2.2.2-1]",
-      function()
-        local seen = compare(v, host.ports.mqtt, wire.connect { id = v == 5 and "" or "c",
-            version = v, props = { alias_maximum = 5, session_expiry = 4000000000 } }
-          .. wire.subscribe(v, 1, { { "t/+", 2 }, { "t/#/", 1 }, { "t/0", 0 }, { "t/1", 1 } },
-            { sub_id = v == 5 and 268435455 or nil }), "SUBACK",
-          wire.publish(v, "t/0", "zero", { props = ALL_PROPS })
-          .. wire.publish(v, "t/1", "one", { qos = 1, packet_id = 2 })
-          .. wire.publish(v, "t/2", "", { qos = 2, packet_id = 65535 })
-          .. wire.publish(v, "t/2", ("x"):rep(20000), { qos = 2, packet_id = 3 })
-          .. wire.ack("PUBREL", 65535) .. wire.ack("PUBREL", 4711) .. wire.ack("PUBREC", 4711)
-          .. wire.unsubscribe(v, 4, { "t/0", "t/none" }), "UNSUBACK", "\xC0\0\0\0")
-        local want = kinds("CONNACK", "SUBACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP",
-          "UNSUBACK", "PINGRESP")
-        want.DISCONNECT = v == 5 or nil
-        assert.same(want, seen)
-      end)
+    it("packets of the server as they were meant"
+      .. tags(v, { [4] = "2.2.2-1", [5] = "2.1.3-1, 2.2.2-1" }), function()
+      local seen = compare(v, host.ports.mqtt, wire.connect { id = v == 5 and "" or "c",
+          version = v, props = { alias_maximum = 5, session_expiry = 4000000000 } }
+        .. wire.subscribe(v, 1, { { "t/+", 2 }, { "t/#/", 1 }, { "t/0", 0 }, { "t/1", 1 } },
+          { sub_id = v == 5 and 268435455 or nil }), "SUBACK",
+        wire.publish(v, "t/0", "zero", { props = ALL_PROPS })
+        .. wire.publish(v, "t/1", "one", { qos = 1, packet_id = 2 })
+        .. wire.publish(v, "t/2", "", { qos = 2, packet_id = 65535 })
+        .. wire.publish(v, "t/2", ("x"):rep(20000), { qos = 2, packet_id = 3 })
+        .. wire.ack("PUBREL", 65535) .. wire.ack("PUBREL", 4711) .. wire.ack("PUBREC", 4711)
+        .. wire.unsubscribe(v, 4, { "t/0", "t/none" }), "UNSUBACK", "\xC0\0\0\0")
+      local want = kinds("CONNACK", "SUBACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP",
+        "UNSUBACK", "PINGRESP")
+      want.DISCONNECT = v == 5 or nil
+      assert.same(want, seen)
+    end)
 
-    it("refusals, and the limits of a listener [5.0: 3.2.2-9]", function()
+    it("refusals, and the limits of a listener" .. tags(v, { [5] = "3.2.2-9" }), function()
       local port = host.ports.small
       for _, options in ipairs { { id = ("x"):rep(300) }, { id = "c" },
         { id = "c", props = { want_response = 1, session_expiry = 4000 } } } do
@@ -173,7 +174,8 @@ for v = 4, 5 do
 
     local function only5(props) return v == 5 and props or nil end
 
-    it("packets that the server takes as they were meant [3.1.1: 7.0.0-2]", function()
+    it("packets that the server takes as they were meant"
+      .. tags(v, { [4] = "7.0.0-2" }), function()
       local sub = Mqtt.connect(host.ports.mqtt, { id = "sub", version = v })
       sub:subscribe("#", 2)
       local its = only5 { payloadFormatIndicator = true, messageExpiryInterval = 100,
