@@ -39,7 +39,7 @@ static void take_fault(tg_line *l, tg_step step, const tg_framed *f)
             : snprintf(text, sizeof(text), "%s (%zu bytes)", faults[step].text, f->used);
     tg_line_complain(l, faults[step].code, faults[step].event, (tg_slice){text, (size_t)n});
     if (step == TG_STEP_CHECKSUM && l->offer->adapter.on_damaged != NULL)
-        l->offer->adapter.on_damaged(tg_line_conn(l), l->state, f->frame);
+        l->offer->adapter.on_damaged(tg_line_conn(l), tg_line_state(l), f->frame);
     uint32_t most = l->listening != NULL ? l->listening->junk_max : 0;
     if (add_junk(l, f->used) > most && most != 0)
         tg_line_close(l, TG_E_MALFORMED, TG_LIT("too many bytes without a good frame"));
