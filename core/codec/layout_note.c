@@ -159,10 +159,11 @@ static double shrunk(const tg_layout *l, uint32_t i, int64_t n)
     return (double)n / ten;
 }
 
-void tg_layout_scale(const tg_layout *l, uint32_t i, tg_buf *out)
+void tg_layout_scale(const tg_layout *l, uint32_t field, tg_buf *out)
 {
-    const tg_op_field *f = &tg_layout_check(l)->op[i];
-    double factor = shrunk(l, i, f->mul) / (double)f->div, add = shrunk(l, i, f->add);
+    const tg_op_field *f = &tg_layout_check(l)->op[field];
+    double factor = shrunk(l, field, f->mul) / (double)f->div,
+           add = shrunk(l, field, f->add);
     if (f->scale == SCALE_NO)
         return;
     if (factor < 0.001)
@@ -174,9 +175,9 @@ void tg_layout_scale(const tg_layout *l, uint32_t i, tg_buf *out)
                       add < 0 ? -add : add);
 }
 
-void tg_layout_values(const tg_layout *l, uint32_t i, tg_buf *out)
+void tg_layout_values(const tg_layout *l, uint32_t field, tg_buf *out)
 {
-    const tg_op_field *f = &tg_layout_check(l)->op[i];
+    const tg_op_field *f = &tg_layout_check(l)->op[field];
     for (uint32_t k = 0; k < f->nwords; k++) {
         const tg_word *w = &l->words[f->word + k];
         tg_slice word = w->word.at != NULL ? w->word : TG_LIT("(none)");
@@ -186,15 +187,15 @@ void tg_layout_values(const tg_layout *l, uint32_t i, tg_buf *out)
     }
 }
 
-bool tg_layout_tag(const tg_layout *l, uint32_t i, uint32_t *tag)
+bool tg_layout_tag(const tg_layout *l, uint32_t field, uint32_t *tag)
 {
-    const tg_op_field *f = &tg_layout_check(l)->op[i];
+    const tg_op_field *f = &tg_layout_check(l)->op[field];
     *tag = f->tag;
     return l->op[f->parent].op == OP_TLV;
 }
 
-bool tg_layout_may_miss(const tg_layout *l, uint32_t i)
+bool tg_layout_may_miss(const tg_layout *l, uint32_t field)
 {
-    const tg_op_field *f = &tg_layout_check(l)->op[i];
+    const tg_op_field *f = &tg_layout_check(l)->op[field];
     return f->nconds > 0 || (f->flags & F_OPTIONAL) != 0;
 }
