@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/map.h"
+#include "hub/recent.h"
 
 #define FEW 12 // targets among which a scan finds doubles faster than a table
 
@@ -210,6 +211,21 @@ static void merge(tg_gather *g)
 
 // In three rounds, each of which asks for the memory that the next one reads: filters, their
 // routes, the routes' sessions.
+static void find_filters(tg_shard *sh, tg_gather *g, tg_slice topic)
+{
+    const tg_router *r = &sh->hub->router;
+    tg_recent_place *p = tg_recent_place_of(sh->recent, &r->index.key, topic);
+    uint64_t changes = atomic_load_explicit(&r->changes, memory_order_acquire);
+    if (p != NULL && tg_recent_is(p, changes, topic)) {
+        for (uint32_t i = 0; i < p->n; i++)
+            add_filter(g, &p->filters[i]->leaf);
+        return;
+    }
+    tg_router_match(r, topic, add_filter, g);
+    if (p != NULL && !g->failed)
+        tg_recent_set(p, changes, topic, g->filters, g->nfilters);
+}
+
 void tg_gather_collect(tg_shard *sh, tg_gather *g, const tg_sess *from, tg_msg m)
 {
     g->hub = sh->hub;
@@ -218,7 +234,7 @@ void tg_gather_collect(tg_shard *sh, tg_gather *g, const tg_sess *from, tg_msg m
     g->hashed = g->failed = false;
     g->nfilters = g->nroutes = g->n = g->nmore = 0;
     tg_epoch_enter(sh->hub->epoch, sh->index);
-    tg_router_match(&sh->hub->router, m->topic, add_filter, g);
+    find_filters(sh, g, m->topic);
     for (uint32_t i = 0; i < g->nfilters; i++)
         add_routes(g, g->filters[i]);
     for (uint32_t i = 0; i < g->nroutes; i++)

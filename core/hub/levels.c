@@ -42,7 +42,7 @@ static uint64_t load_few(const char *at, size_t len)
            (uint8_t)at[len - 1];
 }
 
-static uint64_t hash_of(const tg_level_key *k, const char *at, size_t len, uint32_t place)
+uint64_t tg_level_hash(const tg_level_key *k, const char *at, size_t len, uint32_t place)
 {
     uint64_t h = k->b + place * STEP + len;
     for (; len > 16; at += 16, len -= 16)
@@ -64,7 +64,7 @@ bool tg_levels_read(tg_levels *l, const tg_level_key *key, tg_slice text)
         size_t len = slash != NULL ? (size_t)(slash - at) : text.len - from;
         from += len;
         l->end[n] = (uint16_t)from++;
-        l->hash[n] = hash_of(key, at, len, n);
+        l->hash[n] = tg_level_hash(key, at, len, n);
         l->sum[n + 1] = l->sum[n] + l->hash[n];
         l->n = n + 1;
         if (slash == NULL)

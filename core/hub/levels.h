@@ -24,6 +24,8 @@ typedef struct tg_levels {
 tg_level_key tg_level_key_new(void); ///< from the process's seed
 /// @param text of at most 65535 bytes; borrowed. @return false: more than TG_LEVELS levels.
 bool tg_levels_read(tg_levels *l, const tg_level_key *key, tg_slice text);
+/// Of one level, or of any text, at a place.
+uint64_t tg_level_hash(const tg_level_key *k, const char *at, size_t len, uint32_t place);
 uint64_t tg_level_fold(uint64_t a,
                        uint64_t b); ///< two words to one that depends on all bits
 

@@ -16,7 +16,7 @@
 
 int tg_router_init(tg_router *r, tg_epoch *epoch)
 {
-    *r = (tg_router){.epoch = epoch};
+    *r = (tg_router){.epoch = epoch, .changes = 1};
     r->trie.epoch = epoch;
     r->trie.limbo = &r->limbo;
     r->trie.slab = &r->slab;
@@ -206,6 +206,13 @@ tg_filter *tg_router_find(const tg_router *r, tg_slice text)
     return find_at(r, &at, text);
 }
 
+// Behind the change and, where a filter has gone, before it waits in the limbo.
+static void changed(tg_router *r)
+{
+    uint64_t was = atomic_load_explicit(&r->changes, memory_order_relaxed);
+    atomic_store_explicit(&r->changes, was + 1, memory_order_release);
+}
+
 static tg_filter *filter_make(tg_router *r, tg_slice text)
 {
     tg_index_at at = tg_index_where(&r->index, text);
@@ -223,10 +230,12 @@ static tg_filter *filter_make(tg_router *r, tg_slice text)
         goto fail_free;
     if (tg_trie_add(&r->trie, &f->leaf) < 0)
         goto fail_index;
+    changed(r);
     return f;
 
 fail_index:
     tg_index_del(&r->index, &f->leaf);
+    changed(r);
 fail_free: // a match may have seen it, without routes
     tg_limbo_add(&r->limbo, r->epoch, f, filter_free);
     return NULL;
@@ -238,6 +247,7 @@ static void filter_release(tg_router *r, tg_filter *f)
     if (f->leaf.user > 0 || tg_trie_del(&r->trie, &f->leaf) < 0)
         return;
     tg_index_del(&r->index, &f->leaf);
+    changed(r);
     tg_limbo_add(&r->limbo, r->epoch, f, filter_free);
 }
 

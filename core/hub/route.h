@@ -57,6 +57,9 @@ typedef struct tg_router {
     tg_slab slab; ///< nodes, filters, routes
     tg_epoch *epoch;
     uint64_t routes; ///< under the lock
+    /// From 1 on: filters that came and went. Who reads it inside an epoch, and later finds it
+    /// unchanged inside another, may use the filters that it found after the first reading.
+    _Atomic uint64_t changes;
 } tg_router;
 
 int tg_router_init(tg_router *r, tg_epoch *epoch);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/metric.h"
 #include "hub/internal.h"
+#include "hub/recent.h"
 
 #define SHARD_MAGIC 0x5a4dc0deu
 #define ROUNDS 4 // of completions in one turn; more wait for the next
@@ -130,6 +131,7 @@ int tg_shard_open(tg_hub *h, uint32_t worker, tg_wheel *wheel, tg_shard **out)
     sh->hub = h;
     sh->wheel = wheel;
     sh->tally = &h->tallies[worker];
+    sh->recent = tg_recent_new(); // without it each topic is looked for
     tg_slots_init(&sh->seats, worker);
     tg_slots_init(&sh->attached, worker);
     tg_list_init(&sh->claims);
@@ -222,6 +224,7 @@ void tg_shard_close(tg_shard *sh)
     for (uint32_t i = 0; i < sh->hub->config.workers; i++)
         tg_outbox_free(&sh->box[i]);
     tg_gather_free(sh->gather);
+    tg_recent_free(sh->recent);
     tg_tally_flush(sh);
     tg_buf_free(&sh->scanning);
     tg_buf_free(&sh->silent);

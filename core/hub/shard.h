@@ -101,6 +101,7 @@ struct tg_shard {
     void (*on_clear)(void *ctx);
     void *clear_ctx;
     tg_gather *gather;
+    struct tg_recent *recent;
     bool nudged;
     tg_alarm sweep;
     tg_outbox box[]; ///< by worker
