@@ -50,20 +50,21 @@ function M.add(adapter, many, blocks)
     return state.devices
   end
 
-  --- What is kept of a terminal from its first message on.
+  --- What is kept of a terminal from its first message on. Sixteen members: one more, and each
+  --- of very many terminals pays for thirty-two.
   local function meet(conn, msg)
     local all = devices(conn)
     if not many and next(all) and not all[msg.phone] then return nil end
     local header = msg.header or (#msg.phone == 10 and "2019" or "2013")
     local dev = {
-      known_as = msg.phone, phone = msg.phone, device = wire.identity(msg.phone), header = header,
+      phone = msg.phone, device = wire.identity(msg.phone), header = header,
       version = msg.version, serial = 0, ring = {}, turn = 0,
     }
     dev.edition = choice.settings(msg.phone, header, config)
     dev.terminated = choice.listed(config.terminate_strings, dev.device) or nil
     local other = config.headers[dev.device]
     if other and other ~= header then
-      dev.header, dev.phone = other, wire.phone(dev.device, other)
+      dev.header, dev.phone, dev.known_as = other, wire.phone(dev.device, other), msg.phone
     end
     wire.prepare(dev)
     out.prepare(dev)
@@ -71,14 +72,17 @@ function M.add(adapter, many, blocks)
     return dev
   end
 
-  local function forget(conn, dev) devices(conn)[dev.known_as] = nil end
+  local function forget(conn, dev) devices(conn)[dev.known_as or dev.phone] = nil end
 
   -- ---- registration, authentication ------------------------------------------------------------
 
+  --- A connection for attachments is beside the terminal's own, and must not take it over.
+  local function session_of(dev)
+    return blocks and dev.device .. "-attachments" or dev.device
+  end
+
   local function bind(conn, dev, who)
-    -- a connection for attachments is beside the terminal's own, and must not take it over
-    dev.session = blocks and dev.device .. "-attachments" or dev.device
-    local ok, err = conn:bind(dev.session, { tenant = who.tenant }, {
+    local ok, err = conn:bind(session_of(dev), { tenant = who.tenant }, {
       expiry = config.offline > 0 and config.offline / 1000 or nil,
       window = config.commands_in_flight,
     })
@@ -164,8 +168,8 @@ function M.add(adapter, many, blocks)
     if dev.ready then
       out.message(conn, dev, msg)
       roaming.forget(dev.device)
+      conn:unbind(session_of(dev))
     end
-    if dev.session then conn:unbind(dev.session) end
     forget(conn, dev)
     if not many then conn:close("normal") end
   end
