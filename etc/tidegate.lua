@@ -107,6 +107,25 @@ return {
     readers = "acl",
   },
 
+  -- What devices upload through their adapters: pictures, recordings. A folder a plugin, in it
+  -- one a device; files have mode 0640 and are never replaced.
+  files = {
+    enabled = true,
+    -- "": files in state_dir. It is made, its parent must exist.
+    path = "",
+    -- Of one file.
+    max_bytes = "16MiB",
+    -- Of all; then writes are refused. A file counts as whole blocks of 4 KiB; 0: no limit.
+    total = "10GiB",
+    -- Of one device, and how many; 0: no limit. "drop": then its oldest files make room,
+    -- "refuse": its newest is refused.
+    device_bytes = "256MiB",
+    device_files = 10000,
+    when_full = "drop",
+    -- Older files are removed; 0: never.
+    max_age = "30d",
+  },
+
   -- Users known to the host itself. `publish` and `subscribe` are topic filters outside of
   -- which the user may not; without them everything is allowed. ${client_id} and ${user} are
   -- replaced. A password may also be "pbkdf2$sha256$<iterations>$<salt>$<hash>", with salt and

@@ -106,6 +106,27 @@ static const tg_option SYS_OPTIONS[] = {
     {0},
 };
 
+static const char *const WHEN_FULL[] = {"drop", "refuse", NULL};
+static const tg_option FILE_OPTIONS[] = {
+    OPT(tg_config_files, "enabled", BOOL, enabled, "keep what devices upload",
+        .fallback = "true"),
+    OPT(tg_config_files, "path", STR, path, "empty: files in state_dir", .fallback = NULL),
+    OPT(tg_config_files, "max_bytes", SIZE, max_bytes, "of one file", .fallback = "16MiB",
+        .max = 1e12),
+    OPT(tg_config_files, "total", SIZE, total, "of all; then writes are refused",
+        .fallback = "10GiB", .max = 9e15),
+    OPT(tg_config_files, "device_bytes", SIZE, device_bytes, "of one device",
+        .fallback = "256MiB", .max = 9e15),
+    OPT(tg_config_files, "device_files", INT, device_files, "of one device",
+        .fallback = "10000", .max = 1e9),
+    OPT(tg_config_files, "max_age", DURATION, max_age_ms, "older ones are removed",
+        .fallback = "30d", .max = 4e12),
+    OPT(tg_config_files, "when_full", ENUM, when_full,
+        "a device's oldest files make room, or its newest is refused", .fallback = "drop",
+        .choices = WHEN_FULL),
+    {0},
+};
+
 static const tg_option OPTIONS[] = {
     OPT(tg_config, "workers", INT, workers, "threads; 0: one per core", .fallback = "0",
         .max = TG_WORKERS_MAX),
@@ -121,6 +142,7 @@ static const tg_option OPTIONS[] = {
     OPT(tg_config, "admin", GROUP, admin, NULL, .group = ADMIN_OPTIONS),
     OPT(tg_config, "limits", GROUP, limits, NULL, .group = LIMIT_OPTIONS),
     OPT(tg_config, "sys", GROUP, sys, NULL, .group = SYS_OPTIONS),
+    OPT(tg_config, "files", GROUP, files, NULL, .group = FILE_OPTIONS),
     OPT(tg_config, "users", LIST, users, "{user, password, publish, subscribe}",
         .fallback = NULL),
     OPT(tg_config, "auth", LIST, auth,
@@ -454,6 +476,20 @@ tg_hub_limits tg_config_hub_limits(const tg_config *c)
         .topic_levels = (uint32_t)l->topic_levels,
         .queue_qos0 = l->queue_qos0,
         .share = (uint8_t)l->share,
+    };
+}
+
+tg_files_config tg_config_files_of(const tg_config *c, const char *path)
+{
+    const tg_config_files *f = &c->files;
+    return (tg_files_config){
+        .path = path,
+        .max_bytes = (uint64_t)f->max_bytes,
+        .total = (uint64_t)f->total,
+        .device_bytes = (uint64_t)f->device_bytes,
+        .device_files = (uint64_t)f->device_files,
+        .max_age_s = (uint64_t)(f->max_age_ms + 999) / 1000,
+        .drop = f->when_full == 0,
     };
 }
 

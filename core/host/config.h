@@ -32,6 +32,12 @@ typedef struct tg_config_sys {
     int64_t interval_ms, readers; ///< tg_sys_readers
 } tg_config_sys;
 
+typedef struct tg_config_files {
+    bool enabled;
+    tg_slice path;
+    int64_t max_bytes, total, device_bytes, device_files, max_age_ms, when_full;
+} tg_config_files;
+
 typedef struct tg_config {
     tg_arena arena;
     const char *file; ///< NULL: the built-in one
@@ -43,6 +49,7 @@ typedef struct tg_config {
     tg_config_admin admin;
     tg_config_limits limits;
     tg_config_sys sys;
+    tg_config_files files;
     const tg_value *users, *listeners; ///< lists, never NULL
     const tg_value *auth; ///< a list; NULL: the users alone
     const tg_value *plugins;
@@ -69,6 +76,8 @@ tg_slice tg_config_store_id(const tg_config *c);
 /// Levels and modules of `log`, applied.
 void tg_config_apply_log(const tg_config *c);
 tg_hub_limits tg_config_hub_limits(const tg_config *c);
+/// @param path of the folder; borrowed.
+tg_files_config tg_config_files_of(const tg_config *c, const char *path);
 
 /// Anyone beyond this machine gets in without credentials.
 bool tg_config_is_open(const tg_value *listener);

@@ -13,7 +13,8 @@
 typedef struct tg_the_host {
     const char *config_file; ///< NULL: built in
     tg_config config;
-    char state[TG_PATH_LEN], plugins[TG_PATH_LEN], token_file[TG_PATH_LEN];
+    char state[TG_PATH_LEN], plugins[TG_PATH_LEN], token_file[TG_PATH_LEN],
+        files[TG_PATH_LEN];
     int lock_fd; ///< held while the state folder is ours; -1 none
     int log_fd; ///< -1: stderr
     tg_runtime *rt;

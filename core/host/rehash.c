@@ -106,7 +106,7 @@ static void name_unchanged(const tg_config *old, const tg_config *now)
 {
     static const char *const fixed[] = {"workers",  "state_dir", "plugin_path", "store",
                                         "admin",    "limits",    "users",       "auth",
-                                        "shutdown", "sys"};
+                                        "shutdown", "sys",       "files"};
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
         const tg_value *was = tg_value_get(&old->root, fixed[i]);
         const tg_value *is = tg_value_get(&now->root, fixed[i]);

@@ -65,6 +65,11 @@ static void set_paths(tg_the_host *h)
         snprintf(h->token_file, sizeof(h->token_file), "%.*s", (int)token.len, token.at);
     else
         tg_path_join(h->token_file, h->state, "admin.token");
+    tg_slice files = c->files.path;
+    if (files.len > 0)
+        snprintf(h->files, sizeof(h->files), "%.*s", (int)files.len, files.at);
+    else
+        tg_path_join(h->files, h->state, "files");
 }
 
 /// Two hosts on one folder would take each other's token and plugins.
@@ -95,6 +100,7 @@ static uint32_t worker_count(const tg_config *c)
 static int start_runtime(tg_the_host *h, tg_error *e)
 {
     const tg_config *c = &h->config;
+    const tg_files_config files = tg_config_files_of(c, h->files);
     tg_runtime_config rc = {
         .workers = worker_count(c),
         .mailbox_bytes = (uint64_t)c->limits.mailbox_bytes,
@@ -107,6 +113,7 @@ static int start_runtime(tg_the_host *h, tg_error *e)
         .kv_bytes = (uint64_t)c->limits.kv_bytes,
         .slow_callback_ms = (uint32_t)c->limits.slow_callback_ms,
         .sys_readers = (uint8_t)c->sys.readers,
+        .files = c->files.enabled ? &files : NULL,
     };
     tg_net_reserve((uint32_t)c->limits.descriptors);
     int code = tg_runtime_new(&rc, &h->rt, e);

@@ -30,6 +30,7 @@ typedef struct tg_env {
     const tg_frame_api *frame;
     const tg_register_api *add;
     const tg_spool_api *spool; ///< NULL: an older host, or none that runs (offline tests)
+    const tg_files_api *files; ///< as `spool`
 } tg_env;
 
 extern tg_env tg __attribute__((visibility("hidden")));
@@ -65,6 +66,7 @@ static inline int tg_env_init(tg_env *env, const tg_host *host, tg_self *self)
     env->frame = (const tg_frame_api *)host->query("frame", 1, 0);
     env->add = (const tg_register_api *)host->query("register", 1, 0);
     env->spool = (const tg_spool_api *)host->query("spool", 1, 0);
+    env->files = (const tg_files_api *)host->query("files", 1, 0);
     bool whole = env->msg && env->conn && env->session && env->auth && env->timer &&
                  env->poll && env->work && env->kv && env->metric && env->listen &&
                  env->frame && env->add;

@@ -226,6 +226,7 @@ static const struct {
     {"timer", tg_lua_open_timer},   {"kv", tg_lua_open_kv},
     {"auth", tg_lua_open_auth},     {"log", tg_lua_open_log},
     {"metric", tg_lua_open_metric}, {"spool", tg_lua_open_spool},
+    {"files", tg_lua_open_files},
 };
 
 /// Sets the value on the top as module `name`, for require() and as a field of tidegate.

@@ -12,6 +12,7 @@ void tg_lua_open_api(lua_State *L);
 void tg_lua_open_timer(lua_State *L);
 void tg_lua_open_kv(lua_State *L);
 void tg_lua_open_spool(lua_State *L);
+void tg_lua_open_files(lua_State *L);
 void tg_lua_open_auth(lua_State *L); ///< tg.auth
 void tg_lua_open_driver(lua_State *L); ///< tg.driver
 void tg_lua_open_log(lua_State *L);

@@ -50,6 +50,7 @@ static const void *host_query(const char *name, uint16_t major, uint16_t minor)
         {"work", 1, 0, &tg_work_table},       {"kv", 1, 0, &tg_kv_table},
         {"metric", 1, 0, &tg_metric_table},   {"register", 1, 0, &tg_register_table},
         {"engine", 1, 0, &tg_engine_table},   {"spool", 1, 0, &tg_spool_table},
+        {"files", 1, 0, &tg_files_table},
     };
     for (size_t i = 0; name != NULL && i < sizeof(tables) / sizeof(tables[0]); i++)
         if (strcmp(tables[i].name, name) == 0)

@@ -140,5 +140,6 @@ extern const tg_kv_api tg_kv_table;
 extern const tg_metric_api tg_metric_table;
 extern const tg_spool_api tg_spool_table;
 extern const tg_engine_api tg_engine_table;
+extern const tg_files_api tg_files_table;
 
 #endif

@@ -125,6 +125,8 @@ int tg_runtime_new(const tg_runtime_config *config, tg_runtime **out, tg_error *
         rc = make_hub(rt, config, e);
     if (rc == 0)
         rc = tg_auth_open(rt, config->auth, config->users, e);
+    if (rc == 0)
+        rc = tg_files_open(rt, config->files, e);
     if (rc < 0) {
         tg_runtime_free(rt);
         return rc;
@@ -177,6 +179,7 @@ static int open_here(tg_worker *w, void *ctx)
     tg_shard_on_clear(here->shard, on_clear, here);
     tg_worker_set(w, TG_PLACE_HUB, here->shard);
     tg_worker_set(w, TG_PLACE_PLUGIN, here);
+    tg_files_begin(here);
     return 0;
 }
 
@@ -294,6 +297,7 @@ static int cancel_works_here(tg_worker *w, void *ctx)
     if (here == NULL)
         return 0;
     here->no_works = true;
+    tg_files_end(here);
     for (tg_list *n = rt->plugs.next; n != &rt->plugs; n = n->next) {
         tg_plug *p = TG_OWNER(n, tg_plug, node);
         for (tg_list *m = p->versions.next; m != &p->versions; m = m->next)
@@ -412,6 +416,7 @@ void tg_runtime_free(tg_runtime *rt)
     tg_kvs_free(rt);
     tg_spools_free(rt);
     tg_memory_free(rt->memory);
+    tg_files_free(rt->files);
     pthread_cond_destroy(&rt->idle);
     pthread_mutex_destroy(&rt->idle_lock);
     pthread_mutex_destroy(&rt->lock);

@@ -8,6 +8,7 @@
 #include "base/value.h"
 #include "hub/hub.h"
 #include "net/listener.h"
+#include "plugin/files.h"
 #include "tidegate/engine.h"
 
 typedef struct tg_runtime tg_runtime;
@@ -32,6 +33,7 @@ typedef struct tg_runtime_config {
     const char *plugin_path; ///< folders, ':' between
     const char *state_dir; ///< private copies of plugins, tokens; exists, mode 0700
     uint64_t kv_bytes; ///< of one plugin
+    const tg_files_config *files; ///< NULL: none are kept
     uint32_t slow_callback_ms; ///< a longer callback is reported
     uint8_t sys_readers; ///< tg_sys_readers
 } tg_runtime_config;

@@ -90,6 +90,11 @@ static inline tg_local *tg_here(void)
 
 #define TG_LOCAL_MAGIC 0x10ca1000u
 
+/// Ids of base/metric.h.
+typedef struct tg_files_metrics {
+    int written, refused, dropped, expired, bytes;
+} tg_files_metrics;
+
 struct tg_runtime {
     uint32_t magic;
     uint32_t nworkers;
@@ -121,6 +126,12 @@ struct tg_runtime {
     bool store_set, store_reads;
     tg_memory *memory; ///< what stands in for it
     _Atomic(tg_queue_of_bytes *) spools[TG_SPOOLS_MAX]; ///< by handle; written under `lock`
+    struct tg_files *files; ///< NULL: none are kept
+    tg_files_metrics files_metrics;
+    tg_alarm files_alarm; ///< of the next sweep; the first worker's, as what follows
+    uint32_t files_swept;
+    _Atomic uint64_t files_waiting; ///< bytes on their way to the pool
+    _Atomic uint64_t files_shown; ///< by the metric
     _Atomic int64_t lines; ///< connections of all workers
     pthread_mutex_t idle_lock;
     pthread_cond_t idle; ///< signalled when `lines` falls to 0
@@ -150,6 +161,10 @@ void tg_crash_stack(tg_local *here);
 
 uint64_t tg_clock_ms(void); ///< since the epoch
 void tg_kvs_free(tg_runtime *rt);
+/// Files of devices (files_table.c): opened with the runtime, swept from the first worker.
+int tg_files_open(tg_runtime *rt, const tg_files_config *config, tg_error *e);
+void tg_files_begin(tg_local *here);
+void tg_files_end(tg_local *here);
 void tg_spools_free(tg_runtime *rt);
 bool tg_store_readable(const tg_runtime *rt);
 void tg_loose_free(tg_local *here);

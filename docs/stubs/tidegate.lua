@@ -307,6 +307,23 @@ function tg.metric.counter(name, help, labels) end
 ---@return fun(by?: integer)
 function tg.metric.gauge(name, help, labels) end
 
+--- What devices upload, kept by the host in the folder of its config's `files`.
+tg.files = {}
+
+---@class tg.File
+---@field path string below the folder
+---@field name string
+---@field size integer bytes
+---@field sha256 string hex
+
+--- Writes a file, whole or not at all; waits. It replaces none: one of the same name gets a
+--- number. Errors: UNSUPPORTED (the host keeps no files), TOOBIG, FULL (a bound), NOSPACE, IO.
+---@param parts string[] the device, folders, the file's name: 2 to 8, of any bytes, none empty
+---@param bytes string
+---@return tg.File? file
+---@return tg.Error? err
+function tg.files.write(parts, bytes) end
+
 --- Keys shared by all workers and versions of the plugin. Values are strings.
 tg.kv = {}
 

@@ -97,8 +97,9 @@ return {
     type = "integer", default = 1023, min = 16, max = 1023, help = "of a body down",
   },
   media = {
-    type = "enum", choices = { "binary", "hex", "none" }, default = "binary",
-    help = "pictures: as they are on media_topic, as hex in the record, or not at all",
+    type = "enum", choices = { "file", "binary", "hex", "none" }, default = "file",
+    help = "pictures: files of the host (where it keeps none: as binary), as they are on "
+      .. "media_topic, as hex in the record, or not at all",
   },
   media_topic = {
     type = "topic", default = "jt808/${device}/media_file/${file}", help = "of their bytes",

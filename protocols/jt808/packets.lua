@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Long messages up: packets are collected, missing ones are asked for, and what is whole is
--- decoded and handled like any other message. A picture's bytes are published as they are, on a
--- topic of their own, with a record that describes them.
+-- decoded and handled like any other message. A picture becomes a file of the host's, or is
+-- published as it is on a topic of its own, with a record that describes it.
 local tg = require "tidegate"
 local assemble = require "assemble"
 local decode = require "decode"
@@ -57,18 +57,41 @@ function M.new(config, say, out)
   end
 
   --- The bytes go out as they are; the record names them.
-  local function publish_media(conn, dev, msg)
+  local function publish_bytes(conn, dev, data, bytes, name)
+    data.file = name
+    conn:publish { type = "media_file", device = dev.device, payload = bytes,
+      topic = config.media_topic:gsub("%${(%w+)}", { device = dev.device, file = name }) }
+  end
+
+  --- Numbers of media begin anew with the terminal: the time keeps their files in order.
+  local function store(conn, dev, data, bytes, name)
+    local time = tg.time.format(tg.time.now(), 480):gsub("%D", ""):sub(1, 14)
+    local file, err = tg.files.write({ dev.device, time .. "-" .. name }, bytes)
+    if file then
+      data.file, data.sha256 = file.path, file.sha256
+    elseif err.code == "UNSUPPORTED" then
+      publish_bytes(conn, dev, data, bytes, name)
+    else
+      conn:complain("a file was not stored: " .. err.message)
+      data.not_stored = err.message
+      return false
+    end
+    return true
+  end
+
+  --- @return boolean fine false: it was to be stored, and was not
+  local function keep_media(conn, dev, msg)
     local data = msg.data
     local bytes = tg.hex.decode(data.data) or ""
     data.size, data.data = #bytes, nil
     local name = data.media_id .. "." .. (media.extension[data.format_raw] or "bin")
+    if config.media == "file" then return store(conn, dev, data, bytes, name) end
     if config.media == "hex" then
       data.data_hex = tg.hex.encode(bytes) -- its own spelling, in one case
     elseif config.media == "binary" then
-      data.file = name
-      conn:publish { type = "media_file", device = dev.device, payload = bytes,
-        topic = config.media_topic:gsub("%${(%w+)}", { device = dev.device, file = name }) }
+      publish_bytes(conn, dev, data, bytes, name)
     end
+    return true
   end
 
   local function whole(conn, dev, msg, a)
@@ -108,8 +131,8 @@ function M.new(config, say, out)
   --- where its shape wants them there.
   function self.media(conn, dev, msg)
     local hex = msg.data.data
-    if not hex or config.payload == "emqx" and #hex <= IN_RECORD then return end
-    publish_media(conn, dev, msg)
+    if not hex or config.payload == "emqx" and #hex <= IN_RECORD then return true end
+    return keep_media(conn, dev, msg)
   end
 
   function self.closed(conn)

@@ -243,10 +243,10 @@ function M.add(adapter, many, blocks)
     local own = handle[msg.id]
     if own then return own(conn, dev, msg) end
     local entry = registry.entry(msg.id)
-    if msg.id == 0x0801 and not msg.encrypted then assemble.media(conn, dev, msg) end
+    local kept = msg.id ~= 0x0801 or msg.encrypted or assemble.media(conn, dev, msg)
     local taken = replies.specific(conn, dev, msg)
     local fine = taken or out.message(conn, dev, msg)
-    say.reply(conn, dev, msg, entry, fine and 0 or 1)
+    say.reply(conn, dev, msg, entry, kept and fine and 0 or 1)
   end
   handle_message, assemble.deliver = message, message
 

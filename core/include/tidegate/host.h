@@ -8,6 +8,7 @@
 
 #include "adapter.h"
 #include "auth.h"
+#include "files.h"
 #include "runtime.h"
 #include "session.h"
 #include "spool.h"
@@ -38,7 +39,7 @@ typedef struct tg_host {
 
     /// @return the table `name` of at least major.minor, or NULL. Names: "msg", "conn",
     /// "listen", "frame", "session", "auth", "timer", "poll", "work", "kv", "metric",
-    /// "register", "engine", "spool".
+    /// "register", "engine", "spool", "files".
     const void *(*query)(const char *name, uint16_t major, uint16_t minor);
 
     /// The only way in from a thread that is not the host's: runs `fn` on `worker`.
