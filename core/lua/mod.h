@@ -18,7 +18,8 @@ int tg_lua_open_bcd(lua_State *L); ///< tg.bcd.decode, encode
 int tg_lua_open_hex(lua_State *L); ///< tg.hex.encode, decode
 int tg_lua_open_charset(lua_State *L); ///< tg.charset.decode, encode, valid
 int tg_lua_open_check(lua_State *L); ///< tg.check.crc16_x25, …
-int tg_lua_open_crypto(lua_State *L); ///< tg.crypto.verify, decrypt, public_key, rsa_encrypt
+int tg_lua_open_crypto(
+    lua_State *L); ///< tg.crypto.verify, decrypt, public_key, rsa_encrypt
 int tg_lua_open_gzip(lua_State *L); ///< tg.gzip.decode
 int tg_lua_open_json(lua_State *L); ///< tg.json.encode, decode, null, array
 /// tg.time without a clock: parse, format, zone, from_bcd, to_bcd, from_bytes, to_bytes.

@@ -296,7 +296,8 @@ bool mqtt_may_publish(const mqtt_conn *m, tg_slice topic)
     if ((m->flags & MQTT_ACL) == 0)
         return true;
     tg_slice user = m->extra != NULL ? m->extra->user : (tg_slice){0};
-    return tg.auth->may_publish(tg.session->attributes(m->session), mqtt_client_id(m), user, topic);
+    return tg.auth->may_publish(tg.session->attributes(m->session), mqtt_client_id(m), user,
+                                topic);
 }
 
 bool mqtt_may_subscribe(const mqtt_conn *m, tg_slice filter)
@@ -304,5 +305,6 @@ bool mqtt_may_subscribe(const mqtt_conn *m, tg_slice filter)
     if ((m->flags & MQTT_ACL) == 0)
         return true;
     tg_slice user = m->extra != NULL ? m->extra->user : (tg_slice){0};
-    return tg.auth->may_subscribe(tg.session->attributes(m->session), mqtt_client_id(m), user, filter);
+    return tg.auth->may_subscribe(tg.session->attributes(m->session), mqtt_client_id(m),
+                                  user, filter);
 }
