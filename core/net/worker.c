@@ -295,7 +295,8 @@ void tg_worker_free(tg_worker *w)
     tg_wheel_free(w->wheel);
     tg_mailbox_free(w->mailbox);
     tg_buf_free(&w->cipher);
-    BIO_meth_free(w->bio);
+    BIO_free(w->bio);
+    BIO_meth_free(w->bio_method);
     free(w->in);
     free(w->plain);
     free(w->datagrams);

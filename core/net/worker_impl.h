@@ -81,7 +81,8 @@ struct tg_worker {
     char *datagrams; // once there were any: udp.c
     char *plain; // TG_READ_HEAD + TG_PLAIN_MAX, once there was TLS
     tg_buf cipher; // what OpenSSL has written since it was last sent
-    BIO_METHOD *bio;
+    BIO_METHOD *bio_method; // of the next
+    BIO *bio; // all TLS sessions read and write through it
     tg_out *outs; // free lists of conn_write.c
     tg_block *blocks;
     uint32_t nouts, nblocks;
