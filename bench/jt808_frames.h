@@ -3,6 +3,8 @@
 #ifndef TG_BENCH_JT808_FRAMES_H
 #define TG_BENCH_JT808_FRAMES_H
 
+#include <stdio.h>
+
 #include "base/buf.h"
 
 static inline void jt808_byte(tg_buf *out, unsigned char byte)
@@ -45,15 +47,15 @@ static inline void jt808_frame(tg_buf *out, unsigned device, unsigned id, unsign
 
 static inline void jt808_register(tg_buf *out, unsigned device, unsigned serial)
 {
-    static const unsigned char b[37 + 7] = {
+    unsigned char b[37 + 8] = {
         0,   31,  0,   100, // province, city
         'B', 'E', 'N', 'C', 'H', // manufacturer
         'b', 'e', 'n', 'c', 'h', 0,   0,   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // model
         '0', '0', '0', '0', '0', '0', '1', // terminal
         2, // colour of the plate
-        'B', 'E', 'N', 'C', 'H', '-', '1',
     };
-    jt808_frame(out, device, 0x0100, serial, b, sizeof(b));
+    snprintf((char *)b + 37, 8, "B%06u", device % 1000000); // each its own plate
+    jt808_frame(out, device, 0x0100, serial, b, sizeof(b) - 1);
 }
 
 /// A position with five extra items; `n` moves it a little.

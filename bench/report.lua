@@ -73,6 +73,20 @@ function M.fleets(samples, fleets)
   return broken
 end
 
+function M.beside(samples, windows)
+  print "\n### JT/T 808 over TCP, 1,000 terminals, each report answered, one core\n"
+  M.head { "in flight", "server", "reports/s", "CPU µs each", "p50 ms", "p99 ms", "answered" }
+  for _, window in ipairs(windows) do
+    for _, who in ipairs { "tidegate", "other" } do
+      local function of(key) return M.value(samples, window, who, key) end
+      if of "rate" then
+        M.row { window, who, M.number(of "rate"), M.number(of("cpu_us"), 2),
+          M.number(of "p50_us" / 1000, 1), M.number(of "p99_us" / 1000, 1), M.number(of "answers") }
+      end
+    end
+  end
+end
+
 --- Takes a program's result lines.
 function M.collect(results, text)
   for line in text:gmatch "[^\n]+" do

@@ -1,9 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- All that we promise about speed and memory, measured: `make bench`, or one part of it with
--- `lua5.4 bench/run.lua build/release inproc|router|devices|mqtt|growth|callgrind|profile`. Servers
--- take turns and each number is the median of its runs, so that a busy moment of the machine
--- touches both and decides nothing. The last three run only when they are asked for: `growth`
--- takes minutes and 2 GB, `callgrind` minutes, `profile` promises nothing.
+-- `lua5.4 bench/run.lua build/release inproc|router|devices|mqtt|growth|callgrind|profile|other`.
+-- Servers take turns and each number is the median of its runs, so that a busy moment of the
+-- machine touches both and decides nothing. The last four run only when they are asked for:
+-- `growth` takes minutes and 2 GB, `callgrind` minutes, `profile` promises nothing, `other`
+-- needs another server of JT/T 808.
 package.path = "./spec/?.lua;./bench/?.lua;" .. package.path
 
 local build, part = arg[1] or "build/release", arg[2]
@@ -57,6 +58,25 @@ local function devices()
   wrong = wrong + report.fleets(samples, FLEETS)
 end
 
+-- Terminals of JT/T 808 at our server and at another one, in turns: the command OTHER starts it,
+-- it listens on OTHER_PORT, and need not know more than one report in flight.
+local function other()
+  local command, port = assert(os.getenv "OTHER"), tonumber(os.getenv "OTHER_PORT")
+  local samples = {}
+  for n = 1, RUNS do
+    for _, run in ipairs { { "tidegate", 1 }, { "other", 1 }, { "tidegate", 10 } } do
+      io.stderr:write(("  run %d of %d: %s, %d in flight\n"):format(n, RUNS, run[1], run[2]))
+      local server = run[1] == "other" and servers.other(command, port) or servers.tidegate()
+      local r = servers.devices(build, "jt808", { "--port", server.jt808, "--devices", 1000,
+        "--reports", 60000, "--window", run[2] }, server)
+      server.stop()
+      if r.answers ~= r.fences then wrong = wrong + 1 end
+      report.add(samples, run[2], run[1], r)
+    end
+  end
+  report.beside(samples, { 1, 10 })
+end
+
 -- Programs that print {"name":…,"value":…,"unit":…,"target":…,"better":"more"|"less"} a line.
 -- @param cpus the list for taskset
 local function promises(what, programs, cpus)
@@ -84,7 +104,7 @@ end
 local parts = {
   inproc = inproc, router = router, devices = devices,
   mqtt = function() wrong = wrong + mqtt.run(RUNS) end,
-  callgrind = callgrind.run, profile = profile.run,
+  callgrind = callgrind.run, profile = profile.run, other = other,
   growth = function() wrong = wrong + growth.run(build, "docs/img") end,
 }
 

@@ -71,7 +71,7 @@ local function start(under, command, args, ports)
     if process.code then
       error(("%s ended: %s"):format(command, table.concat(process.err, "\n")), 0)
     end
-    return listens(ports.mqtt)
+    return listens(ports.mqtt or ports.jt808)
   end, command .. " to listen", 60000)
   ports.pid, ports.err = process.pid, process.err
   function ports.stop()
@@ -108,6 +108,13 @@ end
 function M.floor()
   local ports = { mqtt = Host.free_port() }
   return start(nil, Host.build .. "/bench/floor", { ports.mqtt }, ports)
+end
+
+--- Another server of JT/T 808, of which we know the command and the port.
+function M.other(command, port)
+  local words = {}
+  for word in command:gmatch "%S+" do words[#words + 1] = word end
+  return start(nil, words[1], { table.unpack(words, 2) }, { jt808 = port })
 end
 
 local function run_on(cpus, command, args)
