@@ -150,6 +150,17 @@ static int64_t on_data(tg_conn handle, void *state, tg_slice data)
     return used;
 }
 
+// What waits for something now will be cut: so this one must not wait.
+static void on_shutdown(tg_conn handle, void *state)
+{
+    (void)handle;
+    tg_lconn *c = tg_adapter_conn(state);
+    if (c == NULL || c->app->handler[TG_ON_SHUTDOWN] == LUA_NOREF)
+        return;
+    tg_lane_event(&c->lane, TG_ON_SHUTDOWN, NULL);
+    tg_bench_settle(c->script->bench);
+}
+
 static void on_idle(tg_conn handle, void *state)
 {
     (void)handle;
@@ -229,5 +240,6 @@ void tg_adapter_fill(tg_adapter *a, const tg_adapter_decl *d)
         .annotate = tg_adapter_annotate,
         .commands = d->commands,
         .on_command = d->commands != NULL ? tg_adapter_command : NULL,
+        .on_shutdown = on_shutdown,
     };
 }

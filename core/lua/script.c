@@ -18,7 +18,7 @@
 
 const char *const tg_handler_names[TG_ON_COUNT] = {
     "decode",  "encode",   "on_open", "on_message", "on_downlink", "on_idle",
-    "on_move", "on_close", "on_data", "on_damaged", "migrate",
+    "on_move", "on_close", "on_data", "on_damaged", "migrate",     "on_shutdown",
 };
 
 tg_script *tg_script_of(lua_State *L)

@@ -91,6 +91,7 @@ typedef enum tg_handler {
     TG_ON_DATA,
     TG_ON_DAMAGED,
     TG_ON_MIGRATE,
+    TG_ON_SHUTDOWN,
     TG_ON_COUNT,
 } tg_handler;
 

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 
 #include "base/metric.h"
+#include "plugin/kept.h"
 #include "plugin/kv.h"
 #include "plugin/line.h"
+#include "plugin/op.h"
 
 #define METRICS_MAX 10000 // of one plugin: ids are never given back
 #define LABEL_VALUE_MAX 128
@@ -14,7 +16,14 @@
 typedef struct space {
     char id[64];
     tg_kv *kv;
+    tg_runtime *rt;
 } space;
+
+static void on_kept(void *ctx, tg_slice key)
+{
+    const space *s = ctx;
+    tg_kept_write(s->rt, s->id, s->kv, key, (tg_op){0});
+}
 
 static tg_kv *space_for(tg_runtime *rt, const char *id)
 {
@@ -26,11 +35,22 @@ static tg_kv *space_for(tg_runtime *rt, const char *id)
         return NULL;
     snprintf(s->id, sizeof(s->id), "%s", id);
     s->kv = tg_kv_new(rt->kv_bytes);
+    s->rt = rt;
+    if (s->kv != NULL)
+        tg_kv_on_kept(s->kv, on_kept, s);
     if (s->kv != NULL && tg_map_add(&rt->kvs, tg_str(s->id), s) == 0)
         return s->kv;
     tg_kv_free(s->kv);
     free(s);
     return NULL;
+}
+
+tg_kv *tg_kv_space(tg_runtime *rt, const char *plugin)
+{
+    pthread_mutex_lock(&rt->lock);
+    tg_kv *kv = space_for(rt, plugin);
+    pthread_mutex_unlock(&rt->lock);
+    return kv;
 }
 
 // Looked up once for a plugin, then found there by all its versions.
@@ -42,9 +62,7 @@ static tg_kv *kv_here(void)
     tg_kv *kv = atomic_load_explicit(&v->plug->kv, memory_order_acquire);
     if (kv != NULL)
         return kv;
-    pthread_mutex_lock(&v->rt->lock);
-    kv = space_for(v->rt, v->plug->id);
-    pthread_mutex_unlock(&v->rt->lock);
+    kv = tg_kv_space(v->rt, v->plug->id);
     atomic_store_explicit(&v->plug->kv, kv, memory_order_release);
     return kv;
 }
@@ -94,6 +112,25 @@ static int kv_add(tg_slice key, tg_slice value, uint32_t ttl_ms)
     return kv != NULL ? tg_kv_set(kv, key, value, ttl_ms, now(), true) : TG_E_INVAL;
 }
 
+static int kv_keep(tg_slice key, tg_done_fn *done, void *ctx)
+{
+    tg_kv *kv = kv_here();
+    tg_version *v = tg_current();
+    if (kv == NULL || key.len == 0 || key.len > UINT16_MAX)
+        return TG_E_INVAL;
+    if (tg_here() == NULL)
+        return TG_E_THREAD;
+    tg_op op =
+        tg_op_new(&(tg_op_spec){.done = done, .ctx = ctx, .owner = v, .callback = "kv"});
+    if (op.id == 0)
+        return TG_E_NOMEM;
+    tg_kv_keep(kv, key, now()); // one that is gone is written as such
+    int rc = tg_kept_write(v->rt, v->plug->id, kv, key, op);
+    if (rc < 0)
+        tg_op_cancel(op);
+    return rc;
+}
+
 const tg_kv_api tg_kv_table = {
     .size = sizeof(tg_kv_api),
     .set = kv_set,
@@ -101,6 +138,7 @@ const tg_kv_api tg_kv_table = {
     .del = kv_del,
     .incr = kv_incr,
     .add = kv_add,
+    .keep = kv_keep,
 };
 
 // Prometheus knows letters, digits and '_'.

@@ -19,6 +19,7 @@
 typedef struct entry {
     uint64_t expires; // 0: never
     uint32_t key_len, value_len;
+    bool kept;
     char bytes[];
 } entry;
 
@@ -31,6 +32,8 @@ typedef struct shard {
 struct tg_kv {
     uint64_t limit;
     _Atomic uint64_t bytes;
+    void (*on_kept)(void *ctx, tg_slice key);
+    void *ctx;
     shard at[SHARDS];
 };
 
@@ -128,6 +131,7 @@ static entry *make(tg_slice key, tg_slice value, uint64_t expires)
     if (e == NULL)
         return NULL;
     e->expires = expires;
+    e->kept = false;
     e->key_len = (uint32_t)key.len;
     e->value_len = (uint32_t)value.len;
     memcpy(e->bytes, key.at, key.len);
@@ -136,8 +140,9 @@ static entry *make(tg_slice key, tg_slice value, uint64_t expires)
     return e;
 }
 
+// @param kept in: it is to be; out: it is.
 static int put(tg_kv *kv, shard *s, tg_slice key, tg_slice value, uint64_t expires,
-               uint64_t now)
+               uint64_t now, bool *kept)
 {
     entry *old = find(kv, s, key, now);
     size_t gone = old != NULL ? weight(old) : 0;
@@ -151,8 +156,16 @@ static int put(tg_kv *kv, shard *s, tg_slice key, tg_slice value, uint64_t expir
         return TG_E_NOMEM;
     }
     atomic_fetch_add_explicit(&kv->bytes, size - gone, memory_order_relaxed);
+    *kept |= old != NULL && old->kept;
+    e->kept = *kept;
     free(old);
     return 0;
+}
+
+static void tell(const tg_kv *kv, tg_slice key, bool kept)
+{
+    if (kept && kv->on_kept != NULL)
+        kv->on_kept(kv->ctx, key);
 }
 
 static bool sizes_valid(tg_slice key, tg_slice value)
@@ -167,10 +180,12 @@ int tg_kv_set(tg_kv *kv, tg_slice key, tg_slice value, uint32_t ttl_ms, uint64_t
         return TG_E_INVAL;
     shard *s = lock_for(kv, key);
     sweep(kv, s, now, SWEEP_STEPS);
+    bool kept = false;
     int rc = only_new && find(kv, s, key, now) != NULL ? TG_E_EXISTS : 0;
     if (rc == 0)
-        rc = put(kv, s, key, value, ttl_ms > 0 ? now + ttl_ms : 0, now);
+        rc = put(kv, s, key, value, ttl_ms > 0 ? now + ttl_ms : 0, now, &kept);
     pthread_mutex_unlock(&s->lock);
+    tell(kv, key, kept);
     return rc;
 }
 
@@ -189,9 +204,11 @@ int tg_kv_del(tg_kv *kv, tg_slice key, uint64_t now)
 {
     shard *s = lock_for(kv, key);
     entry *e = find(kv, s, key, now);
+    bool kept = e != NULL && e->kept;
     if (e != NULL)
         drop(kv, s, e);
     pthread_mutex_unlock(&s->lock);
+    tell(kv, key, kept);
     return e != NULL ? 0 : TG_E_NOTFOUND;
 }
 
@@ -209,7 +226,7 @@ static bool number_of(const entry *e, int64_t *out)
 }
 
 static int incr(tg_kv *kv, shard *s, tg_slice key, int64_t by, uint64_t expires,
-                uint64_t now, int64_t *out)
+                uint64_t now, int64_t *out, bool *kept)
 {
     const entry *e = find(kv, s, key, now);
     int64_t n = 0;
@@ -219,7 +236,7 @@ static int incr(tg_kv *kv, shard *s, tg_slice key, int64_t by, uint64_t expires,
         expires = e->expires;
     char text[24];
     int len = snprintf(text, sizeof(text), "%lld", (long long)n);
-    int rc = put(kv, s, key, (tg_slice){text, (size_t)len}, expires, now);
+    int rc = put(kv, s, key, (tg_slice){text, (size_t)len}, expires, now, kept);
     if (rc == 0 && out != NULL)
         *out = n;
     return rc;
@@ -231,12 +248,54 @@ int tg_kv_incr(tg_kv *kv, tg_slice key, int64_t by, uint32_t ttl_ms, uint64_t no
     if (!sizes_valid(key, (tg_slice){0}))
         return TG_E_INVAL;
     shard *s = lock_for(kv, key);
-    int rc = incr(kv, s, key, by, ttl_ms > 0 ? now + ttl_ms : 0, now, out);
+    bool kept = false;
+    int rc = incr(kv, s, key, by, ttl_ms > 0 ? now + ttl_ms : 0, now, out, &kept);
     pthread_mutex_unlock(&s->lock);
+    tell(kv, key, kept);
     return rc;
 }
 
 uint64_t tg_kv_bytes(tg_kv *kv)
 {
     return atomic_load(&kv->bytes);
+}
+
+void tg_kv_on_kept(tg_kv *kv, void (*fn)(void *ctx, tg_slice key), void *ctx)
+{
+    kv->on_kept = fn;
+    kv->ctx = ctx;
+}
+
+int tg_kv_keep(tg_kv *kv, tg_slice key, uint64_t now)
+{
+    shard *s = lock_for(kv, key);
+    entry *e = find(kv, s, key, now);
+    if (e != NULL)
+        e->kept = true;
+    pthread_mutex_unlock(&s->lock);
+    return e != NULL ? 0 : TG_E_NOTFOUND;
+}
+
+int tg_kv_get_left(tg_kv *kv, tg_slice key, uint64_t now,
+                   void (*take)(void *ctx, tg_slice value), void *ctx, uint64_t *left_ms)
+{
+    shard *s = lock_for(kv, key);
+    const entry *e = find(kv, s, key, now);
+    if (e != NULL) {
+        take(ctx, (tg_slice){e->bytes + e->key_len, e->value_len});
+        *left_ms = e->expires > 0 ? e->expires - now : 0;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return e != NULL ? 0 : TG_E_NOTFOUND;
+}
+
+int tg_kv_restore(tg_kv *kv, tg_slice key, tg_slice value, uint64_t left_ms, uint64_t now)
+{
+    bool kept = true;
+    if (!sizes_valid(key, value))
+        return TG_E_INVAL;
+    shard *s = lock_for(kv, key);
+    int rc = put(kv, s, key, value, left_ms > 0 ? now + left_ms : 0, now, &kept);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
 }

@@ -19,4 +19,16 @@ int tg_kv_incr(tg_kv *kv, tg_slice key, int64_t by, uint32_t ttl_ms, uint64_t no
                int64_t *out);
 uint64_t tg_kv_bytes(tg_kv *kv);
 
+// Kept keys: their value, whatever it becomes, is to be in the host's store.
+
+/// Who is told, without a lock, that a kept key has another value now or is gone.
+void tg_kv_on_kept(tg_kv *kv, void (*fn)(void *ctx, tg_slice key), void *ctx);
+/// From now on the key is kept. @return TG_E_NOTFOUND.
+int tg_kv_keep(tg_kv *kv, tg_slice key, uint64_t now);
+/// As tg_kv_get, with what is left of its time: 0 no expiry.
+int tg_kv_get_left(tg_kv *kv, tg_slice key, uint64_t now,
+                   void (*take)(void *ctx, tg_slice value), void *ctx, uint64_t *left_ms);
+/// Puts back what the store had; it is kept, and nobody is told.
+int tg_kv_restore(tg_kv *kv, tg_slice key, tg_slice value, uint64_t left_ms, uint64_t now);
+
 #endif

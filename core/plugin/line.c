@@ -446,6 +446,11 @@ void tg_line_shutdown(tg_line *l)
 {
     if (l->flags & (TG_LINE_GONE | TG_LINE_CLOSING))
         return;
+    if (l->offer->adapter.on_shutdown != NULL) {
+        tg_call_begin(l->offer->self, "on_shutdown");
+        l->offer->adapter.on_shutdown(tg_line_conn(l), tg_line_state(l));
+        tg_call_end();
+    }
     tg_line_sessions_shutdown(l);
     if ((l->flags & TG_LINE_CLOSING) == 0)
         tg_line_close(l, TG_E_SHUTDOWN, TG_LIT("the host stops"));

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "plugin/kept.h"
 #include "plugin/listeners.h"
 #include "plugin/loader.h"
 #include "plugin/plugins.h"
@@ -118,6 +119,7 @@ static int bring_up(tg_plug *p, tg_error *e)
     tg_version *v = tg_version_new(p);
     if (v == NULL)
         return tg_error_set(e, TG_E_NOMEM, "out of memory");
+    bool had = p->rt->store_set;
     int rc = stage(v, e);
     if (rc == 0 && (rc = tg_store_take(v, e)) < 0)
         tg_version_unstart(v);
@@ -126,6 +128,8 @@ static int bring_up(tg_plug *p, tg_error *e)
         return rc;
     }
     tg_version_commit(v, p->live);
+    if (!had && p->rt->store_set && tg_kept_restore(p->rt) < 0)
+        tg_log(PLUGIN, ERROR, "durable keys could not be read from the store");
     log_live(v);
     return 0;
 }

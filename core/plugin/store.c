@@ -65,6 +65,18 @@ int tg_store_read(tg_runtime *rt, const tg_range *range, tg_op op)
     return rc;
 }
 
+int tg_store_scan(tg_runtime *rt, tg_slice prefix,
+                  int (*each)(void *ctx, tg_slice key, tg_slice value), void *ctx)
+{
+    const tg_offer *o = rt->store_set ? rt->store_seat->control : NULL;
+    if (o == NULL)
+        return 0;
+    tg_call_begin(o->self, "store scan");
+    int rc = o->store.scan(o->given, prefix, each, ctx);
+    tg_call_end();
+    return rc;
+}
+
 bool tg_store_readable(const tg_runtime *rt)
 {
     return !rt->store_set || rt->store_reads;

@@ -219,6 +219,12 @@ function tg.crypto.public_key(key) end
 ---@return tg.Error? err the numbers are no key
 function tg.crypto.rsa_encrypt(modulus, exponent, bytes) end
 
+--- The text of one of the config's secrets, for protocols that want a password in a frame: see to
+--- it that it goes nowhere else. A string is given back as it is.
+---@param secret userdata|string
+---@return string
+function tg.crypto.reveal(secret) end
+
 tg.gzip = {}
 
 --- What was compressed with gzip or zlib.

@@ -100,6 +100,7 @@ function downlink:json() end
 ---@field on_downlink? fun(conn: tg.Conn, message: tg.Downlink): any, string|tg.Error|nil false or nil and why refuses it
 ---@field on_idle? fun(conn: tg.Conn) nothing came for the time of conn:idle()
 ---@field on_move? fun(conn: tg.Conn) the connection came here from another version
+---@field on_shutdown? fun(conn: tg.Conn) the host ends and will close the connection: what is sent without waiting still leaves
 ---@field on_close? fun(conn: tg.Conn, reason: string) "NORMAL" or an error's code
 ---@field on_damaged? fun(conn: tg.Conn, frame: string) a whole frame whose checksum is wrong; any of its bytes may be
 ---@field on_data? fun(conn: tg.Conn, data: string): integer? frame = "raw" alone: bytes used, nil for all; all, too, once it has waited
@@ -324,7 +325,9 @@ tg.files = {}
 ---@return tg.Error? err
 function tg.files.write(parts, bytes) end
 
---- Keys shared by all workers and versions of the plugin. Values are strings.
+--- Keys shared by all workers and versions of the plugin. Values are strings. With `durable` a
+--- call waits until the host's store has the key, and a restart finds it there; later changes of
+--- the key follow by themselves.
 tg.kv = {}
 
 ---@param key string
@@ -334,7 +337,7 @@ function tg.kv.get(key) end
 
 ---@param key string
 ---@param value string|number
----@param options? { ttl?: tg.Duration }
+---@param options? { ttl?: tg.Duration, durable?: boolean }
 ---@return true? ok
 ---@return tg.Error? err
 function tg.kv.set(key, value, options) end
@@ -342,7 +345,7 @@ function tg.kv.set(key, value, options) end
 --- Sets it only if it is missing.
 ---@param key string
 ---@param value string|number
----@param options? { ttl?: tg.Duration }
+---@param options? { ttl?: tg.Duration, durable?: boolean }
 ---@return boolean? mine false: somebody has it
 ---@return tg.Error? err
 function tg.kv.add(key, value, options) end
@@ -350,14 +353,16 @@ function tg.kv.add(key, value, options) end
 --- Adds to a number, from 0.
 ---@param key string
 ---@param by? integer
----@param options? { ttl?: tg.Duration }
+---@param options? { ttl?: tg.Duration, durable?: boolean }
 ---@return integer? value
 ---@return tg.Error? err
 function tg.kv.incr(key, by, options) end
 
 ---@param key string
----@return boolean was
-function tg.kv.del(key) end
+---@param options? { durable?: boolean }
+---@return boolean? was
+---@return tg.Error? err
+function tg.kv.del(key, options) end
 
 ---Queues of bytes that outlive a restart when the host's store is on disk: for what must reach
 ---somebody who is away. First in, first out, bounded; one belongs to the plugin and is shared by

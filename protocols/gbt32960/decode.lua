@@ -30,6 +30,8 @@ local CIPHERS = {
   [0x02] = "RSA", [0x03] = "AES", [0x04] = "SM2", [0x05] = "SM4", [0xFE] = "abnormal",
   [0xFF] = "invalid",
 }
+-- What upper platforms are told: logins, reports, reissues and logouts of vehicles.
+local FORWARDED = { [0x01] = true, [0x02] = true, [0x03] = true, [0x04] = true }
 M.COMMAND = 0xFE
 
 --- A VIN becomes a topic level and a client id. @return nil: it may not
@@ -281,6 +283,9 @@ function M.decode(frame, ctx)
   if not msg.device then
     msg.refused = "the VIN may not be a name: " .. hex(msg.id)
     return msg
+  end
+  if FORWARDED[msg.cmd] and msg.flag == M.COMMAND and #(config.forward or {}) > 0 then
+    msg.frame = frame
   end
   frame = decrypted(msg, frame, ctx)
   read_unit(msg, frame, ctx)

@@ -81,6 +81,10 @@ local M = tg.adapter {
       type = "enum", choices = { "table", "url_first" }, default = "table",
       help = "fields of the remote upgrade: the URL ninth, or first",
     },
+    forward = {
+      type = "list", default = {},
+      help = "upper platforms that frames are handed on to, see the README",
+    },
     upgrade_numbers = {
       type = "enum", choices = { "binary", "text" }, default = "binary",
       help = "address, port and time limit of the remote upgrade",
@@ -94,5 +98,6 @@ M.decode = require("decode").decode
 M.encode = require("encode").encode
 require("session").add(M)
 require("commands").add(M)
+require("forward").add(M)
 
 return M

@@ -5,6 +5,7 @@ local tg = require "tidegate"
 local cells = require "cells"
 local decode = require "decode"
 local encode = require "encode"
+local forward = require "forward"
 local links = require "links"
 local quality = require "quality"
 
@@ -115,6 +116,8 @@ function M.add(adapter)
 
   enter.login = login_with(links.login, function(conn, msg)
     if conn.state.role == "vehicle" then conn:idle(config.idle / 1000) end
+    conn.state.vehicles[msg.device].login = msg.frame
+    forward.take(conn, msg)
     answer(conn, msg, "ok")
   end)
 
@@ -150,6 +153,7 @@ function M.add(adapter)
     end
     publish(conn, msg)
     if msg.cells then publish_cells(conn, msg, v) end
+    if not msg.error then forward.take(conn, msg, v) end
     answer_report(conn, msg, msg.error or "ok")
   end
 
@@ -163,6 +167,7 @@ function M.add(adapter)
       msg.data.flaws = msg.data.flaws or {}
       table.insert(msg.data.flaws, "serial_of_another_login")
     end
+    if not msg.error then forward.take(conn, msg, v) end
     answer(conn, msg, msg.error or "ok")
     publish(conn, msg)
     if not msg.error then links.leave(conn, msg.device) end

@@ -175,50 +175,97 @@ describe("a spool", function()
   it("on disk outlives kill -9, whole and read in pages", function()
     start "disk"
     local ask = connect()
-    assert.equal(900, ask "fill 900 5000")
+    assert.equal(300, ask "fill 300 5000")
     assert.is_true(ask "ack 100")
     kill()
     start "disk"
     ask = connect()
     local stats = ask "stats"
-    assert.equal(800, stats.count)
-    assert.equal(800 * 5006, stats.bytes)
+    assert.equal(200, stats.count)
+    assert.equal(200 * 5006, stats.bytes)
     local seen = 100
     while true do
-      local items = ask "peek 256"
+      local items = ask "peek 100"
       if #items == 0 then break end
       for _, item in ipairs(items) do
         seen = seen + 1
         assert.equal(seen, item.id)
         assert.equal(("%06d"):format(seen), item.bytes:sub(1, 6))
       end
-      if seen > 500 then assert.is_true(ask("ack " .. items[#items].id)) break end
+      if seen > 150 then assert.is_true(ask("ack " .. items[#items].id)) break end
       assert.is_true(ask("ack " .. items[#items].id))
     end
     kill()
     start "disk"
     ask = connect()
     assert.equal(seen + 1, ask("peek 1")[1].id)
-    assert.equal(901, ask "push next")
-    assert.is_true(ask "ack 901")
+    assert.equal(301, ask "push next")
+    assert.is_true(ask "ack 301")
     kill()
     start "disk"
     ask = connect()
-    assert.equal(902, ask "push after")
+    assert.equal(302, ask "push after")
     assert.equal(1, ask("stats").count)
     host:stop()
   end)
 
-  it("that shrinks its bounds drops thousands in turn", function()
+  it("that shrinks its bounds drops hundreds in turn", function()
     start "disk"
-    assert.equal(3000, connect() "fill 3000 10")
+    assert.equal(700, connect() "fill 700 10")
     host:stop()
     start("disk", { max_count = 10 })
     local ask = connect()
     ask "peek 1"
     Host.eventually(function() return ask("stats").count == 10 end, "the rest to go")
-    assert.equal("002991", ask("peek 1")[1].bytes:sub(1, 6))
-    assert.equal(2990, ask("stats").dropped)
+    assert.equal("000691", ask("peek 1")[1].bytes:sub(1, 6))
+    assert.equal(690, ask("stats").dropped)
+    host:stop()
+  end)
+end)
+
+describe("a durable key", function()
+  before_each(function() folder = Host.folder() end)
+  after_each(Host.cleanup)
+
+  it("outlives kill -9, with all its changes and until it is deleted", function()
+    start "disk"
+    local ask, other = connect(), connect()
+    assert.is_true(ask "keep code 4711")
+    assert.is_true(ask "add once x")
+    assert.is_false(ask "add once y")
+    for n = 1, 5 do assert.equal(n, (n % 2 == 0 and ask or other) "incr count") end
+    assert.is_true(ask "keep gone x")
+    assert.is_true(other "del gone")
+    assert.is_true(ask "keep changed old")
+    assert.is_true(other "set changed new")
+    assert.is_true(ask "set plain x")
+    assert.is_true(ask "brief short x")
+    ask "keep last x" -- behind the plain change of `changed`
+    kill()
+    start "disk"
+    ask = connect()
+    assert.equal("4711", ask "get code")
+    assert.equal("x", ask "get once")
+    assert.equal("5", ask "get count")
+    assert.equal("new", ask "get changed")
+    assert.is_false(ask "get gone")
+    assert.is_false(ask "get plain")
+    Host.eventually(function() return ask "get short" == false end, "the end of its time")
+    assert.equal(6, ask "incr count")
+    kill()
+    start "disk"
+    assert.equal("6", connect() "get count")
+    assert.is_false(connect() "get short")
+    host:stop()
+  end)
+
+  it("is a key like others where nothing is on disk", function()
+    start "memory"
+    local ask = connect()
+    assert.is_true(ask "keep code 4711")
+    assert.equal("4711", ask "get code")
+    assert.is_true(ask "del code")
+    assert.is_false(ask "get code")
     host:stop()
   end)
 end)

@@ -152,6 +152,10 @@ struct tg_adapter {
     /// wrong, its size as well: the stream is searched on behind its first byte then. It has
     /// been counted and logged already.
     void (*on_damaged)(tg_conn c, void *state, tg_slice frame);
+
+    /// The host ends, and will close the connection: what is sent now still leaves. For links
+    /// without sessions, whose good-bye on_session_end would say otherwise.
+    void (*on_shutdown)(tg_conn c, void *state);
 };
 
 typedef struct tg_conn_info {

@@ -52,6 +52,10 @@ typedef struct tg_kv_api {
     int (*incr)(tg_slice key, int64_t by, uint32_t ttl_ms, int64_t *out);
     /// Sets it only if it is missing. @return TG_E_EXISTS.
     int (*add)(tg_slice key, tg_slice value, uint32_t ttl_ms);
+    /// From now on the host's store has the key's value, or that it is gone, and a restart finds
+    /// it there. @param done when what it is now is committed: 0; TG_E_NOSPACE, TG_E_IO. Later
+    /// changes follow by themselves, without a word. @return TG_E_NOMEM.
+    int (*keep)(tg_slice key, tg_done_fn *done, void *ctx);
 } tg_kv_api;
 
 /// A label of a counter or gauge. Its name is made of a-z, A-Z, 0-9 and _, begins with no digit
