@@ -214,16 +214,17 @@ static void merge(tg_gather *g)
 static void find_filters(tg_shard *sh, tg_gather *g, tg_slice topic)
 {
     const tg_router *r = &sh->hub->router;
-    tg_recent_place *p = tg_recent_place_of(sh->recent, &r->index.key, topic);
+    tg_recent_place *two = tg_recent_places_of(sh->recent, &r->index.key, topic);
     uint64_t changes = atomic_load_explicit(&r->changes, memory_order_acquire);
-    if (p != NULL && tg_recent_is(p, changes, topic)) {
+    const tg_recent_place *p = two != NULL ? tg_recent_find(two, changes, topic) : NULL;
+    if (p != NULL) {
         for (uint32_t i = 0; i < p->n; i++)
             add_filter(g, &p->filters[i]->leaf);
         return;
     }
     tg_router_match(r, topic, add_filter, g);
-    if (p != NULL && !g->failed)
-        tg_recent_set(p, changes, topic, g->filters, g->nfilters);
+    if (two != NULL && !g->failed)
+        tg_recent_set(two, changes, topic, g->filters, g->nfilters);
 }
 
 void tg_gather_collect(tg_shard *sh, tg_gather *g, const tg_sess *from, tg_msg m)

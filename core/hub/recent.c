@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A table without chains: a topic has one place, and the last one to come keeps it. A place is
-// two cache lines.
+// A table without chains: a topic has two places, of which it takes the one that holds nothing
+// of use, or the one whose turn it is. A place is two cache lines.
 #include "hub/recent.h"
 
 #include <stdlib.h>
 
-enum { PLACES = 1024 }; // 128 KiB a worker
+enum { PLACES = 4096 }; // 512 KiB a worker, of which only what is used is real memory
 
 struct tg_recent {
     tg_recent_place at[PLACES];
@@ -21,22 +21,25 @@ void tg_recent_free(tg_recent *r)
     free(r);
 }
 
-tg_recent_place *tg_recent_place_of(tg_recent *r, const tg_level_key *key, tg_slice topic)
+tg_recent_place *tg_recent_places_of(tg_recent *r, const tg_level_key *key, tg_slice topic)
 {
     if (r == NULL || topic.len > sizeof(r->at[0].topic))
         return NULL;
-    return &r->at[tg_level_hash(key, topic.at, topic.len, 0) % PLACES];
+    return &r->at[tg_level_hash(key, topic.at, topic.len, 0) % (PLACES / 2) * 2];
 }
 
-void tg_recent_set(tg_recent_place *p, uint64_t changes, tg_slice topic,
+void tg_recent_set(tg_recent_place *two, uint64_t changes, tg_slice topic,
                    tg_filter *const *filters, uint32_t n)
 {
-    p->changes = n <= TG_RECENT_FILTERS ? changes : 0;
     if (n > TG_RECENT_FILTERS)
         return;
+    unsigned i = two->changes != changes ? 0 : two[1].changes != changes ? 1 : two->turn;
+    two->turn = (uint8_t)!i;
+    tg_recent_place *p = &two[i];
+    p->changes = changes;
     p->n = (uint8_t)n;
     p->len = (uint8_t)topic.len;
     memcpy(p->topic, topic.at, topic.len);
-    for (uint32_t i = 0; i < n; i++)
-        p->filters[i] = filters[i];
+    for (uint32_t k = 0; k < n; k++)
+        p->filters[k] = filters[k];
 }

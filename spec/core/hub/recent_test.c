@@ -58,23 +58,28 @@ static void a_place_is_for_one_topic_of_one_time(void **state)
     tg_hash_seed();
     tg_recent *r = tg_recent_new();
     tg_level_key key = tg_level_key_new();
-    tg_slice topic = TG_LIT("a/b");
+    tg_slice a = TG_LIT("a/b"), b = TG_LIT("a/c"), c = TG_LIT("a/");
     tg_filter *found[TG_RECENT_FILTERS + 1] = {NULL};
-    tg_recent_place *p = tg_recent_place_of(r, &key, topic);
-    assert_false(tg_recent_is(p, 1, topic));
-    tg_recent_set(p, 1, topic, found, 2);
-    assert_true(tg_recent_is(p, 1, topic));
-    assert_int_equal(p->n, 2);
-    assert_false(tg_recent_is(p, 2, topic));
-    assert_false(tg_recent_is(p, 1, TG_LIT("a/c")));
-    assert_false(tg_recent_is(p, 1, TG_LIT("a/")));
-    tg_recent_set(p, 1, topic, found, TG_RECENT_FILTERS + 1); // more than it can keep
-    assert_false(tg_recent_is(p, 1, topic));
-    static char text[47];
+    tg_recent_place *two = tg_recent_places_of(r, &key, a);
+    assert_null(tg_recent_find(two, 1, a));
+    tg_recent_set(two, 1, a, found, 2);
+    assert_int_equal(tg_recent_find(two, 1, a)->n, 2);
+    assert_null(tg_recent_find(two, 2, a));
+    assert_null(tg_recent_find(two, 1, b));
+    assert_null(tg_recent_find(two, 1, c));
+    tg_recent_set(two, 1, b, found, 1); // both have room, the third takes turns
+    assert_non_null(tg_recent_find(two, 1, a));
+    tg_recent_set(two, 1, c, found, 0);
+    assert_null(tg_recent_find(two, 1, a));
+    assert_int_equal(tg_recent_find(two, 1, b)->n, 1);
+    assert_int_equal(tg_recent_find(two, 1, c)->n, 0);
+    tg_recent_set(two, 2, a, found, TG_RECENT_FILTERS + 1); // more than it can keep
+    assert_null(tg_recent_find(two, 2, a));
+    static char text[54];
     memset(text, 'x', sizeof(text));
-    assert_non_null(tg_recent_place_of(r, &key, (tg_slice){text, 46}));
-    assert_null(tg_recent_place_of(r, &key, (tg_slice){text, 47}));
-    assert_null(tg_recent_place_of(NULL, &key, topic));
+    assert_non_null(tg_recent_places_of(r, &key, (tg_slice){text, 53}));
+    assert_null(tg_recent_places_of(r, &key, (tg_slice){text, 54}));
+    assert_null(tg_recent_places_of(NULL, &key, a));
     tg_recent_free(r);
 }
 
