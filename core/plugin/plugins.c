@@ -128,6 +128,7 @@ static int bring_up(tg_plug *p, tg_error *e)
         return rc;
     }
     tg_version_commit(v, p->live);
+    atomic_store(&p->rt->store_coming, NULL);
     if (!had && p->rt->store_set && tg_kept_restore(p->rt) < 0)
         tg_log(PLUGIN, ERROR, "durable keys could not be read from the store");
     log_live(v);

@@ -134,7 +134,8 @@ static void answer(tg_spool_request *r, int code, const tg_value *value)
 static void answer_all(tg_list *list, int code)
 {
     while (!tg_list_empty(list))
-        answer(TG_OWNER(list->next, tg_spool_request, node), code, NULL);
+        answer(TG_OWNER(list->next, tg_spool_request, node), code, // NOLINT: off the list
+               NULL);
 }
 
 static uint64_t bytes_now(const tg_queue_of_bytes *q)

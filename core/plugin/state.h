@@ -124,6 +124,7 @@ struct tg_runtime {
     tg_store store; ///< stands before the plugin's, see store.c
     tg_seat *store_seat;
     bool store_set, store_reads;
+    _Atomic(struct tg_offer *) store_coming; ///< until it sits on every worker; NULL
     tg_memory *memory; ///< what stands in for it
     _Atomic(tg_queue_of_bytes *) spools[TG_SPOOLS_MAX]; ///< by handle; written under `lock`
     struct tg_files *files; ///< NULL: none are kept

@@ -7,16 +7,22 @@
 #include "plugin/plugins.h"
 #include "plugin/registry.h"
 
+// Sessions are restored, and write, before the version is committed on every worker.
 static int store_commit(const tg_store *self, const tg_write *writes, size_t n, tg_op op)
 {
     (void)self;
     const tg_local *here = tg_here();
     tg_offer *o = here->rt->store_seat->at[here->index];
+    int rc = TG_E_SHUTDOWN;
     if (o == NULL)
-        return TG_E_SHUTDOWN;
-    tg_call_begin(o->self, "store commit");
-    int rc = o->store.commit(o->given, writes, n, op);
-    tg_call_end();
+        o = atomic_load(&here->rt->store_coming);
+    if (o != NULL) {
+        tg_call_begin(o->self, "store commit");
+        rc = o->store.commit(o->given, writes, n, op);
+        tg_call_end();
+    }
+    if (rc < 0)
+        tg_op_cancel(op); // nobody will complete it, and its context goes with the error
     return rc;
 }
 
@@ -115,10 +121,12 @@ int tg_store_take(tg_version *v, tg_error *e)
                            .commit = store_commit,
                            .scan = store_scan};
     rt->store_seat = o->seat;
+    atomic_store(&rt->store_coming, (tg_offer *)(uintptr_t)o);
     scanned = o;
     int rc = tg_hub_set_store(rt->hub, &rt->store, op_new, rt, e);
     scanned = NULL;
     if (rc < 0) {
+        atomic_store(&rt->store_coming, NULL);
         tg_error_prefix(e, "store '%s' could not be read", rt->store_id);
         return rc;
     }
