@@ -100,6 +100,9 @@ int tg_session_rx_add(tg_shard *sh, tg_session h, uint16_t packet_id);
 int tg_session_rx_del(tg_shard *sh, tg_session h, uint16_t packet_id);
 int tg_session_resume(tg_shard *sh, tg_session h);
 int tg_session_client_id(tg_shard *sh, tg_session h, tg_slice *out);
+/// The link that holds it, and a number that the link may keep with it, 0 since the open.
+/// @return NULL: stale, or a link of other `ops`.
+void *tg_session_link(tg_shard *sh, tg_session h, const tg_link *ops, uint16_t **number);
 const tg_value *tg_session_attributes(tg_shard *sh, tg_session h);
 int tg_session_user(tg_shard *sh, tg_session h, tg_slice *out); ///< empty: anonymous
 int tg_session_expiry(tg_shard *sh, tg_session h, uint32_t *out);

@@ -15,10 +15,10 @@
 
 tg_sess *tg_sess_new(tg_slice id, uint32_t hash)
 {
-    tg_sess *s = malloc(sizeof(*s) + id.len);
+    size_t size = offsetof(tg_sess, id) + id.len; // the id begins in the struct's padding
+    tg_sess *s = calloc(1, size < sizeof(*s) ? sizeof(*s) : size);
     if (s == NULL)
         return NULL;
-    memset(s, 0, sizeof(*s));
     s->magic = TG_SESS_MAGIC;
     s->hash = hash;
     s->id_len = (uint16_t)id.len;
@@ -201,6 +201,7 @@ void tg_sess_attach(tg_shard *sh, tg_sess *s, tg_open *o)
     s->handle = handle;
     s->ops = o->ops;
     s->link = o->link;
+    s->number = 0;
     s->flags &= (uint8_t) ~(TG_SESS_BLOCKED | TG_SESS_ENDED);
     s->state = TG_SESS_OPENING;
     s->since = tg_hub_now(sh->hub);
@@ -484,6 +485,15 @@ int tg_session_user(tg_shard *sh, tg_session h, tg_slice *out)
         return TG_E_CLOSED;
     *out = (tg_slice){s->user, s->user != NULL ? s->user_len : 0};
     return 0;
+}
+
+void *tg_session_link(tg_shard *sh, tg_session h, const tg_link *ops, uint16_t **number)
+{
+    tg_sess *s = tg_shard_attached(sh, h);
+    if (s == NULL || s->ops != ops)
+        return NULL;
+    *number = &s->number;
+    return s->link;
 }
 
 const tg_value *tg_session_attributes(tg_shard *sh, tg_session h)

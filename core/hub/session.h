@@ -128,6 +128,7 @@ struct tg_sess {
     tg_list pending; ///< tg_wait: under way for the link
     uint64_t since;
     char *user; ///< NULL: anonymous
+    uint16_t number; ///< the link's
     char id[];
 };
 

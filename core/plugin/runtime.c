@@ -378,7 +378,6 @@ static void local_free(tg_local *here)
     tg_slots_free(&here->polls);
     tg_map_free(&here->seats);
     free(here->alt_stack);
-    free(here->owners);
     scratch_free(here->scratch);
     here->magic = 0;
     free(here);

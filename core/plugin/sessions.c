@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sessions of a line, and the ABI's session table. The hub knows a line by pointer; the ABI
-// knows a session by handle: `owners` leads from the one to the other by the handle's index.
-// A call into the hub that is answered later goes through a tg_call, so that the answer runs
-// as the version that asked.
+// Sessions of a line, and the ABI's session table. The hub leads from a session's handle to its
+// line; the number that it keeps for us is the session's place in the line's list, from 1 on,
+// and 0 while the adapter does not know of it yet. A call into the hub that is answered later
+// goes through a tg_call, so that the answer runs as the version that asked.
 #include <assert.h>
 #include <stdlib.h>
 
@@ -12,49 +12,29 @@
 
 static const char open_name[] = "opened";
 
-static uint32_t index_of(tg_session s)
-{
-    return (uint32_t)(s.id >> 32) & 0xffffff;
-}
+static const tg_link link_ops;
 
 static tg_session *at(tg_line *l, uint16_t i)
 {
     return i == 0 ? &l->session : &l->aside->more[i - 1];
 }
 
-/// NULL when no line of this worker holds `s`.
-static tg_owner *owner_of(const tg_local *here, tg_session s)
+static tg_line *linked(const tg_local *here, tg_session s, uint16_t **place)
 {
-    uint32_t i = index_of(s);
-    tg_owner *o = i < here->nowners ? &here->owners[i] : NULL;
-    return o != NULL && o->line != NULL && o->generation == (uint32_t)s.id ? o : NULL;
+    return here->shard != NULL ? tg_session_link(here->shard, s, &link_ops, place) : NULL;
 }
 
+/// NULL when no line of this worker holds `s`.
 static tg_line *line_of(const tg_local *here, tg_session s)
 {
-    const tg_owner *o = owner_of(here, s);
-    return o != NULL ? o->line : NULL;
+    uint16_t *place;
+    tg_line *l = linked(here, s, &place);
+    return l != NULL && *place != 0 ? l : NULL;
 }
 
 tg_line *tg_line_of(tg_session s)
 {
     return line_of(tg_here(), s);
-}
-
-static bool owners_room(tg_local *here, uint32_t index)
-{
-    if (index < here->nowners)
-        return true;
-    uint32_t n = here->nowners == 0 ? 64 : here->nowners;
-    while (n <= index)
-        n *= 2;
-    tg_owner *grown = realloc(here->owners, n * sizeof(tg_owner));
-    if (grown == NULL)
-        return false;
-    memset(grown + here->nowners, 0, (n - here->nowners) * sizeof(tg_owner));
-    here->owners = grown;
-    here->nowners = n;
-    return true;
 }
 
 static bool more_room(tg_line *l)
@@ -75,30 +55,39 @@ static bool more_room(tg_line *l)
     return true;
 }
 
-static int hold(tg_local *here, tg_line *l, tg_session s)
+static int hold(const tg_local *here, tg_line *l, tg_session s)
 {
-    if (!owners_room(here, index_of(s)) || !more_room(l))
+    uint16_t *place;
+    if (linked(here, s, &place) != l || !more_room(l))
         return TG_E_LIMIT;
-    *at(l, l->nsessions) = s;
-    here->owners[index_of(s)] = (tg_owner){l, (uint32_t)s.id, l->nsessions};
-    l->nsessions++;
-    tg_net_settle(tg_line_net(l), true);
+    *at(l, l->nsessions++) = s;
+    *place = l->nsessions;
     return 0;
 }
 
-// The last one takes the place of the one that leaves.
-static bool let_go(tg_local *here, tg_line *l, tg_session s)
+// One that the hub has let go of is searched for; they mostly go from the end.
+static uint16_t place_of(const tg_local *here, tg_line *l, tg_session s)
 {
-    tg_owner *o = owner_of(here, s);
-    if (o == NULL || o->line != l)
+    uint16_t *place, i = l->nsessions;
+    if (linked(here, s, &place) == l)
+        return *place;
+    while (i > 0 && at(l, (uint16_t)(i - 1))->id != s.id)
+        i--;
+    return i;
+}
+
+// The last one takes the place of the one that leaves.
+static bool let_go(const tg_local *here, tg_line *l, tg_session s)
+{
+    uint16_t *place, i = place_of(here, l, s);
+    if (i == 0)
         return false;
-    tg_session last = *at(l, (uint16_t)(l->nsessions - 1));
-    owner_of(here, last)->position = o->position;
-    *at(l, (uint16_t)o->position) = last;
-    l->nsessions--;
-    o->line = NULL;
-    if (l->nsessions == 0)
-        tg_net_settle(tg_line_net(l), false);
+    if (linked(here, s, &place) == l)
+        *place = 0;
+    tg_session last = *at(l, --l->nsessions);
+    *at(l, (uint16_t)(i - 1)) = last;
+    if (last.id != s.id && linked(here, last, &place) == l)
+        *place = i;
     return true;
 }
 

@@ -48,12 +48,6 @@ typedef struct tg_scratch {
     char bytes[];
 } tg_scratch;
 
-/// The line that a session is bound to, and where it stands in that line's list.
-typedef struct tg_owner {
-    tg_line *line; ///< NULL: none
-    uint32_t generation, position;
-} tg_owner;
-
 typedef struct tg_local {
     uint32_t magic;
     uint32_t index;
@@ -66,8 +60,6 @@ typedef struct tg_local {
     tg_slots lines; ///< tg_conn
     tg_slots timers, polls;
     tg_map seats; ///< of the drivers asked for here: key → tg_seat
-    tg_owner *owners; ///< of sessions, by the index in their handle
-    uint32_t nowners;
     void *alt_stack; ///< of the crash note
     tg_scratch *scratch; ///< unescaped frames, one at a time; NULL: nobody asked yet
     size_t scratch_size;
