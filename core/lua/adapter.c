@@ -13,16 +13,24 @@
 #include "lua/lanes.h"
 #include "lua/value.h"
 
+#define IS_UNIT ((uintptr_t)1)
+
 typedef struct tg_conn_slot { ///< what the host carries
-    tg_lconn *conn;
-    const tg_unit_lua *dialed_by; ///< until it is up: who is told when it never is
+    uintptr_t at; ///< a tg_lconn; until it is up: who dialed it, with IS_UNIT
 } tg_conn_slot;
 
 tg_lconn *tg_adapter_conn(void *state)
 {
-    tg_lconn *c = ((tg_conn_slot *)state)->conn;
+    uintptr_t at = ((tg_conn_slot *)state)->at;
+    tg_lconn *c = at & IS_UNIT ? NULL : (tg_lconn *)at;
     assert(c == NULL || c->magic == TG_CONN_MAGIC);
     return c;
+}
+
+// Who is told when a dialed connection never comes up.
+static const tg_unit_lua *dialed_by(const tg_conn_slot *slot)
+{
+    return slot->at & IS_UNIT ? (const tg_unit_lua *)(slot->at - IS_UNIT) : NULL;
 }
 
 const char *tg_conn_label(const tg_lconn *c, const tg_conn_info *info)
@@ -64,8 +72,7 @@ static int on_open(const tg_adapter *self, tg_conn handle, void *state,
     tg_lconn *c = new_conn(s, &s->apps[offer->index], handle);
     tg_conn_info info = {.size = sizeof(info)};
     c->outgoing = u->env.conn->info(handle, &info) == 0 && info.outgoing;
-    ((tg_conn_slot *)state)->conn = c;
-    ((tg_conn_slot *)state)->dialed_by = NULL;
+    ((tg_conn_slot *)state)->at = (uintptr_t)c;
     if (c->app->handler[TG_ON_OPEN] == LUA_NOREF)
         return 0;
     tg_lane_event(&c->lane, TG_ON_OPEN, options);
@@ -76,8 +83,8 @@ static int on_open(const tg_adapter *self, tg_conn handle, void *state,
 void tg_adapter_dialed(const tg_unit_lua *u, tg_conn handle)
 {
     tg_conn_slot *slot = u->env.conn->state(handle);
-    if (slot != NULL && slot->conn == NULL)
-        slot->dialed_by = u;
+    if (slot != NULL && slot->at == 0)
+        slot->at = (uintptr_t)u | IS_UNIT;
 }
 
 static void say_never_up(const tg_unit_lua *u, int reason)
@@ -93,12 +100,12 @@ static void on_close(tg_conn handle, void *state, int reason)
     (void)handle;
     tg_lconn *c = tg_adapter_conn(state);
     if (c == NULL) {
-        if (((tg_conn_slot *)state)->dialed_by != NULL)
-            say_never_up(((tg_conn_slot *)state)->dialed_by, reason);
+        if (dialed_by(state) != NULL)
+            say_never_up(dialed_by(state), reason);
         return;
     }
     tg_bench *b = c->script->bench;
-    ((tg_conn_slot *)state)->conn = NULL;
+    ((tg_conn_slot *)state)->at = 0;
     c->open = false;
     c->closing = true;
     c->reason = (int16_t)reason;
