@@ -4,6 +4,8 @@
 #ifndef TG_PLUGIN_LINE_H
 #define TG_PLUGIN_LINE_H
 
+#include <assert.h>
+
 #include "plugin/registry.h"
 
 typedef enum tg_auth_result {
@@ -87,7 +89,10 @@ static inline tg_net_conn *tg_line_net(const tg_line *l)
 }
 static inline void *tg_line_state(tg_line *l)
 {
-    return l->flags & TG_LINE_FAR ? l->aside->state : l->inline_state;
+    if ((l->flags & TG_LINE_FAR) == 0)
+        return l->inline_state;
+    assert(l->aside != NULL); // it goes with the handle
+    return l->aside->state;
 }
 tg_aside *tg_line_aside(tg_line *l); ///< @return NULL: out of memory, and it is closing
 void tg_line_tidy(tg_line *l); ///< frees what is aside when nothing is

@@ -58,6 +58,7 @@ static bool more_room(tg_line *l)
 static int hold(const tg_local *here, tg_line *l, tg_session s)
 {
     uint16_t *place;
+    assert(l != NULL);
     if (linked(here, s, &place) != l || !more_room(l))
         return TG_E_LIMIT;
     *at(l, l->nsessions++) = s;
