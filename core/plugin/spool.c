@@ -64,17 +64,18 @@ tg_queue_of_bytes *tg_spool_new(tg_runtime *rt, const char *plugin, tg_slice nam
     tg_list_init(&q->peeks);
     tg_list_init(&q->acks);
     tg_list_init(&q->stats);
+    tg_list_init(&q->answered);
     define_metrics(q);
     return q;
 }
 
 static void free_all(tg_list *list)
 {
-    while (!tg_list_empty(list)) {
-        tg_spool_request *r = TG_OWNER(list->next, tg_spool_request, node);
-        tg_list_del(&r->node);
-        free(r);
+    for (tg_list *n = list->next, *next; n != list; n = next) {
+        next = n->next;
+        free(TG_OWNER(n, tg_spool_request, node));
     }
+    tg_list_init(list);
 }
 
 static void clear_front(tg_queue_of_bytes *q)
@@ -93,6 +94,7 @@ void tg_spool_free(tg_queue_of_bytes *q)
     free_all(&q->peeks);
     free_all(&q->acks);
     free_all(&q->stats);
+    free_all(&q->answered);
     q->magic = 0;
     free(q);
 }
@@ -128,14 +130,13 @@ static void answer(tg_spool_request *r, int code, const tg_value *value)
         atomic_fetch_sub(&r->queue->waiting, r->len);
     if (r->op.id != 0)
         tg_op_complete(r->op, code, value);
-    free(r);
+    tg_list_add(&r->queue->answered, &r->node); // freed when nobody walks the lists
 }
 
 static void answer_all(tg_list *list, int code)
 {
     while (!tg_list_empty(list))
-        answer(TG_OWNER(list->next, tg_spool_request, node), code, // NOLINT: off the list
-               NULL);
+        answer(TG_OWNER(list->next, tg_spool_request, node), code, NULL);
 }
 
 static uint64_t bytes_now(const tg_queue_of_bytes *q)
@@ -385,6 +386,7 @@ static void on_committed(void *ctx, int code, const tg_value *value)
     tg_metric_add(q->m_dropped, (int64_t)p.dropped);
     settle_pushes(q, p.pushes, code == TG_E_FULL ? TG_E_NOSPACE : 0);
     step(q);
+    free_all(&q->answered);
 }
 
 /// @return TG_E_AGAIN: there is nothing to do.
@@ -493,6 +495,7 @@ void tg_spool_run(void *request)
     tg_spool_request *r = request;
     tg_queue_of_bytes *q = check(r->queue);
     tg_list_init(&r->node);
+    free_all(&q->answered);
     q->paused = q->stopped;
     switch (r->kind) {
     case TG_SPOOL_BOUNDS:

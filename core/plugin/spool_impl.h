@@ -39,7 +39,7 @@ struct tg_queue_of_bytes {
     uint32_t nfront;
     size_t front_bytes;
     uint64_t ack_to; ///< items up to here go
-    tg_list pushes, peeks, acks, stats;
+    tg_list pushes, peeks, acks, stats, answered;
     tg_spool_plan plan;
     uint64_t pushed, acked, dropped, refused;
     int m_items, m_pushed, m_acked, m_dropped, m_refused;
