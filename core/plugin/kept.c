@@ -93,7 +93,7 @@ int tg_kept_write(tg_runtime *rt, const char *plugin, tg_kv *kv, tg_slice key, t
     if (r == NULL)
         return TG_E_NOMEM;
     *r = (request){.rt = rt, .kv = kv, .op = op, .plugin_len = n, .key_len = key.len};
-    memcpy(r->bytes, plugin, n);
+    memcpy(r->bytes, plugin, n); // NOLINT: a length, not a zero, ends it
     memcpy(r->bytes + n, key.at, key.len);
     int rc = tg_worker_run(tg_workers_at(rt->workers, 0), run, r);
     if (rc < 0)
