@@ -11,13 +11,15 @@ local function files(folder)
   return out
 end
 
-describe("conversations of jt808", function()
-  for _, path in ipairs(files "jt808") do
-    it("go as written: " .. path:match "([%w_]+)%.vec$", function()
-      local wrong, steps = conversation.play("protocols/jt808", path)
-      assert.is_nil(wrong)
-      assert.is_true(steps > 3)
-    end)
+describe("conversations", function()
+  for _, adapter in ipairs { "jt808", "gbt32960" } do
+    for _, path in ipairs(files(adapter)) do
+      it(("of %s go as written: %s"):format(adapter, path:match "([%w_]+)%.vec$"), function()
+        local wrong, steps = conversation.play("protocols/" .. adapter, path)
+        assert.is_nil(wrong)
+        assert.is_true(steps > 3)
+      end)
+    end
   end
 
   it("that are written otherwise are found out", function()
