@@ -7,7 +7,8 @@
 local ROOT = os.getenv "TG_ABI_ROOT" or "core/include"
 local LIST = ROOT .. "/abi.list"
 local HEADERS = {
-  "types", "message", "adapter", "session", "auth", "runtime", "store", "spool", "files", "host", "engine",
+  "types", "message", "adapter", "session", "auth", "runtime", "store", "spool", "files",
+  "host", "engine",
 }
 local CC = os.getenv "CC" or "gcc"
 
