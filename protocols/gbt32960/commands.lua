@@ -25,7 +25,12 @@ function M.add(adapter)
       time = tg.time.format(tg.time.now()), vin = job.vin,
     }
     for key, value in pairs(more or {}) do data[key] = value end
-    conn:publish { type = "command", device = job.vin, data = data }
+    if conn.open then
+      conn:publish { type = "command", device = job.vin, data = data }
+    else -- the link has gone, and whoever sent the command still wants to know
+      local parts = { device = job.vin, type = "command", adapter = adapter.id }
+      tg.publish { topic = config.topic:gsub("%${(%w+)}", parts), data = data }
+    end
     return data
   end
 
@@ -46,7 +51,7 @@ function M.add(adapter)
         { key = key, timeout = config.command_timeout / 1000 })
       if reply then return tell(conn, job, outcome(reply)) end
       if err.code ~= "TIMEOUT" or not conn.open then
-        if conn.open then tell(conn, job, "failed", { error = err.message }) end
+        tell(conn, job, "failed", { error = err.message })
         return nil, err
       end
     end
@@ -55,7 +60,14 @@ function M.add(adapter)
   end
 
   local function drain(conn, lane)
-    while conn.open and #lane.queue > 0 do execute(conn, table.remove(lane.queue, 1)) end
+    while #lane.queue > 0 do
+      local job = table.remove(lane.queue, 1)
+      if conn.open then
+        execute(conn, job)
+      else
+        tell(conn, job, "failed", { error = "the link has ended" })
+      end
+    end
     lane.busy = false
   end
 

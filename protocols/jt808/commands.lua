@@ -135,15 +135,21 @@ local function execute(conn, dev, job, config)
   return nil, err
 end
 
+--- A command that waited in line when its terminal left.
+local function left_behind(conn, dev, job)
+  local state = queue_again(job) and "queued" or "expired"
+  tell(conn, dev, job, state, { reason = "the terminal left" })
+end
+
+--- The next in line has the place of the one that is done.
 local function run_next(conn, dev, config)
   local job = dev.queue and table.remove(dev.queue, 1)
   if not job then
-    dev.queue = nil
+    dev.queue, dev.flying = nil, dev.flying - 1
     return
   end
   tg.timer.after(0, function()
-    if not conn.open then return end
-    execute(conn, dev, job, config)
+    if conn.open then execute(conn, dev, job, config) else left_behind(conn, dev, job) end
     run_next(conn, dev, config)
   end)
 end
@@ -163,7 +169,6 @@ local function submit(conn, dev, job, config)
   end
   dev.flying = flying + 1
   local done, err = execute(conn, dev, job, config)
-  dev.flying = dev.flying - 1
   run_next(conn, dev, config)
   return done, err
 end

@@ -109,6 +109,11 @@ describe("gbt32960 commands", function()
     assert.same({ "sent", "queued", "sent", "acked", "sent", "acked" }, fates(blocks))
   end)
 
+  it("of a vehicle that leaves have failed, those that waited in line, too", function()
+    local blocks = run { command("reset", {}), command("power_off", {}), "hangup 1", "advance 1" }
+    assert.same({ "sent", "queued", "failed", "failed" }, fates(blocks))
+  end)
+
   it("control the terminal, with both orders of the upgrade", function()
     local args = { url = "ftp://x/f", apn = "apn1", address = "10.59.2.7", port = 15163,
       manufacturer = "TST1", hardware_version = "1.2.3", firmware_version = "4.5.6",

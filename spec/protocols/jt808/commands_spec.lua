@@ -140,6 +140,14 @@ describe("jt808 commands", function()
       "acked check_link", "sent check_link", "acked check_link" }, fates(blocks))
   end)
 
+  it("that wait in line are not overtaken, and no more fly than may", function()
+    local blocks = run({ down("check_link", {}, "a"), down("check_link", {}, "b"),
+      answer(1, 0x8204, 0), "advance 1", down("check_link", {}, "c"), answer(2, 0x8204, 0) },
+      '{"commands_in_flight":1}')
+    assert.same({ "sent check_link", "queued check_link", "acked check_link", "sent check_link",
+      "queued check_link", "acked check_link" }, fates(blocks))
+  end)
+
   it("of a terminal that leaves go back to its queue, three times at most", function()
     local blocks = run { down("check_link", {}, "a"), "hangup 1", "advance 10" }
     local all = {}
@@ -149,6 +157,15 @@ describe("jt808 commands", function()
     assert.equal("check_link", all.down.command)
     assert.equal(1, all.down.again)
     assert.equal("queued", all.command.state)
+    blocks = run({ down("check_link", {}, "a"), down("check_link", {}, "b"), "hangup 1",
+      "advance 10" }, '{"commands_in_flight":1}')
+    local back = {}
+    for i = 3, 4 do
+      for _, p in ipairs(terminal.published(blocks[i])) do
+        if p[1] == "down" then back[#back + 1] = p[2].id end
+      end
+    end
+    assert.same({ "a", "b" }, back)
     blocks = run { ("deliver %s jt808/%s/down 1 %s"):format(DEVICE, DEVICE,
       cjson.encode { command = "check_link", args = {}, again = 3 }), "hangup 1", "advance 10" }
     local fate = terminal.published(blocks[2])[1] or terminal.published(blocks[3])[1]
