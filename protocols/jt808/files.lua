@@ -30,6 +30,9 @@ end
 
 --- 0x1211: what will come.
 function M.announce(conn, dev, data)
+  if not data.name or not data.size then
+    return conn:complain "an announcement without the file's name or size"
+  end
   local files, n = files_of(dev), 0
   for _ in pairs(files) do n = n + 1 end
   if n >= FILES and not files[data.name] then
@@ -56,7 +59,7 @@ end
 --- A block of a file that was announced.
 function M.block(conn, dev, msg, config)
   local data = msg.data
-  local file = files_of(dev)[data.name]
+  local file = data.name and files_of(dev)[data.name]
   if not file or data.offset + data.length > file.size or #file.ranges > GAPS then
     return conn:complain "a block of a file that was not announced"
   end
@@ -78,6 +81,7 @@ end
 
 --- 0x1212: answered with what is still missing.
 function M.done(conn, dev, data, config)
+  if not data.name then return false, conn:complain "a file without a name is done" end
   local file = files_of(dev)[data.name]
   local gaps = file and missing(file) or { { offset = 0, length = data.size or 0 } }
   replies.send(conn, dev, 0x9212, {

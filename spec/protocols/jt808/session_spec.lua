@@ -320,6 +320,18 @@ describe("jt808 attachments", function()
     assert.is_true(terminal.published(blocks[6])[1][2].complete)
   end)
 
+  it("whose announcements are cut short are nothing", function()
+    local blocks = run({ feed(0x1210, INFO, { serial = 1 }), feed(0x1211, "", { serial = 2 }),
+      feed(0x1211, "\5a.jpg\0", { serial = 3 }), block(0, "abcd"),
+      feed(0x1212, "", { serial = 4 }), feed(0x1211, FILE, { serial = 5 }), block(0, "abcdefgh"),
+      feed(0x1212, FILE, { serial = 6 }) }, { login = false, path = PATH .. " jt808-attachments" })
+    for _, events in ipairs(blocks) do
+      for _, e in ipairs(offline.of(events, "log")) do assert.are_not.equal("error", e.level) end
+    end
+    assert.equal(0, #offline.of(blocks[4], "publish"))
+    assert.is_true(terminal.published(blocks[8])[1][2].complete)
+  end)
+
   it("that were not announced are nothing", function()
     local blocks = run({ block(0, "abcd"), feed(0x1210, INFO, { serial = 1 }), block(0, "abcd") },
       { login = false, path = PATH .. " jt808-attachments" })
