@@ -244,7 +244,8 @@ function tg.publish(message) end
 function tg.sleep(duration) end
 
 --- Opens an outgoing connection, which an adapter of this plugin handles: on_open when it is
---- up, again after each reconnect when `backoff` is given.
+--- up. With `backoff` it is tried until it is; one that was up and ended is not opened again:
+--- on_close may dial.
 ---@param options { host: string, port: integer, adapter?: string, tls?: boolean, insecure?: boolean, ca_file?: string, cert_file?: string, key_file?: string, timeout?: tg.Duration, backoff?: tg.Duration, backoff_max?: tg.Duration, options?: table }
 ---@return true? ok
 ---@return tg.Error? err

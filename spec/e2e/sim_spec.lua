@@ -109,6 +109,20 @@ describe("a simulator", function()
     host:stop()
   end)
 
+  it("sends a device back whose connection the host has closed", function()
+    local sub = subscribe(host, "gt06/+/login")
+    local sim = spawn("gt06")
+    sub:line "login"
+    host:api("DELETE", "/api/v1/clients/860000000000001")
+    sub:line "login"
+    local report = finish(sim)
+    assert.equal(2, report.logins)
+    assert.equal(0, report.refused)
+    sub:kill "sigterm"
+    sub:wait()
+    host:stop()
+  end)
+
   local function refusal(...)
     local code, _, err = Host.run(Host.binary, { "sim", ... })
     return code, err

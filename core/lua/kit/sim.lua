@@ -145,12 +145,6 @@ function M.run(adapter, protocol)
     return true
   end
 
-  --- A connection that we end is not opened again by the host.
-  local function hang_up(d, reason)
-    d.again = true
-    d.conn:close(reason)
-  end
-
   local function report(d, at)
     if not may_report(d, at) then return count.late() end
     d.reports = d.reports + 1
@@ -165,7 +159,7 @@ function M.run(adapter, protocol)
     if key then
       d.sent[key], d.waiting, d.stalled = at, d.waiting + 1, at
     end
-    if d.vanish and d.reports % 50 == 0 then hang_up(d) end
+    if d.vanish and d.reports % 50 == 0 then d.conn:close() end
   end
 
   local function acked(d, key)
@@ -273,7 +267,7 @@ function M.run(adapter, protocol)
     if not ok then
       count.refused()
       tg.log.debug("%s: %s", d.id, tostring(why))
-      return hang_up(d, "auth")
+      return conn:close "auth"
     end
     count.logins()
     start(d)
@@ -289,15 +283,13 @@ function M.run(adapter, protocol)
     end
   end
 
-  function adapter.on_close(conn)
+  --- Whoever ended it, a device comes back.
+  function adapter.on_close(conn, reason)
     local d = devices[conn.state.n]
     if not d then return end
     leave(d)
     count.closed()
-    if d.again then
-      d.again = nil
-      tg.timer.after(1, function() dial(d.n) end)
-    end
+    if reason ~= "SHUTDOWN" then tg.timer.after(1, function() dial(d.n) end) end
   end
 end
 
