@@ -282,10 +282,12 @@ static int put_set(tg_encoder *x, uint32_t i, int64_t index)
         for (int64_t k = 1; k <= n && rc >= 0; k++) {
             x->from->get(x->ctx, i, k, &v);
             unsigned number;
-            if (v.kind == TG_STR && v.string.len < 8 && v.string.len > 3 &&
-                sscanf(v.string.at, "bit%2u", &number) == 1 && number < 64)
+            if (v.kind != TG_STR)
+                rc = tg_encode_fail(x, i, "has a member that is no name");
+            else if (v.string.len < 8 && v.string.len > 3 &&
+                     sscanf(v.string.at, "bit%2u", &number) == 1 && number < 8u * f->width)
                 bit = number;
-            else if (v.kind == TG_STR)
+            else
                 rc = from_word(x, i, v.string, &bit);
             bits |= (int64_t)(UINT64_C(1) << bit);
         }
