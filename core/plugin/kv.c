@@ -92,12 +92,25 @@ static bool expired(const entry *e, uint64_t now)
     return e->expires != 0 && e->expires <= now;
 }
 
+static void tell(const tg_kv *kv, tg_slice key, bool kept)
+{
+    if (kept && kv->on_kept != NULL)
+        kv->on_kept(kv->ctx, key);
+}
+
+// The store is told of these, too: it would keep them until the next start.
+static void drop_expired(tg_kv *kv, shard *s, entry *e)
+{
+    tell(kv, key_of(e), e->kept);
+    drop(kv, s, e);
+}
+
 static entry *find(tg_kv *kv, shard *s, tg_slice key, uint64_t now)
 {
     entry *e = tg_map_find(&s->map, key);
     if (e == NULL || !expired(e, now))
         return e;
-    drop(kv, s, e);
+    drop_expired(kv, s, e);
     return NULL;
 }
 
@@ -110,7 +123,7 @@ static void sweep(tg_kv *kv, shard *s, uint64_t now, uint32_t steps)
             return;
         }
         if (expired(e, now))
-            drop(kv, s, e);
+            drop_expired(kv, s, e);
     }
 }
 
@@ -160,12 +173,6 @@ static int put(tg_kv *kv, shard *s, tg_slice key, tg_slice value, uint64_t expir
     e->kept = *kept;
     free(old);
     return 0;
-}
-
-static void tell(const tg_kv *kv, tg_slice key, bool kept)
-{
-    if (kept && kv->on_kept != NULL)
-        kv->on_kept(kv->ctx, key);
 }
 
 static bool sizes_valid(tg_slice key, tg_slice value)
@@ -281,12 +288,13 @@ int tg_kv_get_left(tg_kv *kv, tg_slice key, uint64_t now,
 {
     shard *s = lock_for(kv, key);
     const entry *e = find(kv, s, key, now);
-    if (e != NULL) {
+    bool there = e != NULL && e->kept;
+    if (there) {
         take(ctx, (tg_slice){e->bytes + e->key_len, e->value_len});
         *left_ms = e->expires > 0 ? e->expires - now : 0;
     }
     pthread_mutex_unlock(&s->lock);
-    return e != NULL ? 0 : TG_E_NOTFOUND;
+    return there ? 0 : TG_E_NOTFOUND;
 }
 
 int tg_kv_restore(tg_kv *kv, tg_slice key, tg_slice value, uint64_t left_ms, uint64_t now)

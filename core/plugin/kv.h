@@ -21,11 +21,12 @@ uint64_t tg_kv_bytes(tg_kv *kv);
 
 // Kept keys: their value, whatever it becomes, is to be in the host's store.
 
-/// Who is told, without a lock, that a kept key has another value now or is gone.
+/// Who is told that a kept key has another value now or is gone. He may not come back from
+/// there: one whose time is over goes under a lock.
 void tg_kv_on_kept(tg_kv *kv, void (*fn)(void *ctx, tg_slice key), void *ctx);
 /// From now on the key is kept. @return TG_E_NOTFOUND.
 int tg_kv_keep(tg_kv *kv, tg_slice key, uint64_t now);
-/// As tg_kv_get, with what is left of its time: 0 no expiry.
+/// As tg_kv_get, of a kept key alone, with what is left of its time: 0 no expiry.
 int tg_kv_get_left(tg_kv *kv, tg_slice key, uint64_t now,
                    void (*take)(void *ctx, tg_slice value), void *ctx, uint64_t *left_ms);
 /// Puts back what the store had; it is kept, and nobody is told.

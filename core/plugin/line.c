@@ -291,10 +291,11 @@ void tg_lines_go(tg_local *here)
     }
 }
 
+// A line that ends has nothing more to read: what its last calls publish holds nobody.
 void tg_line_hold_if_congested(tg_line *l)
 {
     tg_local *here = tg_here();
-    if ((l->flags & TG_LINE_HELD) || !tg_shard_congested(here->shard))
+    if ((l->flags & (TG_LINE_HELD | TG_LINE_CLOSING)) || !tg_shard_congested(here->shard))
         return;
     tg_aside *a = tg_line_aside(l);
     if (a == NULL)
@@ -321,6 +322,14 @@ static void options_done(tg_line *l)
     tg_line_tidy(l);
 }
 
+// A dialed one may have been held and let go before it was open: then nothing is aside.
+static const tg_value *options_of(const tg_line *l)
+{
+    if (l->listening != NULL)
+        return l->listening->options;
+    return l->aside != NULL ? l->aside->options : NULL;
+}
+
 static int on_open(tg_net_conn *net, void *user)
 {
     (void)net;
@@ -331,11 +340,9 @@ static int on_open(tg_net_conn *net, void *user)
     l->flags |= TG_LINE_OPENED;
     int rc = 0;
     if (l->offer->adapter.on_open != NULL) {
-        const tg_value *options =
-            l->listening != NULL ? l->listening->options : l->aside->options;
         tg_call_begin(v, "on_open");
         rc = l->offer->adapter.on_open(l->offer->given, tg_line_conn(l), tg_line_state(l),
-                                       options);
+                                       options_of(l));
         tg_call_end();
     }
     options_done(l);

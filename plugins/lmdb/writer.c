@@ -95,18 +95,39 @@ static job *read_new(const tg_range *range)
     return j;
 }
 
-/// Under the lock. Too much waits already: then it may only delete, and is told so in its turn.
-static void append(writer *w, job *j)
+/// What it puts is not kept while it waits: there would be no bound to that.
+static job *only_deletions(job *j)
 {
-    j->refused = j->bytes > 0 && w->queued + j->bytes > w->queue_max;
-    if (!j->refused)
+    size_t n = 0;
+    for (size_t i = 0; i < j->n; i++)
+        if (j->writes[i].kind != TG_WRITE_PUT)
+            j->writes[n++] = j->writes[i];
+    j->n = n;
+    job *less = commit_new(j->writes, n);
+    if (less == NULL)
+        return j;
+    less->op = j->op;
+    free(j);
+    return less;
+}
+
+/// Under the lock. Too much waits already: then it may only delete, and is told so in its turn.
+/// One that is alone may be of any size, or it could never be stored. @return it as it waits.
+static const job *append(writer *w, job *j)
+{
+    bool refused = w->queued > 0 && j->bytes > 0 && w->queued + j->bytes > w->queue_max;
+    if (refused)
+        j = only_deletions(j);
+    else
         w->queued += j->bytes;
+    j->refused = refused;
     j->answered = !j->read && !j->refused && w->interval_ms > 0;
     w->hurry |= j->read || j->refused || w->queued > GROUP_BYTES / 2;
     if (w->first == NULL || w->hurry)
         pthread_cond_signal(&w->news);
     *w->last = j;
     w->last = &j->next;
+    return j;
 }
 
 /// @return false: closed. *answered: nobody else will answer it.
@@ -114,9 +135,8 @@ static bool queue(writer *w, job *j, bool *answered)
 {
     pthread_mutex_lock(&w->lock);
     bool open = !w->closing;
-    if (open)
-        append(w, j);
-    *answered = open && j->answered; // the thread frees it as soon as the lock is gone
+    // Asked now: the thread frees it as soon as the lock is gone.
+    *answered = open && append(w, j)->answered;
     pthread_mutex_unlock(&w->lock);
     if (!open)
         free(j);

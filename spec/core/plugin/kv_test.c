@@ -114,6 +114,42 @@ static void threads_lose_no_count(void **state)
     tg_kv_free(kv);
 }
 
+static char told[64];
+
+static void tell(void *ctx, tg_slice key)
+{
+    (void)ctx;
+    snprintf(told + strlen(told), sizeof(told) - strlen(told), "%.*s ", (int)key.len,
+             key.at);
+}
+
+static void a_kept_key_is_told_of_also_when_its_time_is_over(void **state)
+{
+    (void)state;
+    uint64_t left = 0;
+    tg_kv *kv = tg_kv_new(0);
+    told[0] = '\0';
+    tg_kv_on_kept(kv, tell, NULL);
+    tg_kv_set(kv, tg_str("found"), tg_str("x"), 50, 1000, false);
+    assert_int_equal(tg_kv_get_left(kv, tg_str("found"), 1000, take, NULL, &left),
+                     TG_E_NOTFOUND); // not kept yet
+    tg_kv_keep(kv, tg_str("found"), 1000);
+    assert_int_equal(tg_kv_get_left(kv, tg_str("found"), 1000, take, NULL, &left), 0);
+    assert_int_equal(left, 50);
+    assert_string_equal(told, "");
+    assert_null(value_of(kv, "found", 1050));
+    assert_string_equal(told, "found ");
+    tg_kv_set(kv, tg_str("swept"), tg_str("x"), 50, 2000, false);
+    tg_kv_keep(kv, tg_str("swept"), 2000);
+    for (int i = 0; i < 10000 && strstr(told, "swept ") == NULL; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "%d", i);
+        tg_kv_set(kv, tg_str(key), tg_str("x"), 1, 3000 + (uint64_t)i, false);
+    }
+    assert_string_equal(told, "found swept ");
+    tg_kv_free(kv);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +158,7 @@ int main(void)
         cmocka_unit_test(a_number_counts_and_keeps_its_expiry),
         cmocka_unit_test(a_limit_holds_and_room_that_expired_is_used_again),
         cmocka_unit_test(threads_lose_no_count),
+        cmocka_unit_test(a_kept_key_is_told_of_also_when_its_time_is_over),
     };
     return RUN(tests);
 }
