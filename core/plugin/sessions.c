@@ -63,6 +63,7 @@ static int hold(const tg_local *here, tg_line *l, tg_session s)
         return TG_E_LIMIT;
     *at(l, l->nsessions++) = s;
     *place = l->nsessions;
+    tg_net_settle(tg_line_net(l), true);
     return 0;
 }
 
@@ -89,6 +90,8 @@ static bool let_go(const tg_local *here, tg_line *l, tg_session s)
     *at(l, (uint16_t)(i - 1)) = last;
     if (last.id != s.id && linked(here, last, &place) == l)
         *place = i;
+    if (l->nsessions == 0)
+        tg_net_settle(tg_line_net(l), false);
     return true;
 }
 

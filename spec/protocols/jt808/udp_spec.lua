@@ -9,12 +9,13 @@ local PHONE = "013800138000"
 describe("a terminal over UDP", function()
   local host, sub, conn
 
-  local function start(options)
+  local function start(options, limits)
     host = Host.start { config = {
       plugins = { mqtt = {}, jt808 = options or {} },
       listeners = {
         { name = "mqtt", adapter = "mqtt", anonymous = true },
-        { name = "jt808", adapter = "jt808", transport = "udp", anonymous = true },
+        { name = "jt808", adapter = "jt808", transport = "udp", anonymous = true,
+          limits = limits },
       },
     } }
     sub = Host.spawn("mosquitto_sub", { "-p", host.ports.mqtt, "-t", "jt808/#", "-q", 1,
@@ -117,6 +118,18 @@ describe("a terminal over UDP", function()
       local _, listeners = host:api("GET", "/api/v1/listeners")
       return listeners.items[2].connections == 1
     end, "the old address to be forgotten")
+    host:stop()
+  end)
+
+  it("keeps its place when strangers come, whose addresses may be forged", function()
+    start({ roaming = "login" }, { connections = 1 })
+    join()
+    for _ = 1, 16 do -- some of them reach its worker
+      Host.datagrams(host.ports.jt808):send "stranger"
+    end
+    Host.eventually(function() return event "refused_connections" >= 16 end, "refusals")
+    say(0x0200, terminal.POSITION, { serial = 2 })
+    answered(2, 0x0200, 0)
     host:stop()
   end)
 
