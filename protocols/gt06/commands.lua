@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Commands down: text of the model's SMS commands, one at a time per device, each with a server
 -- flag that comes back in its reply. What became of each is published on the command topic:
--- queued, sent, replied, timed_out or failed.
+-- queued, sent, replied, timed_out, failed or refused.
 local tg = require "tidegate"
 
 local M = {}
@@ -55,7 +55,14 @@ local function drain(conn, config)
   state.busy = nil
 end
 
+--- What never flew is told, too: a message down has no other answer.
+local function refuse(conn, text, config, err)
+  tell(conn, { text = text, device = conn.device }, config, "refused", { error = err.message })
+  return nil, err
+end
+
 local QUEUE_MAX = 32
+local FULL = { code = "FULL", message = "32 commands wait for this device already" }
 
 --- The first command in line waits for its reply; those behind it are queued and told of later.
 local function submit(conn, text, config)
@@ -65,7 +72,7 @@ local function submit(conn, text, config)
   if state.busy then
     state.queue = state.queue or {}
     if #state.queue >= QUEUE_MAX then
-      return nil, { code = "FULL", message = "32 commands wait for this device already" }
+      return refuse(conn, text, config, FULL)
     end
     state.queue[#state.queue + 1] = job
     return tell(conn, job, config, "queued")
@@ -97,11 +104,11 @@ local REFUSED = {
   code = "DENIED", message = "cutting the engine is off for this device: see the option allow_cut",
 }
 
+local NO_TEXT = { code = "INVAL", message = "a command needs its 'text'" }
+
 local function send(conn, text, config)
-  if type(text) ~= "string" or text == "" then
-    return nil, { code = "INVAL", message = "a command needs its 'text'" }
-  end
-  if cuts(text) and not may_cut(conn, config) then return nil, REFUSED end
+  if type(text) ~= "string" or text == "" then return refuse(conn, nil, config, NO_TEXT) end
+  if cuts(text) and not may_cut(conn, config) then return refuse(conn, text, config, REFUSED) end
   return submit(conn, text, config)
 end
 

@@ -189,7 +189,7 @@ describe("gt06 commands", function()
   it("that cut the engine need the device to be listed", function()
     local blocks = run { down("relay", { cut = true }), down("send", { text = "dyd,000000#" }),
       down("relay", { cut = false }) }
-    assert.same({ "sent Relay,0#" }, states(blocks))
+    assert.same({ "refused Relay,1#", "refused dyd,000000#", "sent Relay,0#" }, states(blocks))
     assert.equal(1, #offline.of(blocks[1], "complain"))
     blocks = run({ down("relay", { cut = true }) },
       { config = ('{"allow_cut":["%s"],"cut_dialect":"dyd"}'):format(IMEI) })
@@ -208,6 +208,7 @@ describe("gt06 commands", function()
     local blocks = run { down("send", {}) }
     assert.same({}, offline.of(blocks[1], "send"))
     assert.equal(1, #offline.of(blocks[1], "complain"))
+    assert.matches('"state":"refused"', offline.of(blocks[1], "publish")[1].payload, 1, true)
   end)
 
   it("send addresses as the papers print them", function()
