@@ -194,6 +194,12 @@ function M.add(adapter)
 
   -- ---- messages ------------------------------------------------------------------------------
 
+  --- What a platform says of itself: it is no vehicle, whatever its name.
+  local of_platform = {
+    heartbeat = handle.heartbeat, time_sync = handle.time_sync, key_exchange = handle.key_exchange,
+    raw = handle.raw,
+  }
+
   local function platform_message(conn, msg)
     if msg.flag ~= COMMAND then
       publish(conn, msg)
@@ -209,8 +215,9 @@ function M.add(adapter)
       conn:unbind(state.platform)
       state.role, state.platform = nil, nil
     else
-      local own = handle[msg.type]
-      if own and not msg.members then own(conn, msg) end
+      local own = of_platform[msg.type]
+      if own then return own(conn, msg) end
+      conn:complain(msg.type .. " of the platform itself")
     end
   end
 

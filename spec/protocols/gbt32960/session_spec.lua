@@ -150,6 +150,21 @@ describe("gbt32960 vehicle links", function()
     assert.same({ frame("##", 7, 1, PLATFORM, "") }, sent(blocks[2]))
   end)
 
+  it("of a platform about itself make no vehicle of it", function()
+    for _, payload in ipairs { "json", "emqx" } do
+      local blocks = run({ report(PLATFORM), report(PLATFORM, "\1\1"),
+        report(PLATFORM, nil, nil, 3), frame("##", 4, 0xFE, PLATFORM, TIME .. "\0\1") },
+        { payload = payload }, platform_login())
+      for i = 1, 4 do
+        assert.same({}, sent(blocks[i]))
+        assert.equal(1, #offline.of(blocks[i], "complain"))
+        for _, e in ipairs(offline.of(blocks[i], "log")) do
+          assert.are_not.equal("error", e.level)
+        end
+      end
+    end
+  end)
+
   it("log out with the serial of their login", function()
     local function logout(serial)
       return frame("##", 4, 0xFE, VIN, TIME .. string.pack(">I2", serial))
