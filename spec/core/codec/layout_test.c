@@ -273,7 +273,8 @@ static void encoding_names_the_field_that_is_wrong(void **state)
     will_not_encode("a:u8", "{}", "a: is missing");
     will_not_encode("a:u8", "{\"a\":1.5}", "a: is no integer");
     will_not_encode("a:u8{1=x}", "{\"a\":\"y\"}", "a: no value is called 'y'");
-    will_not_encode("f:u8 set{0=a}", "{\"f\":[\"a\",7]}", "f: has a member that is no name");
+    will_not_encode("f:u8 set{0=a}", "{\"f\":[\"a\",7]}",
+                    "f: has a member that is no name");
     will_not_encode("f:u8 set{0=a}", "{\"f\":[\"bit8\"]}", "f: no value is called 'bit8'");
     will_not_encode("a:ascii[2]", "{\"a\":\"abc\"}", "a: is longer than its room");
     will_not_encode("a:ascii[3]", "{\"a\":\"é\"}",
