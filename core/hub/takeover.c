@@ -209,7 +209,7 @@ static bool settle(tg_shard *sh, tg_sess *s, const tg_claim *c)
 static void open_here(tg_shard *sh, tg_sess *s, tg_claim *c)
 {
     tg_open o = c->open;
-    bool kicked = c->kicked;
+    bool kicked = c->kicked, forget = c->forget;
     c->open = (tg_open){0};
     claim_free(c);
     if (o.link != NULL && !kicked) {
@@ -217,7 +217,10 @@ static void open_here(tg_shard *sh, tg_sess *s, tg_claim *c)
         return;
     }
     tg_open_fail(&o, TG_E_KICKED); // tells nobody where the connection has gone meanwhile
-    tg_sess_offline(sh, s);
+    if (forget)
+        tg_sess_end(sh, s);
+    else
+        tg_sess_offline(sh, s);
 }
 
 // On the claimant: the session is here.

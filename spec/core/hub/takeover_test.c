@@ -386,6 +386,25 @@ static void a_kick_before_a_later_open_forgets_and_does_not_refuse(void **state)
     }
 }
 
+// Nobody comes after it: the session stays without a connection, or is gone.
+static void a_kick_in_the_middle_refuses_the_open_and_may_forget(void **state)
+{
+    (void)state;
+    for (int forget = 0; forget < 2; forget++) {
+        static client a, b;
+        world_open(&w, 2, NULL);
+        client_open(&a, &w, 0, "x", 100);
+        tg_session_spec spec = spec_of("x", 100, false);
+        client_init(&b, &w, 1);
+        client_open_spec(&b, &spec);
+        assert_int_equal(tg_hub_kick(w.hub, tg_str("x"), forget != 0), 0);
+        world_settle(&w);
+        assert_int_equal(b.opened, TG_E_KICKED);
+        assert_int_equal(tg_hub_where(w.hub, tg_str("x")), forget ? TG_E_NOTFOUND : 1);
+        world_close(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +415,7 @@ int main(void)
         cmocka_unit_test(retained_messages_go_on_behind_a_takeover),
         cmocka_unit_test(what_is_held_for_a_session_on_its_way_is_bounded_by_bytes),
         cmocka_unit_test(a_kick_before_a_later_open_forgets_and_does_not_refuse),
+        cmocka_unit_test(a_kick_in_the_middle_refuses_the_open_and_may_forget),
         cmocka_unit_test(shards_may_close_in_the_middle_of_everything),
     };
     return RUN(tests);
