@@ -140,9 +140,11 @@ static bool set_flag(const tg_flag *f, const char *value, tg_cli *out)
 
 static int bad_value(const tg_cli *cli, const tg_flag *f, const char *value)
 {
-    static const char *const kinds[] = {[TG_FLAG_INT] = "a whole number",
-                                        [TG_FLAG_NUM] = "a number",
-                                        [TG_FLAG_DURATION] = "a duration"};
+    static const char *const kinds[] = {
+        [TG_FLAG_STR] = "a word",     [TG_FLAG_INT] = "a whole number",
+        [TG_FLAG_NUM] = "a number",   [TG_FLAG_DURATION] = "a duration",
+        [TG_FLAG_REST] = "an option",
+    };
     tg_buf range = {0};
     if (f->kind == TG_FLAG_BOOL) {
         tg_cli_fail("--%s takes no value, not '%s'", f->name, value);

@@ -14,7 +14,6 @@
 #include "lua/digest.h"
 
 #define DEPTH_MAX 8
-#define NAME_MAX_LEN 200
 
 static char *read_file(const char *path, size_t *len, tg_error *e)
 {
@@ -80,7 +79,7 @@ static int read_folder(tg_sources *s, const char *folder, const char *prefix, in
     int rc = 0;
     struct dirent *entry;
     while (rc == 0 && (entry = readdir(d)) != NULL) {
-        char path[4096], name[NAME_MAX_LEN];
+        char path[4096], name[TG_SOURCE_NAME];
         struct stat st;
         if (entry->d_name[0] == '.')
             continue;
@@ -174,11 +173,8 @@ static char *folder_of(const char *path)
     return folder;
 }
 
-static int read_entry(tg_sources *s, const char *path, bool folder, tg_error *e)
+static int read_all(tg_sources *s, const char *path, bool folder, tg_error *e)
 {
-    s->label = label_of(path);
-    if (s->label == NULL || s->main == NULL)
-        return tg_error_set(e, TG_E_NOMEM, "out of memory");
     int rc = folder ? read_folder(s, path, "", 0, e) : add(s, path, s->main, e);
     return rc == 0 ? name_chunks(s, folder) : rc;
 }
@@ -189,10 +185,16 @@ int tg_sources_read(const char *path, tg_sources *out, tg_error *e)
     struct stat st;
     if (stat(path, &st) != 0)
         return tg_error_set(e, TG_E_NOTFOUND, "%s: %s", path, strerror(errno));
-    char *within = S_ISDIR(st.st_mode) ? NULL : folder_of(path);
-    s.main = within != NULL ? label_of(path) : strdup("init");
-    int rc = read_entry(&s, within != NULL ? within : path,
-                        within != NULL || S_ISDIR(st.st_mode), e);
+    bool folder = S_ISDIR(st.st_mode);
+    char *within = folder ? NULL : folder_of(path);
+    const char *from = within != NULL ? within : path;
+    s.label = label_of(from);
+    char *entry = within != NULL ? label_of(path) : NULL;
+    snprintf(s.main, sizeof(s.main), "%s", entry != NULL ? entry : "init");
+    int rc = s.label == NULL || (within != NULL && entry == NULL)
+                 ? tg_error_set(e, TG_E_NOMEM, "out of memory")
+                 : read_all(&s, from, folder || within != NULL, e);
+    free(entry);
     free(within);
     if (s.count > 1)
         qsort(s.at, s.count, sizeof(*s.at), by_name);
@@ -216,7 +218,6 @@ void tg_sources_free(tg_sources *s)
     }
     free(s->at);
     free(s->label);
-    free(s->main);
     memset(s, 0, sizeof(*s));
 }
 

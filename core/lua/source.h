@@ -7,6 +7,7 @@
 #include "base/error.h"
 
 #define TG_SOURCE_FILES 256
+#define TG_SOURCE_NAME 200
 #define TG_SOURCE_BYTES (1u << 20) ///< of one file
 
 typedef struct tg_source {
@@ -18,7 +19,7 @@ typedef struct tg_source {
 
 typedef struct tg_sources {
     char *label; ///< the folder's name, or the file's without ".lua"
-    char *main; ///< name of the source that declares: "init", or another entry's
+    char main[TG_SOURCE_NAME]; ///< the source that declares: "init", or another entry
     tg_source *at; ///< by name
     size_t count;
     char hash[65]; ///< SHA-256 over names and texts, hex
