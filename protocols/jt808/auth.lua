@@ -27,7 +27,7 @@ function M.issue(device, config)
   local code = config.codes[device] or tg.kv.get(key(device))
   if code then return code end
   code = new_code()
-  local mine = tg.kv.add(key(device), code, { ttl = M.lifetime(config) })
+  local mine = tg.kv.add(key(device), code, { ttl = M.lifetime(config), durable = true })
   return mine and code or tg.kv.get(key(device)) or code
 end
 
@@ -68,7 +68,9 @@ function M.authenticate(conn, device, data, config)
   if config.auth == "strict" then
     local want = config.codes[device] or tg.kv.get(key(device))
     if not same(want, code) then return nil, "the code is none that was issued" end
-    if not config.codes[device] then tg.kv.set(key(device), code, { ttl = M.lifetime(config) }) end
+    if not config.codes[device] then -- it lives on from now
+      tg.kv.set(key(device), code, { ttl = M.lifetime(config), durable = true })
+    end
   end
   local as_user = config.code_is == "password"
   local who, err = tg.auth.check {
