@@ -137,7 +137,7 @@ describe("the greeting", function()
       state_dir = folder .. "/state", admin = { bind = "127.0.0.1:0" }, plugins = { mqtt = {} },
       listeners = { mqtt_at(port) } })
     local terminal = Host.spawn("script", { "-qefc",
-      ("%s run --config %s"):format(Host.binary, config), "/dev/null" })
+      ("exec %s run --config %s"):format(Host.binary, config), "/dev/null" })
     terminal:line "Tidegate %d+%.%d+%.%d+ is up"
     terminal:line("mqtt%s+127%.0%.0%.1:" .. port)
     terminal:line "admin%s+http://127%.0%.0%.1:%d+/api/v1, token in "

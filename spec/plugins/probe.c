@@ -3,6 +3,7 @@
 // times: as two versions, and as one that is never unmapped.
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -457,7 +458,38 @@ static const tg_adapter raw = {.size = sizeof(tg_adapter),
                                .id = "probe-raw",
                                .on_data = raw_data};
 
-// Auth: the user says what to answer; "late" is answered by a thread of the plugin's own.
+// Threads of the plugin's own: `unload` returns when they have ended.
+
+typedef struct helper {
+    struct helper *next;
+    pthread_t thread;
+} helper;
+
+static _Atomic(helper *) helpers;
+
+static int in_a_thread(void *(*fn)(void *), tg_op op)
+{
+    helper *h = tg.host->alloc(NULL, sizeof(*h));
+    if (pthread_create(&h->thread, NULL, fn, (void *)(uintptr_t)op.id) != 0) {
+        tg.host->alloc(h, 0);
+        return TG_E_NOMEM;
+    }
+    h->next = atomic_load(&helpers);
+    while (!atomic_compare_exchange_weak(&helpers, &h->next, h))
+        ;
+    return 0;
+}
+
+static void end_helpers(void)
+{
+    for (helper *h = atomic_load(&helpers), *next; h != NULL; h = next) {
+        next = h->next;
+        pthread_join(h->thread, NULL);
+        tg.host->alloc(h, 0);
+    }
+}
+
+// Auth: the user says what to answer; "late" is answered by a thread.
 
 static void *answer_late(void *arg)
 {
@@ -467,15 +499,6 @@ static void *answer_late(void *arg)
         tg.host->complete(op, TG_AUTH_DENY, NULL) != TG_E_CLOSED)
         abort();
     return NULL;
-}
-
-static int in_a_thread(void *(*fn)(void *), tg_op op)
-{
-    pthread_t t;
-    if (pthread_create(&t, NULL, fn, (void *)(uintptr_t)op.id) != 0)
-        return TG_E_NOMEM;
-    pthread_detach(t);
-    return 0;
 }
 
 static int auth_check(const tg_auth_backend *self, const tg_auth_request *r, tg_op op)
@@ -609,6 +632,7 @@ static void stop(uint32_t worker)
 
 static void unload(void)
 {
+    end_helpers();
     count(unloads);
 }
 

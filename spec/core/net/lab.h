@@ -198,13 +198,17 @@ static LAB_UNUSED uint16_t lab_port(void)
 
 // Devices.
 
-static LAB_UNUSED int lab_connect_to(uint16_t port)
+/// @param window bytes that the kernel keeps for the device; 0 its own choice. Set before it
+/// connects: a window that shrinks later makes the kernel drop what was sent for the old one.
+static LAB_UNUSED int lab_connect_narrow(uint16_t port, int window)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     struct timeval limit = {LAB_SECONDS, 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    if (window > 0)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_port = htons(port),
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -213,6 +217,11 @@ static LAB_UNUSED int lab_connect_to(uint16_t port)
         return -1;
     }
     return fd;
+}
+
+static LAB_UNUSED int lab_connect_to(uint16_t port)
+{
+    return lab_connect_narrow(port, 0);
 }
 
 static LAB_UNUSED int lab_connect(void)
