@@ -130,24 +130,77 @@ static void set_member(lua_State *L, int index, const char *from, const char *to
         lua_pop(L, 1);
 }
 
+/// Copies a member of the JSON object at `index`, where it is one and has it.
+static void copy_member(lua_State *L, int index, const char *from, const char *to)
+{
+    if (lua_istable(L, index) && lua_getfield(L, index, from) != LUA_TNIL)
+        lua_setfield(L, -2, to);
+    else if (lua_istable(L, index))
+        lua_pop(L, 1);
+}
+
+/// Pushes what is told of a message down that is no command.
+static void push_refusal(lua_State *L, const char *why)
+{
+    lua_createtable(L, 0, 3);
+    set_slice(L, "type", TG_LIT("command"));
+    if (lua_getfield(L, 2, "device") == LUA_TSTRING)
+        lua_setfield(L, -2, "device");
+    else
+        lua_pop(L, 1);
+    lua_createtable(L, 0, 5);
+    set_slice(L, "state", TG_LIT("refused"));
+    set_slice(L, "error", tg_str(why));
+    tg_lua_push_time(L, tg_script_of(L)->unit->env.timer->clock());
+    lua_setfield(L, -2, "time");
+    copy_member(L, 4, "command", "command");
+    copy_member(L, 4, "id", "correlation_id");
+    lua_setfield(L, -2, "data");
+}
+
+/// A message down that is no command is its sender's mistake, not the script's: it is told as
+/// `refused` where the fate of commands goes, counted as a complaint, and not acknowledged.
+/// Stack: connection, message, commands, what the message is in JSON; `why` on the top.
+static int refuse_command(lua_State *L)
+{
+    const char *why = lua_tostring(L, -1);
+    lua_getfield(L, 1, "publish");
+    lua_pushvalue(L, 1);
+    push_refusal(L, why);
+    if (lua_pcall(L, 2, 0, 0) !=
+        LUA_OK) // a topic of more names than we know cannot be filled
+        lua_pop(L, 1);
+    lua_pushnil(L);
+    lua_insert(L, -2);
+    return 2;
+}
+
 /// Without an on_downlink, {"command": name, "args": {…}} runs one of the adapter's
 /// commands. Stack: connection, message, commands.
 static int run_command(lua_State *L)
 {
-    luaL_checkstack(L, 8, NULL);
+    luaL_checkstack(L, 16, NULL);
     lua_pushcfunction(L, downlink_json);
     lua_pushvalue(L, 2);
-    lua_call(L, 1, 2);
-    if (!lua_istable(L, -2) || lua_getfield(L, -2, "command") != LUA_TSTRING)
-        return luaL_error(
-            L, "a message down must be {\"command\": name, \"args\": …} in JSON");
-    const char *name = lua_tostring(L, -1);
-    if (lua_getfield(L, 3, name) != LUA_TFUNCTION)
-        return luaL_error(L, "no such command '%s'", name);
+    lua_call(L, 1, 1);
+    if (!lua_istable(L, 4) || lua_getfield(L, 4, "command") != LUA_TSTRING) {
+        lua_pushliteral(L,
+                        "a message down must be {\"command\": name, \"args\": …} in JSON");
+        return refuse_command(L);
+    }
+    const char *name = lua_tostring(L, 5);
+    if (!lua_istable(L, 3) || lua_getfield(L, 3, name) != LUA_TFUNCTION) {
+        lua_pushfstring(L, "no such command '%s'", name);
+        return refuse_command(L);
+    }
     lua_pushvalue(L, 1);
     if (lua_getfield(L, 4, "args") == LUA_TNIL) {
         lua_pop(L, 1);
         lua_newtable(L);
+    }
+    if (!lua_istable(L, -1)) {
+        lua_pushliteral(L, "'args' must be an object");
+        return refuse_command(L);
     }
     set_member(L, 2, "device", "device");
     set_member(L, 4, "id", "correlation_id");

@@ -25,6 +25,8 @@ int tg_lua_open_json(lua_State *L); ///< tg.json.encode, decode, null, array
 /// tg.time without a clock: parse, format, zone, from_bcd, to_bcd, from_bytes, to_bytes.
 /// Instants are integers, ms since 1970 UTC; who has a clock adds `now` to the table.
 int tg_lua_open_time(lua_State *L);
+/// Pushes an instant as ISO 8601 in UTC.
+void tg_lua_push_time(lua_State *L, int64_t ms);
 
 /// Appends the value at `index` as JSON, maps by sorted keys: equal values give equal bytes.
 /// Never raises, so `out` may be any C memory. What cannot be written (a function, a cycle, a

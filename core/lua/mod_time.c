@@ -32,6 +32,12 @@ static int time_parse(lua_State *L) // (-0 +2): text, zone
     return 2;
 }
 
+void tg_lua_push_time(lua_State *L, int64_t ms)
+{
+    char text[40];
+    lua_pushlstring(L, text, tg_iso_write(ms, 0, text));
+}
+
 static int time_format(lua_State *L) // (-0 +1): ms, zone
 {
     char text[40];

@@ -16,7 +16,10 @@ end
 --- A device that has gone cannot publish any more; what became of its commands is told for it.
 local function tell(conn, job, config, state, more)
   local time = tg.time.format(tg.time.now())
-  local data = { id = job.id, command = job.text, state = state, time = time }
+  local data = {
+    id = job.id, command = job.text, state = state, correlation_id = job.correlation_id,
+    time = time,
+  }
   for key, value in pairs(more or {}) do data[key] = value end
   if conn.open then
     conn:publish { type = "command", data = data }
@@ -56,8 +59,8 @@ local function drain(conn, config)
 end
 
 --- What never flew is told, too: a message down has no other answer.
-local function refuse(conn, text, config, err)
-  tell(conn, { text = text, device = conn.device }, config, "refused", { error = err.message })
+local function refuse(conn, job, config, err)
+  tell(conn, job, config, "refused", { error = err.message })
   return nil, err
 end
 
@@ -65,15 +68,13 @@ local QUEUE_MAX = 32
 local FULL = { code = "FULL", message = "32 commands wait for this device already" }
 
 --- The first command in line waits for its reply; those behind it are queued and told of later.
-local function submit(conn, text, config)
+local function submit(conn, job, config)
   local state = conn.state
-  local job = { text = text, flag = next_flag(state), device = conn.device }
+  job.flag = next_flag(state)
   job.id = format("%08x", job.flag)
   if state.busy then
     state.queue = state.queue or {}
-    if #state.queue >= QUEUE_MAX then
-      return refuse(conn, text, config, FULL)
-    end
+    if #state.queue >= QUEUE_MAX then return refuse(conn, job, config, FULL) end
     state.queue[#state.queue + 1] = job
     return tell(conn, job, config, "queued")
   end
@@ -106,10 +107,14 @@ local REFUSED = {
 
 local NO_TEXT = { code = "INVAL", message = "a command needs its 'text'" }
 
-local function send(conn, text, config)
-  if type(text) ~= "string" or text == "" then return refuse(conn, nil, config, NO_TEXT) end
-  if cuts(text) and not may_cut(conn, config) then return refuse(conn, text, config, REFUSED) end
-  return submit(conn, text, config)
+local function send(conn, text, args, config)
+  local job = { text = text, device = conn.device, correlation_id = args.correlation_id }
+  if type(text) ~= "string" or text == "" then
+    job.text = nil
+    return refuse(conn, job, config, NO_TEXT)
+  end
+  if cuts(text) and not may_cut(conn, config) then return refuse(conn, job, config, REFUSED) end
+  return submit(conn, job, config)
 end
 
 local CUT = { relay = { "Relay,1#", "Relay,0#" }, dyd = { "DYD,000000#", "HFYD,000000#" } }
@@ -120,21 +125,26 @@ function M.add(adapter)
   local config = adapter.config
 
   --- { text = "STATUS#" }
-  function adapter.commands.send(conn, args) return send(conn, args.text, config) end
+  function adapter.commands.send(conn, args) return send(conn, args.text, args, config) end
 
   --- { cut = true } stops the engine, false releases it.
   function adapter.commands.relay(conn, args)
     local words = CUT[config.cut_dialect]
-    return send(conn, words[args.cut and 1 or 2], config)
+    return send(conn, words[args.cut and 1 or 2], args, config)
   end
 
-  function adapter.commands.status(conn) return send(conn, "STATUS#", config) end
-  function adapter.commands.where(conn) return send(conn, "WHERE#", config) end
-  function adapter.commands.reboot(conn) return send(conn, "RESET#", config) end
+  function adapter.commands.status(conn, args) return send(conn, "STATUS#", args, config) end
+  function adapter.commands.where(conn, args) return send(conn, "WHERE#", args, config) end
+  function adapter.commands.reboot(conn, args) return send(conn, "RESET#", args, config) end
 
   --- { text, phone, keyword = "ADDRESS" or "ALARMSMS", chinese }: what the device hands on as SMS.
   function adapter.commands.address(conn, args)
     local state = conn.state
+    for _, name in ipairs { "text", "phone", "keyword" } do
+      if type(args[name] or "") ~= "string" then
+        return nil, { code = "INVAL", message = name .. ": expected a text" }
+      end
+    end
     return conn:send {
       type = "address", text = args.text or "", phone = args.phone or state.phone or "",
       keyword = args.keyword, chinese = args.chinese, serial = state.address_serial or 0,

@@ -368,8 +368,43 @@ static void commands_run_from_json(void **state)
                        TG_LIT("{\"command\":\"relay\",\"args\":{\"on\":\"1\"}}"), 1);
     assert_told(&s, "\"hex\":\"72656c617920310a\"");
     assert_told(&s, "\"how\":\"done\"");
-    tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("{\"command\":\"x\"}"), 1);
-    assert_told(&s, "no such command 'x'");
+    stage_end(&s);
+}
+
+static void what_is_no_command_is_its_senders_mistake(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s, LINES
+              "function M.on_message(conn, m) conn:bind(m.text) end\n"
+              "function M.commands.relay(conn, args) return args.on.off end return M");
+    int c = connect(&s);
+    feed(&s, c, "login d1\n");
+    static const struct {
+        const char *json, *fate, *why;
+    } all[] = {
+        {"{\"command\":\"x\",\"id\":\"q1\"}",
+         "\\\"command\\\":\\\"x\\\",\\\"correlation_id\\\":\\\"q1\\\"",
+         "no such command 'x'"},
+        {"{\"command\":\"relay\",\"args\":7}", "\\\"command\\\":\\\"relay\\\"",
+         "'args' must be an object"},
+        {"{\"command\":{}}", "\\\"command\\\":{}", "a message down must be"},
+        {"[1", "\\\"error\\\":\\\"a message", "a message down must be"},
+        {"7", "\\\"error\\\":\\\"a message", "a message down must be"},
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        tg_buf_clear(&s.lines);
+        tg_offline_deliver(s.offline, "d1", TG_LIT("t"), tg_str(all[i].json), 1);
+        assert_told(&s, "\"topic\":\"acme/d1/command\"");
+        assert_told(&s, "\\\"state\\\":\\\"refused\\\"");
+        assert_told(&s, all[i].fate);
+        assert_told(&s, all[i].why);
+        assert_told(&s, "\"event\":\"complain\"");
+        assert_told(&s, "\"how\":\"refused\"");
+        assert_false(stage_told(&s, "\"level\":\"error\""));
+    }
+    tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("{\"command\":\"relay\"}"), 1);
+    assert_told(&s, "\"level\":\"error\""); // the script's own mistake is still one
     stage_end(&s);
 }
 
@@ -648,6 +683,7 @@ int main(void)
         cmocka_unit_test(a_message_down_that_fails_is_refused),
         cmocka_unit_test(match_takes_a_message_as_the_answer),
         cmocka_unit_test(commands_run_from_json),
+        cmocka_unit_test(what_is_no_command_is_its_senders_mistake),
         cmocka_unit_test(devices_of_one_link_do_not_wait_for_each_other),
         cmocka_unit_test(timers_keys_drivers_and_the_end_of_a_connection),
         cmocka_unit_test(an_auth_backend_in_lua_answers_the_chain),

@@ -162,6 +162,25 @@ describe("gt06 commands", function()
     assert.equal("OK", kinds[3][2].reply)
   end)
 
+  it("carry what their sender calls them, whatever becomes of them", function()
+    local function named(command, args, id)
+      return ("deliver %s gt06/%s/down 1 %s"):format(IMEI, IMEI,
+        cjson.encode { command = command, args = args, id = id })
+    end
+    local blocks = run { named("status", {}, "a"), named("where", {}, "b"),
+      named("send", {}, "c"), named("relay", { cut = true }, "d"), named("explode", {}, "e"),
+      "feed 1 " .. reply_frame(FIRST, "OK"), "advance 10", "hangup 1", "advance 10" }
+    local told = {}
+    for _, events in ipairs(blocks) do
+      for _, p in ipairs(published(events)) do
+        told[#told + 1] = p[2].state .. " " .. tostring(p[2].correlation_id)
+      end
+      for _, e in ipairs(offline.of(events, "log")) do assert.are_not.equal("error", e.level) end
+    end
+    assert.same({ "sent a", "queued b", "refused c", "refused d", "refused e", "replied a",
+      "sent b", "failed b" }, told)
+  end)
+
   it("wait for each other", function()
     local blocks = run {
       down("send", { text = "STATUS#" }), down("where", {}),
