@@ -192,7 +192,7 @@ void tg_handle_kick(tg_request *r)
 
 static bool is_own(tg_slice key)
 {
-    return tg_slice_eq(key, TG_LIT("adapter")) || tg_slice_eq(key, TG_LIT("down"));
+    return tg_slice_eq(key, TG_LIT("$adapter")) || tg_slice_eq(key, TG_LIT("$down"));
 }
 
 static void put_attributes(tg_buf *b, const tg_value *map)

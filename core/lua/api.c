@@ -18,16 +18,6 @@
 
 // ---- helpers of the bindings ----------------------------------------------------------
 
-void tg_lua_check_effects(lua_State *L, const char *what)
-{
-    const tg_vm *vm = tg_vm_of(L);
-    if (vm->pure != NULL)
-        luaL_error(L,
-                   "%s has an effect, and %s may have none: it must be a pure function of "
-                   "its arguments, to be tested and replayed without a host",
-                   what, vm->pure);
-}
-
 int64_t tg_lua_check_duration(lua_State *L, int index)
 {
     int64_t ms;

@@ -78,6 +78,8 @@ static void push_downlink(lua_State *L, tg_lconn *c, tg_session s, const tg_deli
     lua_setfield(L, -2, "dup");
     lua_pushinteger(L, (lua_Integer)d->msg->created);
     lua_setfield(L, -2, "time");
+    lua_pushinteger(L, d->expiry_s);
+    lua_setfield(L, -2, "expiry");
     luaL_setmetatable(L, "tidegate.downlink");
 }
 

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// tg.crypto: signatures and ciphers of device protocols. Pure, so that decode may use them.
+// tg.crypto: signatures and ciphers of device protocols. Pure, so that decode may use them;
+// only random bytes are not, and are for handlers.
+#include <errno.h>
 #include <lauxlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "codec/crypto.h"
 #include "lua/mod_util.h"
 #include "lua/value.h"
+#include "lua/vm.h"
 
 static int refuse(lua_State *L, int code, const char *why)
 {
@@ -88,12 +92,29 @@ static int crypto_rsa_encrypt(lua_State *L) // (-0 +1..2): modulus, exponent, da
     return 1;
 }
 
+#define RANDOM_MAX 256 // so many come in one piece, whatever signals come
+
+static int crypto_random(lua_State *L) // (-0 +1): how many bytes
+{
+    char bytes[RANDOM_MAX];
+    lua_Integer n = luaL_checkinteger(L, 1);
+    luaL_argcheck(L, n >= 1 && n <= RANDOM_MAX, 1, "1 to 256 bytes");
+    tg_lua_check_effects(L, "tg.crypto.random");
+    if (getrandom(bytes, (size_t)n, 0) != (ssize_t)n)
+        return luaL_error(L, "tg.crypto.random: %s", strerror(errno));
+    lua_pushlstring(L, bytes, (size_t)n);
+    return 1;
+}
+
 int tg_lua_open_crypto(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"verify", crypto_verify},         {"decrypt", crypto_decrypt},
-        {"public_key", crypto_public_key}, {"rsa_encrypt", crypto_rsa_encrypt},
-        {"reveal", crypto_reveal},         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"verify", crypto_verify},
+                                         {"decrypt", crypto_decrypt},
+                                         {"public_key", crypto_public_key},
+                                         {"rsa_encrypt", crypto_rsa_encrypt},
+                                         {"reveal", crypto_reveal},
+                                         {"random", crypto_random},
+                                         {NULL, NULL}};
     luaL_newlib(L, functions);
     return 1;
 }

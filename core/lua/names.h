@@ -8,8 +8,6 @@
 extern const char *const tg_handler_names[TG_ON_COUNT]; ///< "decode", …
 void tg_lua_open_downlink(lua_State *L);
 int tg_lua_return_two(lua_State *L, int status, lua_KContext ctx);
-/// Raises in decode and encode: they have no effects. @param what names the function.
-void tg_lua_check_effects(lua_State *L, const char *what);
 /// Reads a duration argument: "5s", or a number of seconds. Raises. @return ms.
 int64_t tg_lua_check_duration(lua_State *L, int index);
 /// Reads the string field `key` of the table at `index` into the scratch of C: borrowed

@@ -201,7 +201,8 @@ static uint32_t seconds_of(int64_t ms)
     return s > (int64_t)UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)s;
 }
 
-/// Where commands wait for a device that is away, for those that have some.
+/// Where commands wait for a device that is away, for those that have some. Names that begin
+/// with a $ are the host's: none of a site's own can stand for it.
 static int add_down(tg_lconn *c, tg_slice id, tg_arena *arena, tg_value *attributes)
 {
     const tg_slice wild = TG_LIT("+#");
@@ -213,11 +214,14 @@ static int add_down(tg_lconn *c, tg_slice id, tg_arena *arena, tg_value *attribu
         return 0;
     tg_value_builder b = {.arena = arena};
     for (size_t i = 0; i < attributes->map.count; i++) {
-        tg_build(&b, "", attributes->map.pairs[i].value);
+        const tg_pair *p = &attributes->map.pairs[i];
+        if (tg_slice_eq(p->key, TG_LIT("$down")))
+            continue;
+        tg_build(&b, "", p->value);
         if (!arena->failed)
-            b.pairs[i].key = attributes->map.pairs[i].key;
+            b.pairs[b.count - 1].key = p->key;
     }
-    tg_build(&b, "down", tg_value_of_slice(tg_arena_copy(arena, topic)));
+    tg_build(&b, "$down", tg_value_of_slice(tg_arena_copy(arena, topic)));
     if (arena->failed)
         return TG_E_NOMEM;
     *attributes = tg_build_map(&b);

@@ -312,6 +312,16 @@ int tg_vm_load(tg_vm *vm, tg_error *e)
     return tg_error_set(e, rc, "%s", text);
 }
 
+void tg_lua_check_effects(lua_State *L, const char *what)
+{
+    const tg_vm *vm = tg_vm_of(L);
+    if (vm->pure != NULL)
+        luaL_error(L,
+                   "%s has an effect, and %s may have none: it must be a pure function of "
+                   "its arguments, to be tested and replayed without a host",
+                   what, vm->pure);
+}
+
 void tg_vm_log(tg_vm *vm, tg_level level, tg_slice text)
 {
     if (vm->log != NULL)

@@ -88,6 +88,9 @@ int tg_vm_run(tg_vm *vm, lua_State *co, const char *what, uint32_t budget_us, in
 /// Between two functions of one callback: a new budget and name from here on.
 void tg_vm_phase(tg_vm *vm, lua_State *L, const char *what, uint32_t budget_us);
 
+/// Raises in decode and encode: they have no effects. @param what names the function.
+void tg_lua_check_effects(lua_State *L, const char *what);
+
 /// Runs the function on the top of vm->L, with no arguments, under the load budget, and
 /// leaves its one result there. @return TG_E_BUDGET, TG_E_SCRIPT with file:line in `e`.
 int tg_vm_load(tg_vm *vm, tg_error *e);

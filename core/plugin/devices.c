@@ -42,8 +42,8 @@ static void show(void *ctx, const tg_session_info *i)
     const showing *s = ctx;
     tg_device d = {
         .session = i,
-        .adapter = tg_value_str(i->attributes, "adapter", (tg_slice){0}),
-        .down = tg_value_str(i->attributes, "down", (tg_slice){0}),
+        .adapter = tg_value_str(i->attributes, "$adapter", (tg_slice){0}),
+        .down = tg_value_str(i->attributes, "$down", (tg_slice){0}),
     };
     if (d.adapter.len == 0)
         return;

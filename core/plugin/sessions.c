@@ -174,13 +174,13 @@ static int mark_device(const tg_line *l, tg_session_spec *spec, tg_arena *arena,
     const tg_value *given = spec->attributes;
     for (size_t i = 0; given != NULL && given->kind == TG_MAP && i < given->map.count;
          i++) {
-        if (tg_slice_eq(given->map.pairs[i].key, TG_LIT("adapter")))
+        if (tg_slice_eq(given->map.pairs[i].key, TG_LIT("$adapter")))
             continue;
         tg_build(&b, "", given->map.pairs[i].value);
         if (!arena->failed)
             b.pairs[b.count - 1].key = given->map.pairs[i].key;
     }
-    tg_build(&b, "adapter", tg_value_of_str(l->offer->id));
+    tg_build(&b, "$adapter", tg_value_of_str(l->offer->id));
     if (arena->failed)
         return TG_E_NOMEM;
     *attributes = tg_build_map(&b);

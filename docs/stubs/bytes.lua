@@ -225,6 +225,12 @@ function tg.crypto.rsa_encrypt(modulus, exponent, bytes) end
 ---@return string
 function tg.crypto.reveal(secret) end
 
+--- Bytes that nobody can guess: for codes, tokens and nonces. `math.random` is not for these. Not
+--- in decode and encode, which give the same for the same.
+---@param n integer 1 to 256
+---@return string
+function tg.crypto.random(n) end
+
 tg.gzip = {}
 
 --- What was compressed with gzip or zlib.

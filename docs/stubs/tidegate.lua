@@ -81,6 +81,7 @@
 ---@field retain boolean
 ---@field dup boolean
 ---@field time integer when it was published, ms since 1970
+---@field expiry integer seconds that are left of its life; 0: it has no end
 local downlink = {}
 
 --- The payload as JSON.

@@ -7,15 +7,13 @@ local tg = require "tidegate"
 local M = {}
 
 local TTL_MAX = 45 * 86400 -- of the host
-local DIGITS = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+local DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ" -- 32, so that a byte has five bits of one
 
 local function new_code()
-  local out = {}
-  for i = 1, 16 do
-    local at = math.random(1, #DIGITS)
-    out[i] = DIGITS:sub(at, at)
-  end
-  return table.concat(out)
+  return (tg.crypto.random(16):gsub(".", function(c)
+    local at = c:byte() % 32 + 1
+    return DIGITS:sub(at, at)
+  end))
 end
 
 local function key(device) return "code/" .. device end

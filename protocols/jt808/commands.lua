@@ -93,18 +93,26 @@ local function converse(conn, frames, w, config)
 end
 
 local AGAIN = 3
+local TOO_OLD = "older than its ttl"
+
+local function too_old(job) return job.deadline and tg.time.now() > job.deadline end
 
 --- A command whose terminal left goes back to where it came from: its session holds it until
---- the terminal is there again.
+--- the terminal is there again. Its ttl counts on.
 local function queue_again(job)
   local request = job.request
   local times = request and (tonumber(request.again) or 0) + 1
-  if not times or times > AGAIN then return false end
+  if not times or times > AGAIN or too_old(job) then return false end
   request.again = times
+  request.ttl = job.deadline and (job.deadline - tg.time.now()) / 1000 or nil
   return tg.publish { topic = job.from, data = request, qos = 1 } ~= nil
 end
 
 local function execute(conn, dev, job, config)
+  if too_old(job) then
+    tell(conn, dev, job, "expired", { reason = TOO_OLD })
+    return nil, { code = "TIMEOUT", message = TOO_OLD }
+  end
   local frames, serial = encode.frames({
     id = job.message, data = job.data, header = dev.header, version = dev.version,
     phone = dev.phone, serial = dev.serial, edition = dev.edition,
@@ -185,13 +193,15 @@ local function terminal(conn, device)
     or "no such terminal on this connection")
 end
 
-local function command(conn, id, name, args, config, request, from)
+--- @param down table? { request, from, deadline } of one that came as a message
+local function command(conn, id, name, args, config, down)
   if type(args) ~= "table" then return nil, invalid "'args' must be an object" end
   local dev, err = terminal(conn, args.device)
   if not dev then return nil, err end
+  down = down or {}
   local job = {
     id = args.correlation_id, name = name, message = id, topic = config.topic,
-    request = request, from = from,
+    request = down.request, from = down.from, deadline = down.deadline,
   }
   if registry.entry(id).risky and not choice.listed(config.allow, dev.device) then
     tell(conn, dev, job, "refused", { reason = NOT_ALLOWED.message })
@@ -236,9 +246,12 @@ local function read_request(msg)
   return request, { id = id, name = name, args = args }
 end
 
-local function expired(msg, request)
+--- When a message is of no use any more: after its `ttl`, or at the end of the message's life.
+local function deadline(msg, request)
   local ttl = tonumber(request.ttl)
-  return ttl and tg.time.now() - msg.time > ttl * 1000
+  local own = ttl and ttl < 1e9 and msg.time + ttl * 1000 or nil
+  local ends = msg.expiry > 0 and tg.time.now() + msg.expiry * 1000 or nil
+  return own and ends and math.min(own, ends) or own or ends
 end
 
 M.ids = {}
@@ -266,11 +279,11 @@ function M.add(adapter)
   function adapter.on_downlink(conn, msg)
     local request, what, err = read_request(msg)
     if not what then return refuse(conn, msg, request, err) end
-    if expired(msg, request) then return refuse(conn, msg, request, invalid "expired") end
     local args = {}
     for key, value in pairs(what.args) do args[key] = value end
     args.device, args.correlation_id = msg.device, request.id
-    return command(conn, what.id, what.name, args, config, request, msg.topic)
+    return command(conn, what.id, what.name, args, config,
+      { request = request, from = msg.topic, deadline = deadline(msg, request) })
   end
 end
 

@@ -22,6 +22,22 @@ local function call(host, device, body)
   end
 end
 
+-- A site's attributes may have any names.
+local OWN_ATTRIBUTES = [[
+local tg = require "tidegate"
+local M = tg.adapter { id = "own", version = "1.0.0", api = 1, frame = { kind = "line" },
+  down = "own/${device}/down" }
+function M.decode(line) return { type = "login", device = line } end
+function M.on_message(conn, msg)
+  conn:bind(msg.device, { adapter = "x", down = "elsewhere", ["$down"] = "y", floor = 3 },
+    { expiry = 60 })
+  conn:send("hello\n")
+end
+function M.on_downlink(conn, msg) conn:send(msg.payload .. "\n") end
+M.commands.ring = function() return { state = "acked" } end
+return M
+]]
+
 describe("commands", function()
   local host
 
@@ -183,6 +199,30 @@ describe("commands", function()
     assert.equal("send", one.commands[4])
     assert.is_nil(device "app")
     client:kill "sigterm"
+    conn:close()
+    host:stop()
+  end)
+
+  it("wait on the device's topic, whatever its attributes are called", function()
+    host:stop()
+    local path = Host.write(Host.folder() .. "/own.lua", OWN_ATTRIBUTES)
+    host = Host.start { config = {
+      plugins = { { name = path } },
+      listeners = { { name = "own", adapter = "own", anonymous = true } },
+    } }
+    local conn = Host.connect(host.ports.own)
+    conn:send "meter\n"
+    conn:read_to "\n"
+    local one = device "meter"
+    assert.same({ "own", "own/meter/down" }, { one.adapter, one.down })
+    assert.same({ adapter = "x", down = "elsewhere", floor = 3 }, one.attributes)
+    conn:close()
+    Host.eventually(function() return not device("meter").connected end, "it to be away")
+    local status, body = host:api("POST", "/api/v1/devices/meter/commands", { name = "ring" })
+    assert.same({ 202, "queued" }, { status, body.fate })
+    conn = Host.connect(host.ports.own)
+    conn:send "meter\n"
+    Host.await(function() return conn.data:find '"ring"' end, "the command")
     conn:close()
     host:stop()
   end)

@@ -24,7 +24,9 @@ typedef struct tg_session_spec {
     tg_slice user; ///< as authenticated; empty: anonymous
     uint32_t expiry_s; ///< after the connection ends; 0 with it, TG_EXPIRY_NEVER
     const tg_will *will; ///< NULL none
-    const tg_value *attributes; ///< a map, e.g. what auth returned; NULL none
+    /// A map, e.g. what auth returned; NULL none. Names that begin with a $ are the host's:
+    /// "$adapter", and "$down", a topic where commands wait while the device is away.
+    const tg_value *attributes;
 } tg_session_spec;
 
 /// @param code 0, TG_E_CLOSED (the connection went first), TG_E_BUSY, TG_E_LIMIT, TG_E_IO,

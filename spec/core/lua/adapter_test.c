@@ -207,6 +207,7 @@ static void decode_and_encode_may_not_wait_or_act(void **state)
               "local M = tg.adapter { id = 'a', api = 1, frame = { kind = 'line' } }\n"
               "function M.decode(f) if f:sub(1, 1) == 's' then tg.sleep(1) end\n"
               "  if f:sub(1, 1) == 'p' then tg.publish { topic = 'x', payload = '' } end\n"
+              "  if f:sub(1, 1) == 'r' then tg.crypto.random(1) end\n"
               "  return { type = f, data = {} } end\n"
               "function M.encode(m) tg.sleep(1) end\n"
               "function M.on_message(conn, m)\n"
@@ -215,8 +216,9 @@ static void decode_and_encode_may_not_wait_or_act(void **state)
               "conn:send('slept') end\n"
               "return M");
     int c = connect(&s);
-    feed(&s, c, "s\np\nx\n");
+    feed(&s, c, "s\np\nr\nx\n");
     assert_told(&s, "tg.sleep waits, and decode may not wait");
+    assert_told(&s, "tg.crypto.random has an effect, and decode may have none");
     assert_told(&s, "tg.publish has an effect, and decode may have none");
     assert_told(&s, "tg.sleep waits, and encode may not wait");
     tg_offline_advance(s.offline, 10);
@@ -642,6 +644,29 @@ static void take_note(void *ctx, const tg_field_note *n)
              (int)n->name.len, n->name.at, (int)n->value.len, n->value.at);
 }
 
+static void random_bytes_are_of_all_values(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s,
+              "local tg = require 'tidegate'\n"
+              "local M = tg.adapter { id = 'a', api = 1, frame = { kind = 'line' } }\n"
+              "function M.decode() return { type = 'x', data = {} } end\n"
+              "function M.on_message(conn)\n"
+              "  local random, seen, values = tg.crypto.random, {}, 0\n"
+              "  for _, n in ipairs { 1, 16, 256 } do assert(#random(n) == n) end\n"
+              "  for c in (random(256) .. random(256)):gmatch '.' do\n"
+              "    if not seen[c] then seen[c], values = true, values + 1 end end\n"
+              "  assert(values > 128 and random(16) ~= random(16))\n" // about 222
+              "  for _, n in ipairs { 0, -1, 257, 1 << 40 } do\n"
+              "    assert(not pcall(random, n)) end\n"
+              "  conn:send('fine') end\n"
+              "return M");
+    feed(&s, connect(&s), "x\n");
+    assert_told(&s, "\"hex\":\"66696e65\"");
+    stage_end(&s);
+}
+
 static void fields_are_explained_from_the_layout_that_decodes(void **state)
 {
     (void)state;
@@ -676,6 +701,7 @@ int main(void)
         cmocka_unit_test(members_are_published_between_braces),
         cmocka_unit_test(a_list_of_messages_is_handled_in_order),
         cmocka_unit_test(decode_and_encode_may_not_wait_or_act),
+        cmocka_unit_test(random_bytes_are_of_all_values),
         cmocka_unit_test(waits_work_in_coroutines_of_the_script_and_not_inside_of_c),
         cmocka_unit_test(a_login_binds_and_a_refusal_closes),
         cmocka_unit_test(a_device_may_log_in_again_on_its_connection),

@@ -11,9 +11,9 @@ local function feed(id, body, o)
   return "feed 1 " .. terminal.hex(terminal.frame(id, body, o))
 end
 
-local function down(command, args, id)
+local function down(command, args, id, ttl)
   return ("deliver %s jt808/%s/down 1 %s"):format(DEVICE, DEVICE,
-    cjson.encode { command = command, args = args, id = id })
+    cjson.encode { command = command, args = args, id = id, ttl = ttl })
 end
 
 --- The terminal's serial down is 1 for the first command: 0 answered the login.
@@ -170,6 +170,28 @@ describe("jt808 commands", function()
       cjson.encode { command = "check_link", args = {}, again = 3 }), "hangup 1", "advance 10" }
     local fate = terminal.published(blocks[2])[1] or terminal.published(blocks[3])[1]
     assert.equal("expired", fate[2].state)
+  end)
+
+  it("older than their ttl expire before they are sent, also out of the line", function()
+    local blocks = run({ down("check_link", {}, "a", -1), down("check_link", {}, "b", 60),
+      down("check_link", {}, "c", 5), down("check_link", {}, "d", 60), "advance 6000",
+      answer(1, 0x8204, 0), "advance 1" }, '{"commands_in_flight":1}')
+    assert.same({ "expired check_link", "sent check_link", "queued check_link",
+      "queued check_link", "acked check_link", "expired check_link", "sent check_link" },
+      fates(blocks))
+    assert.same({ "2:8204", "7:8204" }, ids(blocks))
+    assert.equal("older than its ttl", terminal.published(blocks[1])[1][2].reason)
+  end)
+
+  it("keep the time that is left of their ttl when they go back", function()
+    local blocks = run { down("check_link", {}, "a", 60), "advance 5000", "hangup 1",
+      "advance 10" }
+    for _, p in ipairs(terminal.published(blocks[3])) do
+      if p[1] == "down" then assert.near(55, p[2].ttl, 0.1) end
+    end
+    assert.same({ "sent check_link", "queued check_link" }, fates(blocks))
+    blocks = run { down("check_link", {}, "a", 4), "advance 5000", "hangup 1", "advance 10" }
+    assert.same({ "sent check_link", "expired check_link" }, fates(blocks))
   end)
 
   it("that make no sense are refused with the reason, and the terminal stays", function()

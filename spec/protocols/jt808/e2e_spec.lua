@@ -34,9 +34,9 @@ local function next_of(sub, type)
   return cjson.decode(line:match " (.*)$")
 end
 
-local function publish(host, message)
+local function publish(host, message, ...)
   local code = Host.run("mosquitto_pub", { "-p", host.ports.mqtt, "-q", "1", "-t",
-    "jt808/" .. PHONE .. "/down", "-m", cjson.encode(message) })
+    "jt808/" .. PHONE .. "/down", "-m", cjson.encode(message), ... })
   assert.equal(0, code)
 end
 
@@ -119,10 +119,15 @@ describe("a terminal", function()
 
   it("that leaves without an answer finds the command again", function()
     join()
-    publish(host, { command = "check_link", id = "job-3" })
+    publish(host, { command = "check_link", id = "job-3" }, "-V", "mqttv5",
+      "-D", "publish", "message-expiry-interval", 3600)
     assert.equal(0x8204, answers(conn, 1)[1].id)
+    assert.is_nil(next_of(sub, "down").ttl)
     assert.equal("sent", next_of(sub, "command").state)
     conn:close()
+    local again = next_of(sub, "down") -- what was left of the message's life is its ttl
+    assert.same({ "job-3", 1 }, { again.id, again.again })
+    assert.is_true(again.ttl > 0 and again.ttl <= 3600)
     assert.equal("queued", next_of(sub, "command").state)
     conn = Host.connect(host.ports.jt808)
     say(0x0102, "code", { serial = 0 })

@@ -51,6 +51,27 @@ describe("jt808 registration", function()
     assert.equal("MODEL", data.model)
   end)
 
+  it("issues codes that cannot be guessed from others", function()
+    local commands, seen, digits = {}, {}, {}
+    for n = 1, 40 do
+      commands[2 * n - 1] = "connect 192.0.2.1:" .. n
+      commands[2 * n] = register { phone = ("0138%08d"):format(n) }:gsub("^feed 1",
+        "feed " .. n + 1)
+    end
+    local blocks = run(commands, { login = false })
+    for n = 1, 40 do
+      local code = terminal.sent(blocks[2 * n])[1].body:sub(4)
+      assert.matches("^[0-9A-HJKMNP-TV-Z]+$", code)
+      assert.equal(16, #code)
+      assert.is_nil(seen[code])
+      seen[code] = true
+      for c in code:gmatch "." do digits[c] = (digits[c] or 0) + 1 end
+    end
+    for c, times in pairs(digits) do -- 640 digits of 32
+      assert.is_true(times < 60, c)
+    end
+  end)
+
   it("uses configured codes, and refuses another one", function()
     local config = ('{"auth":"strict","codes":{"%s":"secret"}}'):format(DEVICE)
     local blocks = run({ register {}, feed(0x0102, "wrong", { serial = 2 }) },
