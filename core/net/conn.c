@@ -338,7 +338,8 @@ void tg_conn_abort(tg_net_conn *c, int reason)
     tg_conn_detach(c);
     if (c->more->udp != NULL)
         tg_peer_drop(c);
-    tg_out_drop(c);
+    if (!c->flushing) // else it does that as soon as nobody counts off the queue any more
+        tg_out_drop(c);
     tg_conn_todo(c, TG_TODO_REAP);
 }
 

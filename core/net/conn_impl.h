@@ -181,9 +181,11 @@ bool tg_conn_reading(const tg_net_conn *c);
 /// @return 0, also when the socket takes no more for now; TG_E_* when it is broken.
 int tg_conn_flush(tg_net_conn *c);
 void tg_out_drop(tg_net_conn *c);
-/// The first bytes of the queue, contiguous, at most `most`; copied to `scratch` if need
-/// be.
-tg_slice tg_out_peek(const tg_net_conn *c, char *scratch, size_t most);
+/// Bytes of the queue from `from` on, which is inside of it, contiguous, at most `most`; copied
+/// to `scratch` if need be.
+tg_slice tg_out_peek(const tg_net_conn *c, size_t from, char *scratch, size_t most);
+/// Counts off the first `n` bytes. What that releases may call anything that a callback may,
+/// and end `c`: nothing of this room may be half done.
 void tg_out_advance(tg_net_conn *c, size_t n);
 size_t tg_out_bytes(const tg_net_conn *c);
 /// One write to the socket. @return bytes, 0 when it takes no more, TG_E_*.

@@ -212,27 +212,41 @@ static int send_cipher(tg_net_conn *c)
     return rc;
 }
 
-static int encrypt(tg_net_conn *c)
+/// One record of what waits, from `*done` on.
+static int encrypt(tg_net_conn *c, size_t *done)
 {
     char scratch[RECORD];
-    tg_slice plain = tg_out_peek(c, scratch, sizeof(scratch));
+    tg_slice plain = tg_out_peek(c, *done, scratch, sizeof(scratch));
     ERR_clear_error();
     int n = SSL_write(ssl_of(c), plain.at, (int)plain.len);
     if (n <= 0)
         return TG_E_TLS;
-    tg_out_advance(c, (size_t)n);
+    *done += (size_t)n;
     return 0;
+}
+
+// The ciphertext leaves before what it was made of is counted off: that releases payloads, and
+// who owned them may send on another connection, by way of the same buffer.
+static int send_some(tg_net_conn *c)
+{
+    size_t all = tg_out_bytes(c), done = 0;
+    int rc = 0;
+    while (rc == 0 && done < all && c->origin->worker->cipher.len < SEND_AT)
+        rc = encrypt(c, &done);
+    if (rc == 0)
+        rc = send_cipher(c);
+    if (rc == 0)
+        tg_out_advance(c, done);
+    return rc;
 }
 
 int tg_secure_flush(tg_net_conn *c)
 {
     int rc = send_pending(c);
     bool may = c->state == TG_ST_OPEN || (c->state == TG_ST_DRAIN && !c->notified);
-    while (rc == 0 && may && c->out != NULL && !c->blocked) {
-        rc = encrypt(c);
-        if (rc == 0 && (c->out == NULL || c->origin->worker->cipher.len >= SEND_AT))
-            rc = send_cipher(c);
-    }
+    assert(c->origin->worker->cipher.len == 0);
+    while (rc == 0 && may && c->out != NULL && !c->blocked && c->fd >= 0)
+        rc = send_some(c);
     if (rc != 0)
         tg_buf_clear(&c->origin->worker->cipher);
     return rc;

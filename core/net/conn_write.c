@@ -304,22 +304,26 @@ size_t tg_out_bytes(const tg_net_conn *c)
     return c->out != NULL ? c->out->bytes : 0;
 }
 
-tg_slice tg_out_peek(const tg_net_conn *c, char *scratch, size_t most)
+tg_slice tg_out_peek(const tg_net_conn *c, size_t from, char *scratch, size_t most)
 {
     const tg_out *o = c->out;
-    const piece *p = &o->pieces[o->head];
-    if (o->count == 1 || p->len >= most)
-        return (tg_slice){p->at, p->len < most ? p->len : most};
+    const piece *p = &o->pieces[o->head], *end = p + o->count;
+    assert(from < o->bytes);
+    for (; from >= p->len; p++)
+        from -= p->len;
+    if (p + 1 == end || p->len - from >= most)
+        return (tg_slice){p->at + from, p->len - from < most ? p->len - from : most};
     size_t got = 0;
-    for (uint32_t i = 0; i < o->count && got < most; i++, p++) {
-        size_t n = p->len < most - got ? p->len : most - got;
-        memcpy(scratch + got, p->at, n);
+    for (; p < end && got < most; p++, from = 0) {
+        size_t n = p->len - from < most - got ? p->len - from : most - got;
+        memcpy(scratch + got, p->at + from, n);
         got += n;
     }
     return (tg_slice){scratch, got};
 }
 
-// A release may call anything that a callback may: what it sees is the queue without it.
+// What a release sees is the queue without it; the queue itself stays under it (see
+// tg_conn_abort()).
 void tg_out_advance(tg_net_conn *c, size_t n)
 {
     tg_out *o = c->out;
@@ -383,7 +387,7 @@ ssize_t tg_conn_write(tg_net_conn *c, const struct iovec *iov, int n)
 static int flush_plain(tg_net_conn *c)
 {
     struct iovec iov[WRITE_PIECES];
-    while (c->out != NULL && !c->blocked) {
+    while (c->out != NULL && !c->blocked && c->fd >= 0) {
         const tg_out *o = c->out;
         int n = 0;
         for (; n < WRITE_PIECES && n < (int)o->count; n++) {
@@ -410,5 +414,7 @@ int tg_conn_flush(tg_net_conn *c)
     c->flushing = true; // a release may send: it must not flush what is being counted off
     int rc = c->more->secure != NULL ? tg_secure_flush(c) : flush_plain(c);
     c->flushing = false;
+    if (c->state == TG_ST_DEAD) // a release has ended it
+        tg_out_drop(c);
     return rc;
 }

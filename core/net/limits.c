@@ -10,19 +10,23 @@
 #define REST_MIN_MS 10 // the wheel's resolution
 #define SCALE 1000 // tokens are counted in thousandths: a millisecond's worth is whole
 
+// Never more than is missing: weeks of silence times a high rate are past 64 bits.
+static int64_t filled(int64_t tokens, uint32_t rate, uint32_t ms)
+{
+    int64_t full = (int64_t)rate * SCALE;
+    if (tokens >= full || rate == 0)
+        return full;
+    return (full - tokens) / rate < ms ? full : tokens + (int64_t)ms * rate;
+}
+
 static void refill(tg_net_conn *c)
 {
     tg_rate *r = c->more->rate;
     const tg_net_limits *l = &c->origin->limits;
-    uint32_t now = tg_worker_ms(c->origin->worker);
-    int64_t ms = now - r->at;
+    uint32_t now = tg_worker_ms(c->origin->worker), ms = now - r->at;
     r->at = now;
-    r->bytes += ms * l->bytes_rate;
-    if (r->bytes > (int64_t)l->bytes_rate * SCALE)
-        r->bytes = (int64_t)l->bytes_rate * SCALE;
-    r->messages += ms * l->messages_rate;
-    if (r->messages > (int64_t)l->messages_rate * SCALE)
-        r->messages = (int64_t)l->messages_rate * SCALE;
+    r->bytes = filled(r->bytes, l->bytes_rate, ms);
+    r->messages = filled(r->messages, l->messages_rate, ms);
 }
 
 int tg_rate_new(tg_net_conn *c)

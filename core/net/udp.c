@@ -21,6 +21,7 @@
 #define BATCHES 4 // of one event: others want the loop, too
 #define PEERS_MAX 65536 // where the listener names no limit
 #define KEPT_MAX (64 * 1024) // bytes of a peer that is not listened to at the moment
+#define KEPT_HEAD (sizeof(tg_kept) + sizeof(uint32_t)) // of one that is kept
 
 /// What recvmmsg() needs besides the bytes.
 typedef struct intake {
@@ -115,6 +116,7 @@ void tg_peer_free(tg_net_conn *c)
 {
     tg_port *p = c->more->udp->port;
     assert(!c->more->udp->known && c->more->udp->pending == 0);
+    p->kept -= c->more->udp->kept;
     tg_list_del(&c->more->udp->full);
     free(c->more->udp);
     c->more->udp = NULL;
@@ -241,15 +243,34 @@ static bool show(tg_net_conn *c, const char *at, size_t len, size_t *used)
     return true;
 }
 
+/// What a peer may keep times the peers there may be is more than any machine has: so what all
+/// of a port keep is bounded, too.
+static bool may_keep(const tg_net_conn *c, size_t len)
+{
+    size_t most = tg_conn_limit(c->origin->limits.unread_max, KEPT_MAX);
+    size_t own = tg_conn_kept(c), all = c->more->udp->port->kept;
+    return (own == 0 || own + len <= most) && all + len + KEPT_HEAD <= TG_PORT_KEPT_MAX;
+}
+
+/// By what is allocated: that may be more than what is in it.
+static void count_kept(tg_net_conn *c)
+{
+    tg_peer *peer = c->more->udp;
+    uint32_t now = c->kept != NULL ? (uint32_t)sizeof(tg_kept) + c->kept->cap : 0;
+    peer->port->kept += now;
+    peer->port->kept -= peer->kept;
+    peer->kept = now;
+}
+
 static void keep(tg_net_conn *c, const char *at, size_t len)
 {
     uint32_t size = (uint32_t)len;
-    size_t most = tg_conn_limit(c->origin->limits.unread_max, KEPT_MAX);
-    if (tg_conn_kept(c) > 0 && tg_conn_kept(c) + len > most)
+    if (!may_keep(c, len))
         count(c->more->udp->port, "dropped_busy");
     else if (!tg_conn_keep(c, (const char *)&size, sizeof(size), len) ||
              !tg_conn_keep(c, at, len, 0))
         tg_conn_abort(c, TG_E_NOMEM);
+    count_kept(c);
 }
 
 void tg_peer_show(tg_net_conn *c)
@@ -268,6 +289,7 @@ void tg_peer_show(tg_net_conn *c)
         done += sizeof(len) + len;
     }
     tg_conn_forget_kept(c, done);
+    count_kept(c);
 }
 
 static void deliver(tg_net_conn *c, const char *at, size_t len)

@@ -7,6 +7,7 @@
 #include "net/listener_impl.h"
 
 #define TG_DATAGRAM_MAX 65507 ///< what UDP over IPv4 carries
+#define TG_PORT_KEPT_MAX (16u << 20) ///< bytes kept for all peers of a port
 
 typedef struct tg_datagram tg_datagram; ///< on its way out
 
@@ -18,6 +19,7 @@ struct tg_port {
     tg_list full; // peers that a send was refused to
     tg_datagram *out, **out_end; // in the order of their sends
     size_t out_bytes;
+    size_t kept; // bytes of memory in which peers' datagrams wait to be listened to
     uint32_t out_count;
     uint32_t alive; // connections, with those that are closing
     bool wildcard; // bound to all addresses: answers leave from the one that was spoken to
@@ -37,6 +39,7 @@ struct tg_peer {
     tg_list fresh, full; // of the port's
     size_t pending; // bytes that wait to leave
     uint32_t shown; // how much of the first kept datagram was used
+    uint32_t kept; // its part of the port's
     bool known; // in `peers`
     tg_local_addr local;
 };

@@ -411,6 +411,36 @@ static void what_a_rate_leaves_is_shown_later(void **state)
     lab_stop();
 }
 
+#define DAYS_26 (26u * 24 * 60 * 60 * 1000)
+
+static void was_silent(tg_worker *w, void *ctx)
+{
+    tg_rate *r = the_lab.conn->more->rate;
+    (void)ctx;
+    r->at = tg_worker_ms(w) - DAYS_26;
+    r->bytes = r->messages = 0;
+}
+
+static void a_long_silence_fills_a_bucket_and_no_more(void **state)
+{
+    (void)state;
+    lab_start(1);
+    tg_listener_spec spec = lab_spec();
+    spec.events.on_data = on_messages;
+    spec.limits.bytes_rate = spec.limits.messages_rate = UINT32_MAX;
+    lab_listen(&spec);
+    int fd = lab_connect();
+    lab_wait(opened, 1);
+    for (int i = 1; i <= 3; i++) { // an overflow would take the second as its debt
+        lab_run(was_silent, NULL);
+        lab_send(fd, "x", 1);
+        lab_wait(data, i);
+    }
+    close(fd);
+    lab_wait(closed, 1);
+    lab_stop();
+}
+
 // Stopping.
 
 static void a_closed_listener_serves_who_was_in_its_queue(void **state)
@@ -601,6 +631,7 @@ int main(void)
         cmocka_unit_test(bytes_past_the_rate_wait),
         cmocka_unit_test(messages_past_the_rate_wait),
         cmocka_unit_test(what_a_rate_leaves_is_shown_later),
+        cmocka_unit_test(a_long_silence_fills_a_bucket_and_no_more),
         cmocka_unit_test(a_closed_listener_serves_who_was_in_its_queue),
         cmocka_unit_test(who_connects_while_a_listener_closes_is_served_or_not_let_in),
         cmocka_unit_test(running_out_of_descriptors_pauses_and_goes_on),

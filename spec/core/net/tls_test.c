@@ -1,66 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The device is OpenSSL on a blocking socket.
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <malloc.h>
 
-#include "certs.h"
-
-static SSL_CTX *device_ctx(const cert *own)
-{
-    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    SSL_CTX_load_verify_locations(ctx, authority.cert_file, NULL);
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-    if (own != NULL) {
-        SSL_CTX_use_certificate(ctx, own->x509);
-        SSL_CTX_use_PrivateKey(ctx, own->key);
-    }
-    return ctx;
-}
-
-/// @return NULL when the handshake, or the first answer, did not work out.
-static SSL *device_on(SSL_CTX *ctx)
-{
-    SSL *ssl = SSL_new(ctx);
-    SSL_set_fd(ssl, lab_connect());
-    SSL_set_tlsext_host_name(ssl, "localhost");
-    char c;
-    if (SSL_connect(ssl) == 1 && SSL_write(ssl, "?", 1) == 1 && SSL_read(ssl, &c, 1) == 1)
-        return ssl;
-    close(SSL_get_fd(ssl));
-    SSL_free(ssl);
-    ERR_clear_error();
-    return NULL;
-}
-
-static SSL *device(const cert *own)
-{
-    SSL_CTX *ctx = device_ctx(own);
-    SSL *ssl = device_on(ctx);
-    SSL_CTX_free(ctx);
-    return ssl;
-}
-
-static void device_free(SSL *ssl)
-{
-    int fd = SSL_get_fd(ssl);
-    SSL_shutdown(ssl); // else OpenSSL does not resume its session
-    SSL_free(ssl);
-    close(fd);
-}
-
-static void device_expect(SSL *ssl, const char *want, size_t len)
-{
-    char *got = malloc(len);
-    size_t have = 0;
-    while (have < len) {
-        int n = SSL_read(ssl, got + have, (int)(len - have));
-        assert_true(n > 0);
-        have += (size_t)n;
-    }
-    assert_memory_equal(got, want, len);
-    free(got);
-}
+#include "device.h"
 
 static void bytes_come_back(void **state)
 {

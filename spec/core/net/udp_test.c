@@ -213,6 +213,98 @@ static void datagrams_wait_one_by_one_while_nobody_listens(void **state)
     lab_stop();
 }
 
+static int64_t listen_to_nobody(tg_net_conn *c, void *user, tg_slice data)
+{
+    (void)user;
+    (void)data;
+    lab_add(&the_lab.data);
+    tg_net_pause(c);
+    return 0;
+}
+
+static void see_kept(tg_worker *w, void *ctx)
+{
+    (void)w;
+    *(size_t *)ctx = the_lab.conn->origin->port->kept;
+}
+
+static size_t kept(void)
+{
+    size_t bytes = 0;
+    lab_run(see_kept, &bytes);
+    return bytes;
+}
+
+#define CROWD 300 // of whom each may keep 64 KiB
+
+static void what_all_peers_keep_is_bounded(void **state)
+{
+    (void)state;
+    static char much[60000];
+    static int fds[CROWD];
+    lab_start(1);
+    tg_listener_spec spec = udp_spec();
+    spec.events.on_data = listen_to_nobody;
+    lab_listen(&spec);
+    int64_t dropped = lab_count("dropped_busy");
+    int fit = (int)(TG_PORT_KEPT_MAX / (sizeof(much) + 16));
+    for (int i = 0; i < CROWD; i++) { // one by one: none is lost before it is here
+        fds[i] = peer_new();
+        say(fds[i], much, sizeof(much));
+        lab_wait(data, i + 1);
+    }
+    wait_for_count("dropped_busy", dropped + CROWD - fit);
+    assert_in_range(kept(), TG_PORT_KEPT_MAX - sizeof(much) - 16, TG_PORT_KEPT_MAX);
+    say(fds[0], much, sizeof(much));
+    wait_for_count("dropped_busy", dropped + CROWD - fit + 1);
+    tg_listener *l = the_lab.listener;
+    the_lab.listener = NULL;
+    tg_listener_close(l);
+    for (int i = 0; i < CROWD; i++)
+        close(fds[i]);
+    lab_stop();
+}
+
+static void end_last(tg_worker *w, void *ctx)
+{
+    (void)w;
+    (void)ctx;
+    tg_net_close(the_lab.conn, 0);
+}
+
+static void what_is_kept_is_given_back(void **state)
+{
+    (void)state;
+    static char much[60000];
+    lab_start(1);
+    tg_listener_spec spec = udp_spec();
+    spec.events.on_data = pause_first;
+    lab_listen(&spec);
+    int first = peer_new(), last = peer_new();
+    say(first, much, sizeof(much));
+    lab_wait(data, 1);
+    assert_in_range(kept(), sizeof(much), sizeof(much) + 16);
+    lab_run(resume, NULL);
+    hears(first, much, sizeof(much) - 1);
+    assert_int_equal(kept(), 0);
+    the_lab.data = 0; // the next one waits again
+    say(last, much, sizeof(much));
+    lab_wait(opened, 2);
+    lab_wait(data, 1);
+    assert_in_range(kept(), sizeof(much), sizeof(much) + 16);
+    lab_run(end_last, NULL);
+    wait_until_alive(1);
+    say(first, "x", 1);
+    hears(first, "x", 1);
+    the_lab.data = 0;
+    say(first, "12", 2);
+    lab_wait(data, 1);
+    assert_in_range(kept(), 1, 16); // of this peer alone
+    close(first);
+    close(last);
+    lab_stop();
+}
+
 static void a_quiet_peer_is_forgotten(void **state)
 {
     (void)state;
@@ -508,6 +600,8 @@ int main(void)
         cmocka_unit_test(both_families_answer_from_the_address_spoken_to),
         cmocka_unit_test(what_is_left_of_a_datagram_is_dropped),
         cmocka_unit_test(datagrams_wait_one_by_one_while_nobody_listens),
+        cmocka_unit_test(what_all_peers_keep_is_bounded),
+        cmocka_unit_test(what_is_kept_is_given_back),
         cmocka_unit_test(a_quiet_peer_is_forgotten),
         cmocka_unit_test(the_room_above_may_have_a_time_of_its_own),
         cmocka_unit_test(a_closed_peer_is_forgotten_after_its_last_answer),
