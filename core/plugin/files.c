@@ -3,6 +3,8 @@
 // characters and every step into a folder is taken from the folder above, never through a
 // link. A file is written under a name that no device can have, synced, and then linked to
 // its own, which fails where that is taken: nothing is replaced and nothing is half there.
+// What is answered survives a crash with all the names that lead to it. So each folder on the
+// way is synced, whoever made the one below: another writer may have, a moment ago.
 //
 // Bounds. All bytes are counted in one number, set right by each sweep; a device's are few
 // enough to be looked up where its files lie, under the one lock of writers. Nothing makes
@@ -30,6 +32,7 @@
 #define EXTENSION_MAX 12u
 #define NUMBERS 10000 // of files that would have the same name
 #define LEFT_OVER_S 3600 // a temporary file or an empty folder of that age is nobody's
+#define ALL_LEVELS (TG_FILE_PARTS + 1)
 #define TRIES 3 // a sweep may remove an empty folder under a writer's hands
 
 struct tg_files {
@@ -129,6 +132,12 @@ static tg_files *check(const tg_files *f)
     return (tg_files *)f;
 }
 
+/// Its names reach the disk. Some file systems have nothing to sync for a folder.
+static bool sync_folder(int at)
+{
+    return fsync(at) == 0 || errno == EINVAL;
+}
+
 /// The folder `name` in `at`, made if need be. @return a descriptor, -1.
 static int enter(int at, const char *name)
 {
@@ -143,20 +152,28 @@ static int enter(int at, const char *name)
     return fd;
 }
 
-/// The first `levels` folders of `path`, or all of them for 0. @return a descriptor, -1.
+/// For all `levels` there are, those it passes are synced. @return a descriptor, -1.
 static int descend(const tg_files *f, const char *path, int levels)
 {
     char name[256];
     int at = fcntl(f->root, F_DUPFD_CLOEXEC, 0);
-    for (int n = 0; at >= 0 && (levels == 0 || n < levels); n++) {
+    for (int n = 0; at >= 0 && n < levels; n++) {
         size_t len = strcspn(path, "/");
         if (path[len] == '\0')
             break;
         assert(len < sizeof(name));
         memcpy(name, path, len);
         name[len] = '\0';
-        int next = enter(at, name);
+        int next = enter(at, name), error;
+        if (next >= 0 && levels == ALL_LEVELS && !sync_folder(at)) {
+            error = errno;
+            close(next);
+            errno = error;
+            next = -1;
+        }
+        error = errno;
         close(at);
+        errno = error;
         at = next;
         path += len + 1;
     }
@@ -243,7 +260,7 @@ static uint32_t sweep_all(tg_files *f)
     if (at < 0)
         return 0;
     lseek(at, 0, SEEK_SET); // the position is shared with the root's
-    walk(at, TG_FILE_PARTS + 1, sweep_entry, &s);
+    walk(at, ALL_LEVELS, sweep_entry, &s);
     account(f, s.used, before, 0);
     f->counted = true;
     return s.old;
@@ -420,10 +437,9 @@ static bool give_name(int at, const char *temporary, const char *name, char out[
 }
 
 static int settle(tg_files *f, int at, const char *temporary, const char *path,
-                  uint64_t cost, tg_stored *out, tg_error *e)
+                  uint64_t cost, char final[256], tg_stored *out, tg_error *e)
 {
     const char *name = strrchr(path, '/') + 1;
-    char final[256];
     int rc = make_room(f, path, cost, &out->dropped);
     if (rc != 0)
         return tg_error_set(e, rc, "%s",
@@ -439,16 +455,18 @@ static int settle(tg_files *f, int at, const char *temporary, const char *path,
 static int write_in(tg_files *f, int at, const char *path, tg_slice bytes, tg_stored *out,
                     tg_error *e)
 {
-    char temporary[32];
+    char temporary[32], final[256];
     snprintf(temporary, sizeof(temporary), ".%016llx", (unsigned long long)tg_random());
     if (!write_temporary(at, temporary, bytes))
         return os_error(e, path);
     pthread_mutex_lock(&f->writing);
-    int rc = settle(f, at, temporary, path, cost_of(bytes.len), out, e);
+    int rc = settle(f, at, temporary, path, cost_of(bytes.len), final, out, e);
     pthread_mutex_unlock(&f->writing);
     unlinkat(at, temporary, 0);
-    if (rc == 0)
-        fsync(at); // the name, too
+    if (rc != 0 || sync_folder(at))
+        return rc;
+    rc = os_error(e, path);
+    unlinkat(at, final, 0);
     return rc;
 }
 
@@ -457,7 +475,8 @@ static int write_file(tg_files *f, const char *path, tg_slice bytes, tg_stored *
 {
     int rc = TG_E_IO;
     for (int i = 0; i < TRIES; i++) {
-        int at = descend(f, path, 0);
+        tg_buf_clear(&out->path);
+        int at = descend(f, path, ALL_LEVELS);
         if (at >= 0) {
             errno = 0;
             rc = write_in(f, at, path, bytes, out, e);
@@ -504,11 +523,29 @@ int tg_files_write(tg_files *f, const char *path, tg_slice bytes, tg_stored *out
 
 // Life.
 
+static int open_root(const char *path)
+{
+    bool made = mkdir(path, 0750) == 0;
+    if (!made && errno != EEXIST)
+        return -1;
+    int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int above =
+        root >= 0 && made ? openat(root, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (above < 0) // nothing was made, or it may not be read: then it is not ours to sync
+        return root;
+    if (!sync_folder(above)) {
+        close(root);
+        root = -1;
+    }
+    int error = errno;
+    close(above);
+    errno = error;
+    return root;
+}
+
 int tg_files_new(const tg_files_config *config, tg_files **out, tg_error *e)
 {
-    if (mkdir(config->path, 0750) != 0 && errno != EEXIST)
-        return os_error(e, config->path);
-    int root = open(config->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int root = open_root(config->path);
     if (root < 0)
         return os_error(e, config->path);
     tg_files *f = calloc(1, sizeof(*f));

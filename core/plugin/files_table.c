@@ -15,6 +15,7 @@
 
 typedef struct job {
     tg_runtime *rt;
+    size_t reserved; // of what may wait
     tg_op op;
     tg_buf path;
     tg_buf bytes;
@@ -32,7 +33,7 @@ static void show_used(tg_runtime *rt)
 
 static void job_free(job *j)
 {
-    atomic_fetch_sub(&j->rt->files_waiting, j->bytes.len);
+    atomic_fetch_sub(&j->rt->files_waiting, j->reserved);
     tg_buf_free(&j->path);
     tg_buf_free(&j->bytes);
     tg_buf_free(&j->stored.path);
@@ -98,6 +99,18 @@ static int begin(tg_version *v, job *j, tg_done_fn *done, void *ctx)
     return rc;
 }
 
+/// What may not wait is not copied either.
+static int fill(job *j, const char *plugin, const tg_file_spec *spec)
+{
+    j->reserved = spec->bytes.len;
+    if (atomic_fetch_add(&j->rt->files_waiting, j->reserved) + j->reserved > WAITING_MAX)
+        return TG_E_FULL;
+    int rc = tg_files_path(plugin, spec, &j->path);
+    tg_buf_putc(&j->path, '\0');
+    tg_buf_put(&j->bytes, spec->bytes.at, spec->bytes.len);
+    return rc == 0 && (j->bytes.failed || j->path.failed) ? TG_E_NOMEM : rc;
+}
+
 static int table_write(const tg_file_spec *spec, tg_done_fn *done, void *ctx)
 {
     tg_version *v = tg_current();
@@ -117,15 +130,9 @@ static int table_write(const tg_file_spec *spec, tg_done_fn *done, void *ctx)
     if (j == NULL)
         return TG_E_NOMEM;
     j->rt = rt;
-    tg_buf_put(&j->bytes, spec->bytes.at, spec->bytes.len);
-    bool room =
-        atomic_fetch_add(&rt->files_waiting, j->bytes.len) + j->bytes.len <= WAITING_MAX;
-    int rc = tg_files_path(v->plug->id, spec, &j->path);
-    tg_buf_putc(&j->path, '\0');
-    if (rc == 0 && (j->bytes.failed || j->path.failed))
-        rc = TG_E_NOMEM;
+    int rc = fill(j, v->plug->id, spec);
     if (rc == 0)
-        rc = room ? begin(v, j, done, ctx) : TG_E_FULL;
+        rc = begin(v, j, done, ctx);
     if (rc != 0)
         job_free(j);
     return rc;

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "tidegate.h"
@@ -296,6 +297,28 @@ static int wait_paused(tg_conn c, tg_slice arg)
     return tg.timer->start(30, 0, on_resume, wish_new(c, arg), NULL);
 }
 
+static void on_written(void *ctx, int code, const tg_value *value)
+{
+    (void)ctx, (void)code, (void)value;
+    abort(); // nothing of it can be written
+}
+
+/// Too many bytes to wait, and whoever copies them first dies of it.
+static int write_unreadable(tg_conn c)
+{
+    const size_t size = 65u << 20;
+    const tg_slice parts[] = {TG_LIT("device"), TG_LIT("name")};
+    void *at =
+        mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED)
+        return TG_E_NOMEM;
+    const tg_file_spec spec = {
+        .size = sizeof(spec), .nparts = 2, .parts = parts, .bytes = {at, size}};
+    int rc = tg.files->write(&spec, on_written, NULL);
+    munmap(at, size);
+    return say(c, "file %d\n", rc);
+}
+
 static int close_listener(tg_conn c, tg_slice name)
 {
     return say(c, "closed %d\n", tg.listen->close(name));
@@ -354,6 +377,8 @@ static int obey(tg_conn c, line *l, tg_slice name, tg_slice rest)
         const tg_value answer = {.kind = TG_STR, .string = rest};
         return tg.host->complete(l->asked, 0, &answer);
     }
+    if (tg_slice_eq(name, TG_LIT("file-unreadable")))
+        return write_unreadable(c);
     if (tg_slice_eq(name, TG_LIT("kv")))
         return count_key(c, rest);
     if (tg_slice_eq(name, TG_LIT("info")))

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The store of uploaded files: names that devices would like to have, and bounds.
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -16,6 +18,27 @@
 #include "../../support/check.h"
 
 static char folder[64];
+
+// The disk, as the store sees it: what was synced, by its number, and what cannot be.
+static struct {
+    pthread_mutex_t lock;
+    ino_t done[64], broken;
+    size_t n;
+} disk = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+int fsync(int fd) // instead of the system's, which it calls
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return -1;
+    pthread_mutex_lock(&disk.lock);
+    bool good = st.st_ino != disk.broken;
+    if (good && disk.n < 64)
+        disk.done[disk.n++] = st.st_ino;
+    pthread_mutex_unlock(&disk.lock);
+    errno = EIO;
+    return good ? (int)syscall(SYS_fsync, fd) : -1;
+}
 
 static int make_folder(void **state)
 {
@@ -187,6 +210,79 @@ static void a_file_is_whole_hashed_and_for_its_group_to_read(void **state)
     tg_files_free(f);
 }
 
+static ino_t number_of(const char *path)
+{
+    char whole[512];
+    struct stat st;
+    snprintf(whole, sizeof(whole), "%s%s", folder, path);
+    assert_int_equal(stat(whole, &st), 0);
+    return st.st_ino;
+}
+
+static bool is_synced(const char *path)
+{
+    ino_t number = number_of(path);
+    for (size_t i = 0; i < disk.n; i++)
+        if (disk.done[i] == number)
+            return true;
+    return false;
+}
+
+static int store_deep(tg_files *f)
+{
+    tg_stored s;
+    tg_error e = {0};
+    int rc = tg_files_write(f, "plug/d/day/x.bin", TG_LIT("abc"), &s, &e);
+    tg_buf_free(&s.path);
+    return rc;
+}
+
+static void what_is_answered_is_on_disk_with_all_names_that_lead_to_it(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"", "/plug", "/plug/d", "/plug/d/day"};
+    tg_files *f = open_with((tg_files_config){0});
+    for (int round = 0; round < 2; round++) { // made by it, or perhaps just now by another
+        disk.n = 0;
+        assert_int_equal(store_deep(f), 0);
+        assert_true(is_synced("/plug/d/day/x.bin") || round == 1);
+        for (size_t i = 0; i < 4; i++)
+            assert_true(is_synced(folders[i]));
+    }
+    tg_files_free(f);
+}
+
+static void what_cannot_be_synced_is_refused_and_gone(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"", "/plug", "/plug/d", "/plug/d/day"};
+    tg_files *f = open_with((tg_files_config){0});
+    assert_int_equal(store_deep(f), 0);
+    for (size_t i = 0; i < 4; i++) {
+        disk.broken = number_of(folders[i]);
+        assert_int_equal(store_deep(f), TG_E_IO);
+        assert_int_equal(how_many("plug/d/day"), 1);
+        assert_int_equal(tg_files_used(f), 4096);
+    }
+    disk.broken = 0;
+    assert_int_equal(store_deep(f), 0);
+    tg_files_free(f);
+}
+
+static void the_store_s_own_folder_is_synced_where_it_was_made(void **state)
+{
+    (void)state;
+    char path[128];
+    tg_files *f;
+    tg_error e = {0};
+    snprintf(path, sizeof(path), "%s/new", folder);
+    disk.n = 0;
+    assert_int_equal(tg_files_new(&(tg_files_config){.path = path}, &f, &e), 0);
+    assert_true(is_synced(""));
+    tg_files_free(f);
+    assert_int_equal(rmdir(path), 0);
+}
+
 static void nothing_is_replaced(void **state)
 {
     (void)state;
@@ -338,6 +434,9 @@ int main(void)
         T(long_names_are_cut_and_stay_apart),
         T(names_have_two_to_eight_parts_and_none_is_empty),
         T(a_file_is_whole_hashed_and_for_its_group_to_read),
+        T(what_is_answered_is_on_disk_with_all_names_that_lead_to_it),
+        T(what_cannot_be_synced_is_refused_and_gone),
+        T(the_store_s_own_folder_is_synced_where_it_was_made),
         T(nothing_is_replaced),
         T(links_are_not_followed),
         T(at_its_bounds_a_device_loses_its_oldest_or_its_newest),
