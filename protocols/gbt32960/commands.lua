@@ -140,8 +140,7 @@ function M.add(adapter)
 
   local function controlled(conn, name, args)
     local m = { cmd = 0x82 }
-    for key, value in pairs(args) do m[key] = value end
-    m.time, m.blocks, m.unit = nil, nil, nil
+    for _, member in ipairs(control.members) do m[member] = args[member] end
     return send(conn, name, args, m)
   end
 
@@ -185,34 +184,36 @@ function M.add(adapter)
 
   -- ---- messages on the down topic --------------------------------------------------------------
 
-  local function read(message)
-    local json, err = message:json()
-    if type(json) ~= "table" then return nil, err and err.message or "no object" end
+  --- @return string? name nil: it is no command
+  --- @return table|string args or why not
+  local function read(json)
     if json.Action then return emqx.command(json) end
     if type(json.args or {}) ~= "table" then return nil, "args: expected an object" end
-    local args = json.args or {}
-    args.correlation_id = args.correlation_id or json.correlation_id
     if type(json.command) ~= "string" then return nil, "command: expected a name" end
-    return json.command, args
+    if not commands[json.command] then return nil, "no such command: " .. json.command end
+    return json.command, json.args or {}
   end
 
   --- What cannot be done is told, and nothing happens to the link.
   function adapter.on_downlink(conn, message)
-    local name, args = read(message)
-    local run = name and commands[name]
-    local vin = message.device
-    local job = { name = name or "?", vin = vin }
-    if not run then
-      local why = name and "no such command: " .. name or args
-      tell(conn, job, "refused", { error = why })
-      return nil, why
+    local json, err = message:json()
+    if type(json) ~= "table" then json = {} end
+    local job = { name = json.command or json.Action, vin = message.device }
+    local name, args = nil, err and err.message
+    if not err then name, args = read(json) end
+    job.correlation_id = json.correlation_id or json.id
+    if not name then
+      tell(conn, job, "refused", { error = args })
+      return nil, args
     end
-    args.device, job.correlation_id = vin, args.correlation_id
-    local done, err = run(conn, args)
-    if not done and (err.code == "INVAL" or err.code == "FULL") then
-      tell(conn, job, "refused", { error = err.message })
+    args.device = job.vin
+    if args.correlation_id == nil then args.correlation_id = job.correlation_id end
+    local done, failed = commands[name](conn, args)
+    if not done and (failed.code == "INVAL" or failed.code == "FULL") then
+      job.name, job.correlation_id = name, args.correlation_id
+      tell(conn, job, "refused", { error = failed.message })
     end
-    return done, err
+    return done, failed
   end
 end
 

@@ -20,6 +20,10 @@ local ORDER = {
   url_first = { "url", "apn", "user", "password", "address", "port", "manufacturer",
     "hardware_version", "firmware_version", "time_limit_min" },
 }
+--- What a command's arguments may say of the unit.
+M.members = { "control", "parameter_hex", "level", "message", "order", "numbers" }
+table.move(ORDER.table, 1, #ORDER.table, #M.members + 1, M.members)
+
 local FIXED = { manufacturer = 4, hardware_version = 5, firmware_version = 5 }
 local BINARY = { address = 6, port = 2, time_limit_min = 2 }
 
@@ -91,7 +95,9 @@ local function write_alarm(args, how)
     local ok, why = number_of("level", level, most)
     if not ok then return nil, why end
   end
-  local text, lost = tg.charset.encode("gb18030", tostring(args.message or ""))
+  local message = args.message or ""
+  if type(message) ~= "string" then return nil, "message: expected a text" end
+  local text, lost = tg.charset.encode("gb18030", message)
   if lost > 0 or #text > 4096 then return nil, "message: too long, or not in GB 18030" end
   return string.char(level) .. text
 end
@@ -102,14 +108,18 @@ end
 ---@return string? bytes
 ---@return string? why
 function M.write(args, how)
-  local code = M.codes[args.control] or tonumber(args.control)
+  local name = args.control
+  if type(name) ~= "string" and type(name) ~= "number" then
+    return nil, "control: expected a name or a number"
+  end
+  local code = M.codes[name] or tonumber(name)
   if math.type(code) ~= "integer" or code < 1 or code > 0xFE then
-    return nil, "no such control: " .. tostring(args.control)
+    return nil, "no such control: " .. name
   end
   local body, why = "", nil
-  if args.parameter_hex then
-    body, why = tg.hex.decode(args.parameter_hex)
-    why = why and "parameter_hex: no hex"
+  if args.parameter_hex ~= nil then
+    body = type(args.parameter_hex) == "string" and tg.hex.decode(args.parameter_hex)
+    why = not body and "parameter_hex: no hex"
   elseif code == 0x01 then
     body, why = write_upgrade(args, how)
   elseif code == 0x06 then

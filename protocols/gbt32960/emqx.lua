@@ -3,6 +3,7 @@
 -- written for it keeps working. Numbers are those of the wire. Fault codes have eight
 -- digits in both editions, and the password of a platform is not in it.
 local tg = require "tidegate"
+local parameters = require "parameters"
 local report = require "report"
 local names = require "emqx_names"
 
@@ -158,15 +159,45 @@ function M.of(msg, frame)
   return { suffix = suffix, payload = tg.json.encode(payload) }
 end
 
+--- A list, as long as "Total" says where it says so.
+local function list_in(json, name)
+  local list = json[name]
+  if type(list) ~= "table" then return nil, name .. ": expected a list" end
+  if json.Total ~= nil and json.Total ~= #list then return nil, "Total: not as many " .. name end
+  return list
+end
+
+-- Host names and their lengths are parameters of their own there.
+local LENGTHS = { [0x05] = 0x04, [0x0E] = 0x0D }
+
+local function settings(json)
+  local list, why = list_in(json, "Params")
+  if not list then return nil, why end
+  local values, by_id = {}, {}
+  for _, item in ipairs(list) do
+    if type(item) ~= "table" then return nil, "Params: expected objects" end
+    for name, value in pairs(item) do
+      values[name], by_id[parameters.id(name, 2016) or name] = value, value
+    end
+  end
+  for text, length in pairs(LENGTHS) do
+    local bytes = by_id[text]
+    if by_id[length] ~= (type(bytes) == "string" and #bytes or bytes) then
+      return nil, ("Params: 0x%02X is not the length of 0x%02X"):format(length, text)
+    end
+  end
+  return { parameters = values }
+end
+
 --- A command in EMQX's form. @return string? name, table|string args or why
 function M.command(json)
-  if json.Action == "Query" then return "query", { ids = json.Ids } end
+  if json.Action == "Query" then
+    local ids, why = list_in(json, "Ids")
+    return ids and "query", ids and { ids = ids } or why
+  end
   if json.Action == "Setting" then
-    local values = {}
-    for _, item in ipairs(json.Params or {}) do
-      for id, value in pairs(item) do values[id] = value end
-    end
-    return "set", { parameters = values }
+    local args, why = settings(json)
+    return args and "set", args or why
   end
   if json.Action ~= "Control" then return nil, "Action: Query, Setting or Control" end
   local args = { control = json.Command }

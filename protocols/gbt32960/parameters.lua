@@ -148,7 +148,7 @@ end
 local function ids_of(values, edition)
   local list = {}
   for name in pairs(values) do
-    local id = M.id(name, edition)
+    local id = type(name) == "string" and M.id(name, edition)
     if not id then return nil, "no such parameter: " .. tostring(name) end
     if id ~= 0x04 and id ~= 0x0D then list[#list + 1] = { id, name } end
   end
