@@ -39,7 +39,8 @@ local function may_take(conn, vin, config)
   return true
 end
 
---- Logins are counted from 1 each day, by the day of the login's own time.
+--- Logins are counted from 1 each day, by the day of the login's own time. One of an earlier day
+--- than the last is a replay, or the clock went back.
 ---@return string? flaw
 local function check_serial(data, id, time6)
   local serial = data.serial
@@ -47,7 +48,9 @@ local function check_serial(data, id, time6)
   if not data.time then return nil end
   local day = tg.hex.encode(time6:sub(1, 3))
   local last_day, last = (kv.get("serial/" .. id) or ""):match "^(%x+):(%d+)$"
-  if last_day == day and serial <= tonumber(last) then return "serial_not_increasing" end
+  if last and (day < last_day or day == last_day and serial <= tonumber(last)) then
+    return "serial_not_increasing"
+  end
   kv.set("serial/" .. id, day .. ":" .. serial, { ttl = "2d" })
   return nil
 end

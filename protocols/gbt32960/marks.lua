@@ -26,17 +26,16 @@ local function take(record, at, found)
   end
 end
 
---- Changes `record`. @return how many marks there were.
-function M.apart(record)
+--- Changes `record`.
+---@param counts? table to which is added how many there were: abnormal, invalid
+function M.apart(record, counts)
   local found = { abnormal = {}, invalid = {} }
   take(record, "", found)
-  local n = 0
   for word, list in pairs(found) do
     table.sort(list)
-    n = n + #list
     if #list > 0 then record[word] = list end
+    if counts then counts[word] = counts[word] + #list end
   end
-  return n
 end
 
 local function copy(value)

@@ -11,7 +11,8 @@ local totals = {
   reports = tg.metric.counter("reports", "realtime reports"),
   reissued = tg.metric.counter("reissued", "reissued reports"),
   errors = tg.metric.counter("unit_errors", "units that could not be read"),
-  marks = tg.metric.counter("marks", "values that were abnormal or invalid"),
+  abnormal = tg.metric.counter("abnormal", "values that their vehicle calls abnormal"),
+  invalid = tg.metric.counter("invalid", "values that their vehicle calls invalid"),
   flaws = tg.metric.counter("flaws", "values out of range, and other flaws"),
   foreign = tg.metric.counter("foreign", "frames of a VIN that is not logged in on their link"),
   takeovers = tg.metric.counter("takeovers", "VINs that moved to another link"),
@@ -20,8 +21,21 @@ local totals = {
 }
 
 -- Vehicles that have series of their own: few, and named by the config.
-local PER_VEHICLE = { "reports", "reissued", "errors", "marks", "flaws", "damaged" }
+local PER_VEHICLE = { "reports", "reissued", "errors", "abnormal", "invalid", "flaws", "damaged" }
+local GAUGES = {
+  gap = { "vehicle_gap_ms", "time between a watched vehicle's last two reports" },
+  clock_offset = { "vehicle_clock_offset_ms", "how far a watched vehicle's clock is ahead" },
+}
 local own = {}
+
+--- A gauge takes differences; a vehicle's counters live with its link, the gauge does not.
+local function gauge(what, vin)
+  local add, last = tg.metric.gauge(what[1], what[2], { vin = vin }), 0
+  return function(value)
+    add(value - last)
+    last = value
+  end
+end
 
 --- Gives vehicles series of their own in the metrics.
 ---@param vins string[]
@@ -32,6 +46,7 @@ function M.watch(vins)
       own[vin][what] = tg.metric.counter("vehicle_" .. what, "of a vehicle that is watched",
         { vin = vin })
     end
+    for what, name in pairs(GAUGES) do own[vin][what] = gauge(name, vin) end
   end
 end
 
@@ -41,8 +56,8 @@ function M.count(what, n) totals[what](n or 1) end
 --- Counters of a vehicle, from its login on.
 function M.new(vin)
   return {
-    vin = vin, since = now(), frames = 0, reports = 0, reissued = 0, errors = 0, marks = 0,
-    flaws = 0, damaged = 0,
+    vin = vin, since = now(), frames = 0, reports = 0, reissued = 0, errors = 0, abnormal = 0,
+    invalid = 0, flaws = 0, damaged = 0,
   }
 end
 
@@ -54,30 +69,43 @@ local function add(q, what, n)
   end
 end
 
---- The time between reports, and how far the vehicle's clock is ahead; not of reissued
---- ones.
+local function set(q, what, value)
+  q[what] = value
+  if own[q.vin] then own[q.vin][what](value) end
+end
+
+--- How far the vehicle's clock is ahead, by a time that is that of now for it.
+function M.clock(q, time6)
+  local time = time6 and from_bytes(time6, 480)
+  if time then set(q, "clock_offset", time - now()) end
+end
+
+--- The time between reports; reissued ones count for neither.
 local function pace(q, msg)
   local at = ticks()
   if q.last then
-    local gap = at - q.last
-    q.gap = gap
-    if gap > (q.gap_max or 0) then q.gap_max = gap end
+    set(q, "gap", at - q.last)
+    if q.gap > (q.gap_max or 0) then q.gap_max = q.gap end
   end
   q.last = at
-  local time = from_bytes(msg.time6, 480)
-  if time then q.clock_offset = time - now() end
+  M.clock(q, msg.time6)
 end
+
+--- A frame of a vehicle that is logged in. @param q table its counters
+function M.frame(q) q.frames = q.frames + 1 end
 
 --- @param q table a vehicle's counters
 function M.report(q, msg)
-  q.frames = q.frames + 1
   if msg.type == "report" then
     add(q, "reports", 1)
     if msg.time6 then pace(q, msg) end
   else
     add(q, "reissued", 1)
   end
-  if msg.marks and msg.marks > 0 then add(q, "marks", msg.marks) end
+  if msg.marks then
+    add(q, "abnormal", msg.marks.abnormal)
+    add(q, "invalid", msg.marks.invalid)
+  end
   if msg.flaws then add(q, "flaws", #msg.flaws) end
   if msg.error then add(q, "errors", 1) end
 end
@@ -92,8 +120,8 @@ function M.data(vin, v)
   local q = v.q
   return {
     vin = vin, edition = v.edition, since = tg.time.format(q.since), frames = q.frames,
-    reports = q.reports, reissued = q.reissued, errors = q.errors, abnormal_or_invalid = q.marks,
-    flaws = q.flaws, checksum_errors = q.damaged,
+    reports = q.reports, reissued = q.reissued, errors = q.errors, abnormal = q.abnormal,
+    invalid = q.invalid, flaws = q.flaws, checksum_errors = q.damaged,
     gap_ms = q.gap, gap_max_ms = q.gap_max, clock_offset_ms = q.clock_offset,
   }
 end

@@ -124,10 +124,10 @@ local function brake(record)
   if record.brake_pct == "on" then record.brake_pct, record.brake_on = nil, true end
 end
 
-local function record_json(record)
+local function record_json(record, counts)
   brake(record)
-  local n = marks.apart(record)
-  return tg.json.encode(record), n
+  marks.apart(record, counts)
+  return tg.json.encode(record)
 end
 
 local function add_custom(parts, list)
@@ -144,7 +144,8 @@ end
 --- With marks in it, or anything else that is not plain: by way of tables.
 local function careful(frame, edition, cell_parts)
   local blocks, left, flaws = M.read(frame, edition, "layout")
-  local parts, custom, seen, n, signature = {}, {}, {}, 0, nil
+  local parts, custom, seen, signature = {}, {}, {}, nil
+  local counts = { abnormal = 0, invalid = 0 }
   for i, block in ipairs(blocks) do
     if block.hex then
       custom[#custom + 1] = block
@@ -152,9 +153,8 @@ local function careful(frame, edition, cell_parts)
       if cell_parts and block.code == 0x08 then
         cells.take(frame, block.at, block.record, cell_parts)
       end
-      local text, marked = record_json(block.record)
-      n = n + marked
-      parts[#parts + 1] = ('"%s":%s'):format(name_of(block, seen), text)
+      parts[#parts + 1] = ('"%s":%s'):format(name_of(block, seen),
+        record_json(block.record, counts))
     end
     if block.name == "signature" then
       signature = block
@@ -169,7 +169,7 @@ local function careful(frame, edition, cell_parts)
     flaws = flaws or {}
     flaws[#flaws + 1] = left.why
   end
-  return concat(parts, ","), flaws, { marks = n, structure = left and left.structure,
+  return concat(parts, ","), flaws, { marks = counts, structure = left and left.structure,
     signature = signature }
 end
 
@@ -232,18 +232,20 @@ local function plain(frame, edition, merge)
   return text
 end
 
-local PLAIN = { marks = 0 }
+local PLAIN = {}
+-- Nothing that is plain is signed.
+local ENDS = { [2016] = ',"edition":2016', [2025] = ',"edition":2025,"signed":false' }
+local SIGNED = ',"edition":2025,"signed":true'
 
 --- The members of a report's JSON, without its braces.
 ---@return string members
 ---@return string[]? flaws
----@return table more marks: how many values were abnormal or invalid; structure: the unit could
---- not be read to its end; cells: parts of packs, taken out; signature: its block
+---@return table more marks: how many values were abnormal and invalid, nil: none; structure: the
+--- unit could not be read to its end; cells: parts of packs, taken out; signature: its block
 function M.members(frame, edition, merge)
   merge = merge and edition == 2016
-  local end_of_it = edition == 2016 and ',"edition":2016' or ',"edition":2025'
   local text = at_once(frame, edition) or plain(frame, edition, merge)
-  if text then return text .. end_of_it, nil, PLAIN end
+  if text then return text .. ENDS[edition], nil, PLAIN end
   local head, _, late = HEAD:members(frame)
   local parts = merge and {} or nil
   local flaws, more
@@ -253,7 +255,8 @@ function M.members(frame, edition, merge)
     table.insert(flaws, 1, "time_invalid")
   end
   if parts and #parts > 0 then more.cells = parts end
-  return (text ~= "" and head .. "," .. text or head) .. end_of_it, flaws, more
+  text = text ~= "" and head .. "," .. text or head
+  return text .. (more.signature and SIGNED or ENDS[edition]), flaws, more
 end
 
 return M

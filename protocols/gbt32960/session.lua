@@ -116,7 +116,10 @@ function M.add(adapter)
 
   enter.login = login_with(links.login, function(conn, msg)
     if conn.state.role == "vehicle" then conn:idle(config.idle / 1000) end
-    conn.state.vehicles[msg.device].login = msg.frame
+    local v = conn.state.vehicles[msg.device]
+    v.login = msg.frame
+    quality.frame(v.q)
+    quality.clock(v.q, msg.time6)
     forward.take(conn, msg)
     answer(conn, msg, "ok")
   end)
@@ -260,6 +263,7 @@ function M.add(adapter)
     if msg.flag ~= COMMAND or msg.cmd >= 0x80 and msg.cmd <= 0x82 then
       return answered(conn, msg)
     end
+    quality.frame(v.q)
     if v.activating then return conn:complain "a report before the login" end
     local own = handle[msg.type] or handle.raw
     own(conn, msg, v)

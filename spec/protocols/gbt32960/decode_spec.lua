@@ -176,24 +176,37 @@ describe("gbt32960 decode", function()
 end)
 
 describe("gbt32960 framing", function()
-  local PER_STATE = 60
+  local LINKS = 50 -- of one run of the plugin
 
+  --- Every frame at every cut, one after the other on a link of its own.
   local function feed_cuts(some)
-    local commands, checks, n = {}, {}, 0
+    local commands, checks = {}, {}
     local function add(...)
       for _, c in ipairs { ... } do commands[#commands + 1] = c end
     end
-    for _, v in ipairs(some) do
+    for n, v in ipairs(some) do
+      local link = (n - 1) % LINKS + 1
+      if link == 1 then add "open {}" end
+      add "connect 192.0.2.1:5000"
       for cut = 0, #v.hex - 2, 2 do
-        if n % PER_STATE == 0 then add "open {}" end
-        local conn = n % PER_STATE + 1
-        n = n + 1
-        add("connect 192.0.2.1:5000", ("feed %d %s"):format(conn, v.hex:sub(1, cut)),
-          ("feed %d %s"):format(conn, v.hex:sub(cut + 1)))
+        add(("feed %d %s"):format(link, v.hex:sub(1, cut)),
+          ("feed %d %s"):format(link, v.hex:sub(cut + 1)))
         checks[#checks + 1] = { at = #commands, vector = v, cut = cut / 2 }
       end
     end
     return offline.run(vectors.path, commands), checks
+  end
+
+  -- assert.same is slow, and asked ten thousand times.
+  local function alike(a, b)
+    if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+    for key, value in pairs(a) do
+      if not alike(value, b[key]) then return false end
+    end
+    for key in pairs(b) do
+      if a[key] == nil then return false end
+    end
+    return true
   end
 
   it("gives the same message at every cut of a frame", function()
@@ -205,8 +218,9 @@ describe("gbt32960 framing", function()
         whole = got
         assert.equal(1, #whole, c.vector.id)
       else
-        assert.same({}, offline.of(blocks[c.at - 1], "message"), c.vector.id .. " came early")
-        assert.same(whole, got, c.vector.id .. " cut after byte " .. c.cut)
+        local at = c.vector.id .. " cut after byte " .. c.cut
+        if #offline.of(blocks[c.at - 1], "message") > 0 then error("came early: " .. at) end
+        if not alike(whole, got) then assert.same(whole, got, at) end
       end
     end
   end)

@@ -106,6 +106,11 @@ describe("gbt32960 in a running host", function()
     assert.is_true(told.answer.reports > 5)
     assert.equal(1, host:metric('tidegate_gbt32960_vehicle_damaged{vin="' .. VIN .. '"}'))
     assert.equal(1, host:metric "tidegate_gbt32960_damaged")
+    for _, name in ipairs { "reports", "abnormal", "invalid", "flaws", "gap_ms",
+      "clock_offset_ms" } do
+      local value = host:metric(("tidegate_gbt32960_vehicle_%s{vin=%q}"):format(name, VIN))
+      assert.equal(told.answer[name], value, name)
+    end
     sub:kill "sigterm"
     sub:wait()
     host:stop()
@@ -161,6 +166,22 @@ describe("gbt32960 in a running host", function()
     host:stop()
   end)
 
+  it("ends all sessions of a platform with its link", function()
+    local link = platform(host)
+    login(link, VIN)
+    login(link, OTHER)
+    local function connected()
+      local _, devices = host:api("GET", "/api/v1/devices?adapter=gbt32960")
+      local n = 0
+      for _, device in ipairs(devices.items) do n = n + (device.connected and 1 or 0) end
+      return n
+    end
+    Host.eventually(function() return connected() == 3 end, "three devices")
+    link:close()
+    Host.eventually(function() return connected() == 0 end, "none")
+    host:stop()
+  end)
+
   it("keeps one link for a VIN: the newest", function()
     local first = login(Host.connect(host.ports.gbt32960), VIN)
     local second = login(Host.connect(host.ports.gbt32960), VIN, 2)
@@ -168,5 +189,80 @@ describe("gbt32960 in a running host", function()
     beat(second, VIN)
     assert.equal(1, host:metric "tidegate_gbt32960_takeovers")
     host:stop()
+  end)
+end)
+
+describe("gbt32960 on a listener with limits", function()
+  local host
+
+  local function start(limits, anonymous)
+    host = Host.start { config = {
+      plugins = { gbt32960 = {} },
+      users = { { user = "LTEST000000009016", password = "secret" } },
+      listeners = { { name = "gbt32960", adapter = "gbt32960", anonymous = anonymous ~= false,
+        limits = limits } },
+    } }
+    return Host.connect(host.ports.gbt32960)
+  end
+  after_each(function()
+    host:stop()
+    Host.cleanup()
+  end)
+
+  it("refuses vehicles that auth does not know, with the error of their edition", function()
+    local conn = start({}, false)
+    conn:send(bytes(vectors.login("##", VIN)))
+    conn:expect(frame("##", 1, 2, VIN, TIME))
+    conn:await_close()
+    conn = Host.connect(host.ports.gbt32960)
+    conn:send(bytes(vectors.login("$$", VIN)))
+    conn:expect(frame("$$", 1, 4, VIN, TIME))
+    conn:await_close()
+    assert.equal(2, host:metric "tidegate_gbt32960_refused")
+  end)
+
+  it("ends a link after so many bad frames in a row, not for single ones", function()
+    local conn = login(start { bad_frames = 3 }, VIN)
+    local good = frame("##", 7, 0xFE, VIN, "")
+    local bad = good:sub(1, -2) .. "\0"
+    for _ = 1, 4 do conn:send(bad .. good) end
+    conn:expect(frame("##", 7, 1, VIN, ""):rep(4))
+    conn:send(bad:rep(3))
+    conn:await_close()
+  end)
+
+  it("takes no length for true that is none: what is behind it is heard at once", function()
+    local conn = login(start {}, VIN)
+    local good = frame("##", 7, 0xFE, VIN, "")
+    for _, size in ipairs { 8193, 65531, 65535 } do
+      conn:send(good:sub(1, 22) .. string.pack(">I2", size) .. good)
+      conn:expect(frame("##", 7, 1, VIN, ""))
+    end
+  end)
+
+  it("gives up noise without end, and those that never say anything of ours", function()
+    local conn = login(start { junk = "2KiB", first_frame = "500ms" }, VIN)
+    conn:send(("#"):rep(3000))
+    conn:await_close()
+    conn = Host.connect(host.ports.gbt32960)
+    conn:send "GET / HTTP/1.1\r\n\r\n#"
+    conn:await_close()
+  end)
+
+  it("hears glued frames of both editions, and one that comes byte by byte", function()
+    local conn = login(start {}, VIN)
+    local old, new = frame("##", 7, 0xFE, VIN, ""), frame("$$", 7, 0xFE, VIN, "")
+    local answers = frame("##", 7, 1, VIN, "") .. frame("$$", 7, 1, VIN, "")
+    conn:send((old .. new):rep(20))
+    conn:expect(answers:rep(20))
+    for i = 1, #old do conn:send(old:sub(i, i)) end
+    conn:expect(frame("##", 7, 1, VIN, ""))
+  end)
+
+  it("counts what comes before a login, and answers nothing", function()
+    local conn = start {}
+    conn:send(report(VIN) .. frame("##", 7, 0xFE, VIN, "") .. bytes(vectors.login("##", VIN)))
+    conn:expect(frame("##", 1, 1, VIN, TIME))
+    assert.equal(2, host:metric "tidegate_gbt32960_foreign")
   end)
 end)
