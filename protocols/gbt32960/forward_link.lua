@@ -22,6 +22,7 @@ local HELP = {
   reissued = "frames sent as reissued", rejected = "frames answered with an error",
   given_up = "frames given up after their last try", cuts = "links that ended",
   unanswered = "windows of frames that were not answered in time",
+  dial_errors = "attempts to connect that could not even begin",
 }
 
 local function counters_of(one)
@@ -62,7 +63,7 @@ local function frames_of(conn, one, item)
     list[1] = { frame = login }
   end
   state.known[vin] = cmd ~= 0x04 or nil
-  if cmd == 0x02 and item.at < state.since then
+  if cmd == 0x02 and item.at <= state.since then
     frame = frames.reissued(frame)
     state.reissued = state.reissued + 1
     one.counters.reissued()
@@ -210,20 +211,27 @@ local function serve(conn, one)
   pump(conn, one)
 end
 
-local function dial(one)
+--- The host tries again by itself where nobody answers. What it does not even begin (a certificate
+--- that cannot be read, no memory) is tried again here.
+local function dial(one, wait)
   local ok, err = tg.dial {
     host = one.host, port = one.port, tls = one.tls, insecure = one.insecure,
     ca_file = one.ca_file, cert_file = one.cert_file, key_file = one.key_file,
     backoff = one.backoff, backoff_max = one.backoff_max, options = { forward = one.index },
   }
-  if not ok then tg.log.warn("forward %s: %s", one.name, err.message) end
+  if ok then return end
+  one.counters.dial_errors()
+  tg.log.warn("forward %s: %s; again in %g s", one.name, err.message, wait)
+  tg.timer.after(wait, function()
+    if owns(one) then dial(one, math.min(2 * wait, one.backoff_max)) end
+  end)
 end
 
 --- Begins to dial, on the worker that has the link.
 function M.start(one)
   one.counters, one.token = counters_of(one), ("%d.%d"):format(tg.worker(), now())
   tg.kv.set("forward-owner/" .. one.name, one.token)
-  dial(one)
+  dial(one, one.backoff)
 end
 
 --- The connection is there. Its answers are handled while the work goes on in a timer's run.
@@ -242,7 +250,7 @@ function M.down(conn, reason)
   vacate(one)
   tg.log.info("forward %s: the link ended: %s", one.name, reason)
   if reason == "SHUTDOWN" or not owns(one) then return end
-  tg.timer.after(one.backoff, function() dial(one) end)
+  tg.timer.after(one.backoff, function() dial(one, one.backoff) end)
 end
 
 --- The host ends: the logout is the last that leaves.

@@ -76,6 +76,7 @@ local function read_one(i, entry)
     if value == nil then value = field[2] end
     if value ~= nil then one[name] = check(i, name, field, value) end
   end
+  one.backoff = math.max(one.backoff, 0.01)
   if #one.platform > 17 then fault(i, "platform: at most 17 bytes") end
   if #one.user > 12 or #tg.crypto.reveal(one.password) > 20 then
     fault(i, "user has at most 12 bytes, password 20")

@@ -1,214 +1,51 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Forwarding: vehicles → host A → upper platform. The platform is a second host, behind a
--- proxy that can be cut; or the spec itself, where each byte of the link matters.
-local uv = require "luv"
-local cjson = require "cjson"
+-- Forwarding to an upper platform: what is handed on, in which order, and what cuts, refusals,
+-- reloads and kill -9 do to it.
 local Host = require "support.host"
-local vectors = dofile "spec/protocols/gbt32960/vectors.lua"
+local upper = dofile "spec/protocols/gbt32960/upper.lua"
 
-local VIN, OTHER, PLATFORM = "LTEST000000009016", "LTEST000000009017", "TESTPLATFORM00001"
-local VEHICLE = "\1\1\3\1\2\x7A\0\2\xDB\x63\x0D\xE9\x2A\x79\x47\1\x2E\x10\x18\x12\0"
-
-local function frame(...) return vectors.unhex(vectors.frame(...)) end
-
-local function time_of(n) return string.char(24, 3, 15, 8, n // 60, n % 60) end
-
-local function report(vin, n) return frame("##", 2, 0xFE, vin, time_of(n) .. VEHICLE) end
-
-local function login(conn, vin, serial)
-  conn:send(vectors.unhex(vectors.login("##", vin, serial)))
-  conn:expect(frame("##", 1, 1, vin, vectors.TIME))
-  return conn
-end
-
---- A heartbeat's answer says that all before it has been dealt with.
-local function settle(conn, vin)
-  conn:send(frame("##", 7, 0xFE, vin, ""))
-  conn:expect(frame("##", 7, 1, vin, ""))
-end
-
--- ---- servers of the spec's own ---------------------------------------------------------------
-
-local servers = {}
-
-local function serve(port, on_connection)
-  local server = uv.new_tcp()
-  assert(server:bind("127.0.0.1", port))
-  server:listen(16, function()
-    local conn = uv.new_tcp()
-    server:accept(conn)
-    on_connection(conn)
-  end)
-  servers[#servers + 1] = server
-end
-
-local function close(handle)
-  if handle and not handle:is_closing() then handle:close() end
-end
-
---- Between A and B. `cut` ends what goes through, and lets nothing through until it is false.
-local function proxy(to)
-  local self = { port = Host.free_port(), cut = false, pairs = {} }
-  serve(self.port, function(near)
-    if self.cut then return close(near) end
-    local far = uv.new_tcp()
-    local function both()
-      close(near)
-      close(far)
-    end
-    self.pairs[#self.pairs + 1] = both
-    far:connect("127.0.0.1", to, function(err)
-      if err then return both() end
-      local function pass(from, into)
-        from:read_start(function(_, chunk)
-          if chunk and not into:is_closing() then into:write(chunk) else both() end
-        end)
-      end
-      pass(near, far)
-      pass(far, near)
-    end)
-  end)
-  function self.set(cut)
-    self.cut = cut
-    if not cut then return end
-    for _, both in ipairs(self.pairs) do both() end
-    self.pairs = {}
-  end
-  return self
-end
-
---- An upper platform: keeps the frames, and answers each with the flag that `answer` gives.
-local function platform(answer)
-  local self = { port = Host.free_port(), frames = {}, links = 0, data = "" }
-  serve(self.port, function(conn)
-    self.links, self.data, self.conn = self.links + 1, "", conn
-    conn:read_start(function(_, chunk)
-      if not chunk then return close(conn) end
-      self.data = self.data .. chunk
-      while #self.data >= 25 do
-        local size = 25 + string.unpack(">I2", self.data, 23)
-        if #self.data < size then return end
-        local one = self.data:sub(1, size)
-        self.data = self.data:sub(size + 1)
-        self.frames[#self.frames + 1] = one
-        local flag = answer(one, self)
-        if flag and not conn:is_closing() then
-          conn:write(frame(one:sub(1, 2), one:byte(3), flag, one:sub(5, 21), one:sub(25, 30)))
-        end
-      end
-    end)
-  end)
-  function self.await(n)
-    Host.await(function() return #self.frames >= n end, function()
-      return n .. " frames, have " .. #self.frames
-    end)
-    return self.frames[n]
-  end
-  return self
-end
-
--- ---- hosts -----------------------------------------------------------------------------------
-
-local folder
-
-local function host_a(port, more)
-  local link = { name = "up", host = "127.0.0.1", port = port, user = "operator",
-    password = "secret", platform = PLATFORM, vins = { "LTEST*" }, backoff = "50ms",
-    backoff_max = "100ms", reissue_rate = 100000 }
-  for key, value in pairs(more or {}) do link[key] = value end
-  return Host.start { config = {
-    workers = 2,
-    store = { plugin = "lmdb", path = folder .. "/store" },
-    plugins = { gbt32960 = { forward = { link } } },
-    listeners = { { name = "gbt32960", adapter = "gbt32960", anonymous = true } },
-  } }
-end
-
-local function host_b()
-  return Host.start { config = {
-    workers = 2,
-    plugins = { mqtt = {}, gbt32960 = { links = "platform", reissues = 100000 } },
-    users = { { user = "operator", password = "secret" } },
-    listeners = {
-      { name = "mqtt", adapter = "mqtt", anonymous = true },
-      { name = "gbt32960", adapter = "gbt32960", anonymous = true },
-    },
-  } }
-end
-
-local function subscribe(host)
-  local sub = Host.spawn("mosquitto_sub", { "-p", host.ports.mqtt, "-t", "gbt32960/#", "-q", 1,
-    "-F", "%t %p", "-i", "watcher" })
-  Host.eventually(function() return (host:metric "tidegate_subscriptions" or 0) > 0 end, "sub")
-  return sub
-end
-
---- The next message on a topic that ends with `topic`.
-local function message(sub, topic)
-  local _, payload = sub:line(topic .. " "):match "^(%S+) (.*)$"
-  return cjson.decode(payload)
-end
-
-local function number_of(got)
-  local minute, second = got.time:match "T08:(%d+):(%d+)"
-  return minute * 60 + second
-end
-
-local ITEMS = 'tidegate_spool_items{plugin="gbt32960",spool="forward-up"}'
-
-local function awaits_empty(host)
-  Host.eventually(function() return host:metric(ITEMS) == 0 end, "an empty spool")
-end
-
-local function awaits_up(host)
-  Host.eventually(function() return host:metric 'tidegate_gbt32960_forward_up{link="up"}' == 1 end,
-    "the link")
-end
-
-local function end_spec()
-  for _, server in ipairs(servers) do close(server) end
-  servers = {}
-  Host.cleanup()
-end
+local VIN, OTHER, PLATFORM = upper.VIN, upper.OTHER, upper.PLATFORM
+local report, login, login_frame = upper.report, upper.login, upper.login_frame
+local platform, host_a, counted = upper.platform, upper.host_a, upper.counted
 
 describe("gbt32960 forwards to another host", function()
-  before_each(function() folder = Host.folder() end)
-  after_each(end_spec)
+  before_each(function() upper.folder = Host.folder() end)
+  after_each(upper.end_spec)
 
   it("live, then behind a cut and kill -9 what waited, as reissued, in order", function()
-    local b = host_b()
-    local sub, between = subscribe(b), proxy(b.ports.gbt32960)
+    local b = upper.host_b()
+    local sub, between = upper.subscribe(b), upper.proxy(b.ports.gbt32960)
     local a = host_a(between.port)
-    awaits_up(a)
+    upper.awaits_up(a)
     local car = login(Host.connect(a.ports.gbt32960), VIN)
-    assert.equal(1, message(sub, PLATFORM .. "/platform_login").serial)
-    message(sub, VIN .. "/login")
+    assert.equal(1, upper.message(sub, PLATFORM .. "/platform_login").serial)
+    upper.message(sub, VIN .. "/login")
     for n = 1, 10 do car:send(report(VIN, n)) end
-    for n = 1, 10 do assert.equal(n, number_of(message(sub, VIN .. "/report"))) end
-    awaits_empty(a)
+    for n = 1, 10 do assert.equal(n, upper.number_of(upper.message(sub, VIN .. "/report"))) end
+    upper.awaits_empty(a)
 
     between.set(true)
     for n = 11, 300 do car:send(report(VIN, n)) end
-    settle(car, VIN)
-    assert.equal(290, a:metric(ITEMS))
+    upper.settle(car, VIN)
+    assert.equal(290, upper.waiting(a))
     a.process:kill "sigkill"
     a.process:wait()
     a = host_a(between.port)
     car = login(Host.connect(a.ports.gbt32960), VIN, 2)
     for n = 301, 310 do car:send(report(VIN, n)) end
-    settle(car, VIN)
+    upper.settle(car, VIN)
     between.set(false)
     for n = 11, 310 do
-      local got = message(sub, VIN .. "/reissue")
-      assert.equal(n, number_of(got))
+      local got = upper.message(sub, VIN .. "/reissue")
+      assert.equal(n, upper.number_of(got))
       assert.is_true(got.reissued)
     end
     car:send(report(VIN, 311))
-    assert.equal(311, number_of(message(sub, VIN .. "/report")))
-    awaits_empty(a)
-    assert.equal(300, a:metric 'tidegate_gbt32960_forward_reissued{link="up"}')
+    assert.equal(311, upper.number_of(upper.message(sub, VIN .. "/report")))
+    upper.awaits_empty(a)
+    assert.equal(300, counted(a, "reissued"))
     a:stop()
-    assert.truthy(message(sub, PLATFORM .. "/platform_logout").serial)
+    assert.truthy(upper.message(sub, PLATFORM .. "/platform_logout").serial)
     sub:kill "sigterm"
     sub:wait()
     b:stop()
@@ -216,11 +53,11 @@ describe("gbt32960 forwards to another host", function()
 end)
 
 describe("gbt32960 as the client of an upper platform", function()
-  before_each(function() folder = Host.folder() end)
-  after_each(end_spec)
+  before_each(function() upper.folder = Host.folder() end)
+  after_each(upper.end_spec)
 
   it("logs in with a serial that grows, hands frames on as they came, and logs out", function()
-    local up = platform(function() return 1 end)
+    local up = platform()
     local a = host_a(up.port, { vins = { VIN } })
     local first = up.await(1)
     assert.equal("##\5\xFE" .. PLATFORM .. "\1\0\41", first:sub(1, 24))
@@ -228,15 +65,15 @@ describe("gbt32960 as the client of an upper platform", function()
     local car = login(Host.connect(a.ports.gbt32960), VIN)
     local other = login(Host.connect(a.ports.gbt32960), OTHER)
     other:send(report(OTHER, 1))
-    settle(other, OTHER)
+    upper.settle(other, OTHER)
     car:send(report(VIN, 1) .. report(VIN, 2))
-    car:send(frame("##", 3, 0xFE, VIN, time_of(0) .. VEHICLE))
-    car:send(frame("##", 4, 0xFE, VIN, time_of(3) .. "\0\1"))
-    assert.equal(vectors.unhex(vectors.login("##", VIN)), up.await(2))
+    car:send(report(VIN, 0, "##", 3))
+    car:send(upper.logout_frame(VIN, 1, 3))
+    assert.equal(login_frame(VIN), up.await(2))
     assert.equal(report(VIN, 1), up.await(3))
     assert.equal(report(VIN, 2), up.await(4))
-    assert.equal(frame("##", 3, 0xFE, VIN, time_of(0) .. VEHICLE), up.await(5))
-    assert.equal(frame("##", 4, 0xFE, VIN, time_of(3) .. "\0\1"), up.await(6))
+    assert.equal(report(VIN, 0, "##", 3), up.await(5))
+    assert.equal(upper.logout_frame(VIN, 1, 3), up.await(6))
     a:stop()
     local last = up.await(7)
     assert.equal(6, last:byte(3))
@@ -247,14 +84,14 @@ describe("gbt32960 as the client of an upper platform", function()
   end)
 
   it("tells the login of a vehicle again to a new link, before its frames", function()
-    local up = platform(function() return 1 end)
+    local up = platform()
     local a = host_a(up.port)
     local car = login(Host.connect(a.ports.gbt32960), VIN)
     assert.equal(1, up.await(2):byte(3))
-    close(up.conn)
+    upper.close(up.conn)
     up.await(3) -- logged in again
     car:send(report(VIN, 1))
-    assert.equal(vectors.unhex(vectors.login("##", VIN)), up.await(4))
+    assert.equal(login_frame(VIN), up.await(4))
     assert.equal(report(VIN, 1), up.await(5)) -- the link was up when it came
     a:stop()
   end)
@@ -268,9 +105,9 @@ describe("gbt32960 as the client of an upper platform", function()
     login(Host.connect(a.ports.gbt32960), VIN):send(report(VIN, 1))
     up.await(4) -- login, the vehicle's login, its report, login
     silent = false
-    awaits_empty(a)
-    assert.equal(frame("##", 3, 0xFE, VIN, time_of(1) .. VEHICLE), up.frames[#up.frames])
-    assert.is_true(a:metric 'tidegate_gbt32960_forward_unanswered{link="up"}' > 0)
+    upper.awaits_empty(a)
+    assert.equal(report(VIN, 1, "##", 3), up.frames[#up.frames])
+    assert.is_true(counted(a, "unanswered") > 0)
     a:stop()
   end)
 
@@ -286,9 +123,9 @@ describe("gbt32960 as the client of an upper platform", function()
     local good = login(Host.connect(a.ports.gbt32960), OTHER)
     bad:send(report(VIN, 1))
     for n = 1, 20 do good:send(report(OTHER, n)) end
-    settle(good, OTHER)
+    upper.settle(good, OTHER)
     Host.eventually(function()
-      return a:metric 'tidegate_gbt32960_forward_given_up{link="up"}' == 1
+      return counted(a, "given_up") == 1
     end, "the last try")
     assert.equal(3, tries)
     local reports = 0
@@ -300,20 +137,20 @@ describe("gbt32960 as the client of an upper platform", function()
   end)
 
   it("has one link after a reload: the old version's says good-bye first", function()
-    local up = platform(function() return 1 end)
+    local up = platform()
     local a = host_a(up.port)
-    awaits_up(a)
+    upper.awaits_up(a)
     local car = login(Host.connect(a.ports.gbt32960), VIN)
     for n = 1, 30 do car:send(report(VIN, n)) end
     assert.equal(0, (a:cli("reload", "gbt32960")))
     for n = 31, 60 do car:send(report(VIN, n)) end
-    settle(car, VIN)
-    awaits_empty(a)
+    upper.settle(car, VIN)
+    upper.awaits_empty(a)
     local order, numbers = {}, {}
     for _, one in ipairs(up.frames) do
       local cmd = one:byte(3)
       if cmd == 5 or cmd == 6 then order[#order + 1] = cmd end
-      if cmd == 2 or cmd == 3 then numbers[#numbers + 1] = one:byte(30) + 60 * one:byte(29) end
+      if cmd == 2 or cmd == 3 then numbers[#numbers + 1] = upper.number_of(one) end
     end
     assert.same({ 5, 6, 5 }, order)
     for n = 1, 60 do assert.equal(n, numbers[n]) end
