@@ -4,8 +4,8 @@
 // deletions. How much is used is what the file's end says, less what its list of free pages
 // holds; that list is read only when the end alone says that room is short.
 //
-// LMDB believes what it maps. So what can be known before is checked before: whose folder it
-// is, that the file is LMDB's, of this format, and as long as it says it is.
+// What can be known before LMDB opens it is checked before: whose folder it is, that the file is
+// LMDB's and whole (check.c), and of this format.
 #include "db.h"
 
 #include <assert.h>
@@ -14,6 +14,8 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "check.h"
 
 #define FORMAT "1" // of the records and of how long keys are kept
 #define FORMAT_KEY "format"
@@ -131,14 +133,8 @@ static int check_format(const db *d)
 
 // ---- free pages -----------------------------------------------------------------------
 
-typedef struct free_pages {
-    size_t all;
-    size_t beyond; ///< those from page `end` on
-    size_t end;
-} free_pages;
-
 /// Each record of LMDB's own table 0 is a list: how many, then their numbers.
-static int count_free(MDB_txn *txn, free_pages *out)
+static int count_free(MDB_txn *txn, size_t *out)
 {
     MDB_cursor *c;
     MDB_val key, value;
@@ -146,16 +142,20 @@ static int count_free(MDB_txn *txn, free_pages *out)
     if (rc != 0)
         return rc;
     while ((rc = mdb_cursor_get(c, &key, &value, MDB_NEXT)) == 0) {
-        const size_t *list = value.mv_data;
-        out->all += list[0];
-        for (size_t i = 1; out->end > 0 && i <= list[0]; i++)
-            out->beyond += list[i] >= out->end;
+        size_t n = 0;
+        if (value.mv_size >= sizeof(n)) // it may be written to while it is looked at
+            memcpy(&n, value.mv_data, sizeof(n));
+        if (n >= value.mv_size / sizeof(n)) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        *out += n;
     }
     mdb_cursor_close(c);
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int find_free(const db *d, free_pages *out)
+static int find_free(const db *d, size_t *out)
 {
     MDB_txn *txn; // LMDB shows that table to readers alone
     int rc = mdb_txn_begin(d->env, NULL, MDB_RDONLY, &txn);
@@ -166,43 +166,50 @@ static int find_free(const db *d, free_pages *out)
     return rc;
 }
 
-/// A file that is shorter than its last page would end the process when that is read. It may
-/// be shorter if the pages at its end were never in use.
-static int check_length(const db *d)
+// ---- what is there --------------------------------------------------------------------
+
+static int check_open_file(int fd, char *what, size_t len)
 {
-    MDB_envinfo info;
-    mdb_filehandle_t fd;
+    uint64_t size;
     struct stat st;
-    mdb_env_info(d->env, &info);
-    if (mdb_env_get_fd(d->env, &fd) != 0 || fstat(fd, &st) != 0)
+    int rc = check_file(fd, &size, what, len);
+    if (rc == 0 && fstat(fd, &st) != 0)
         return errno;
-    size_t pages = info.me_last_pgno + 1, there = (size_t)st.st_size / d->page;
-    if (there >= pages)
-        return 0;
-    if (ftruncate(fd, (off_t)(pages * d->page)) != 0) // zeros instead of a signal
+    // Whoever reads the file to its last page must find it: zeros instead of a signal.
+    if (rc == 0 && (uint64_t)st.st_size < size && ftruncate(fd, (off_t)size) != 0)
         return errno;
-    free_pages f = {.end = there};
-    int rc = find_free(d, &f);
-    if (rc == 0 && f.beyond == pages - there)
-        return 0;
-    return ftruncate(fd, st.st_size) == 0 ? MDB_CORRUPTED : errno; // as it was found
+    return rc;
 }
 
-static int open_checked(db *d)
+/// Before LMDB sees it. @param what gets what is wrong with the file itself
+static int check_data(const db *d, char *what, size_t len)
 {
-    int rc = open_env(d);
+    char path[sizeof(d->path) + 16];
+    snprintf(path, sizeof(path), "%s/data.mdb", d->path);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : errno;
+    int rc = check_open_file(fd, what, len);
+    close(fd);
+    return rc;
+}
+
+static int open_checked(db *d, char *what, size_t len)
+{
+    what[0] = '\0';
+    int rc = check_data(d, what, len);
+    if (rc == 0)
+        rc = open_env(d);
     if (rc != 0)
         return rc;
     MDB_stat stat;
     mdb_env_stat(d->env, &stat);
     d->page = stat.ms_psize;
-    rc = check_length(d);
-    if (rc == 0)
-        rc = check_format(d);
+    rc = check_format(d);
     return rc == 0 ? open_records(d) : rc;
 }
 
-static int explain(const db *d, int rc, char *why, size_t len)
+static int explain(const db *d, int rc, const char *what, char *why, size_t len)
 {
     switch (rc) {
     case MDB_INCOMPATIBLE:
@@ -222,7 +229,7 @@ static int explain(const db *d, int rc, char *why, size_t len)
         return fault(TG_E_MALFORMED, why, len,
                      "%s/data.mdb: damaged, or no file of LMDB's (%s); restore a copy of "
                      "the folder, or move it away to begin with an empty store",
-                     d->path, mdb_strerror(rc));
+                     d->path, what[0] != '\0' ? what : mdb_strerror(rc));
     default:
         return fault(rc == EACCES ? TG_E_DENIED : db_error(rc), why, len,
                      "%s: %s; the folder and its files must be writable for the user that "
@@ -243,8 +250,9 @@ int db_open(db *d, tg_slice path, size_t map_size, char *why, size_t len)
     if (d->reserve > RESERVE_MAX)
         d->reserve = RESERVE_MAX;
     int rc = take_folder(d, why, len);
-    if (rc == 0 && (rc = open_checked(d)) != 0)
-        rc = explain(d, rc, why, len);
+    char what[160];
+    if (rc == 0 && (rc = open_checked(d, what, sizeof(what))) != 0)
+        rc = explain(d, rc, what, why, len);
     if (rc < 0)
         db_close(d);
     return rc;
@@ -255,7 +263,8 @@ int db_reopen(db *d)
     if (d->env != NULL)
         mdb_env_close(d->env);
     d->env = NULL;
-    int rc = open_checked(d);
+    char what[160];
+    int rc = open_checked(d, what, sizeof(what));
     if (rc != 0 && d->env != NULL) {
         mdb_env_close(d->env);
         d->env = NULL;
@@ -285,12 +294,12 @@ size_t db_used(const db *d)
 int db_room(const db *d, size_t *out)
 {
     size_t limit = d->map_size - d->reserve, used = db_used(d);
-    free_pages f = {0};
     if (used >= limit / 2) {
-        int rc = find_free(d, &f);
+        size_t unused = 0;
+        int rc = find_free(d, &unused);
         if (rc != 0)
             return rc;
-        used -= f.all * d->page;
+        used -= unused <= used / d->page ? unused * d->page : used;
     }
     *out = used < limit ? limit - used : 0;
     return 0;

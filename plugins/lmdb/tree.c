@@ -18,6 +18,7 @@
 #define PART 495
 #define ID_MAX 8
 #define KEY_MAX (1 + ID_MAX + PART + 1)
+#define LEVELS_MAX 256 // a file that has more is damaged: a link leads back up
 
 typedef struct level {
     unsigned char head[1 + ID_MAX]; // as records begin
@@ -65,7 +66,7 @@ static int level_of(const MDB_val *value, level *out)
         return MDB_CORRUPTED;
     memcpy(out->head, value->mv_data, value->mv_size);
     out->len = value->mv_size;
-    return 0;
+    return out->head[0] == out->len - 1 ? 0 : MDB_CORRUPTED;
 }
 
 static uint64_t id_in(const unsigned char *head, size_t len)
@@ -92,7 +93,8 @@ static int next_level(tree t, const level *above, level *out)
     mdb_cursor_close(c);
     if (rc != 0 && rc != MDB_NOTFOUND)
         return rc;
-    id++;
+    if (++id == 0) // no number of ours: the next would be the first level's
+        return MDB_CORRUPTED;
     out->len = 1;
     for (int shift = 56; shift >= 0; shift -= 8)
         if (id >> shift != 0)
@@ -126,6 +128,8 @@ static int follow_or_make(tree t, const level *l, tg_slice rest, level *out)
 int tree_put(tree t, tg_slice key, tg_slice value)
 {
     level at = ROOT;
+    if (key.len > (size_t)PART * LEVELS_MAX)
+        return MDB_BAD_VALSIZE;
     for (; key.len > PART; key = rest_of(key, PART)) {
         level below;
         int rc = follow_or_make(t, &at, key, &below);
@@ -163,7 +167,8 @@ static int first_of(tree t, const level *l, tg_slice part, MDB_val *key, MDB_val
 static int del_key(tree t, MDB_val key) // LMDB's memory: a copy survives the change
 {
     unsigned char room[KEY_MAX];
-    assert(key.mv_size <= sizeof(room));
+    if (key.mv_size > sizeof(room))
+        return MDB_CORRUPTED;
     memcpy(room, key.mv_data, key.mv_size);
     key.mv_data = room;
     return mdb_del(t.txn, t.dbi, &key, NULL);
@@ -200,8 +205,11 @@ int tree_del(tree t, tg_slice key)
 }
 
 /// All of level `l` whose part begins with `part`, and what hangs below it.
-static int del_level(tree t, const level *l, tg_slice part)
+/// @param deep how many levels are above
+static int del_level(tree t, const level *l, tg_slice part, unsigned deep)
 {
+    if (deep > LEVELS_MAX)
+        return MDB_CORRUPTED;
     MDB_val key, value;
     for (;;) {
         int rc = first_of(t, l, part, &key, &value);
@@ -214,7 +222,7 @@ static int del_level(tree t, const level *l, tg_slice part)
         if (rc == 0 && is_link(l, &key)) {
             rc = level_of(&value, &below);
             if (rc == 0)
-                rc = del_level(t, &below, (tg_slice){"", 0});
+                rc = del_level(t, &below, (tg_slice){"", 0}, deep + 1);
             if (rc == 0) // the pages have moved
                 rc = first_of(t, l, part, &key, &value);
         }
@@ -228,7 +236,7 @@ static int del_level(tree t, const level *l, tg_slice part)
 static int del_prefix_below(tree t, const level *l, tg_slice prefix)
 {
     if (prefix.len <= PART)
-        return del_level(t, l, prefix);
+        return del_level(t, l, prefix, 0);
     level below;
     int rc = follow(t, l, prefix, &below);
     if (rc == 0)
@@ -250,6 +258,7 @@ typedef struct walker {
     void *ctx;
     char *key; // the whole key so far
     size_t len, size;
+    unsigned deep; // levels above
 } walker;
 
 static int push(walker *w, const void *at, size_t n)
@@ -292,10 +301,12 @@ static int visit(walker *w, const level *l, const MDB_val *key, const MDB_val *v
     int rc = push(w, part, len);
     if (rc == 0 && link)
         rc = level_of(value, &below);
+    w->deep++;
     if (rc == 0)
         rc = link ? walk_level(w, &below, (tg_slice){"", 0}, rest)
                   : w->each(w->ctx, (tg_slice){w->key, w->len},
                             (tg_slice){value->mv_data, value->mv_size});
+    w->deep--;
     w->len = before;
     return rc;
 }
@@ -318,6 +329,8 @@ static int walk_keys(walker *w, const level *l, MDB_cursor *c, tg_slice prefix,
 
 static int walk_level(walker *w, const level *l, tg_slice prefix, tg_slice from)
 {
+    if (w->deep > LEVELS_MAX)
+        return MDB_CORRUPTED;
     if (prefix.len > PART) {
         level below;
         tg_slice rest;

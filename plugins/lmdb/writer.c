@@ -25,7 +25,9 @@ struct job {
     bool refused; ///< only its deletions are carried out
     int code;
     tg_op op;
-    size_t n, bytes; ///< writes; what they put
+    size_t n; ///< writes
+    size_t bytes; ///< of memory that it takes, if it puts something
+    size_t deletes; ///< the same, if it only deletes
     tg_range range;
     tg_write writes[]; ///< behind them their bytes
 };
@@ -64,16 +66,16 @@ static tg_slice copy(char **at, tg_slice s)
 
 static job *commit_new(const tg_write *writes, size_t n)
 {
-    size_t bytes = 0, put = 0;
+    size_t size = sizeof(job) + n * sizeof(tg_write);
+    bool puts = false;
     for (size_t i = 0; i < n; i++) {
-        size_t size = writes[i].key.len + writes[i].value.len;
-        bytes += size;
-        put += writes[i].kind == TG_WRITE_PUT ? size : 0;
+        size += writes[i].key.len + writes[i].value.len;
+        puts |= writes[i].kind == TG_WRITE_PUT;
     }
-    job *j = malloc(sizeof(*j) + n * sizeof(tg_write) + bytes);
+    job *j = malloc(size);
     if (j == NULL)
         return NULL;
-    *j = (job){.n = n, .bytes = put};
+    *j = (job){.n = n, .bytes = puts ? size : 0, .deletes = puts ? 0 : size};
     char *at = (char *)&j->writes[n];
     for (size_t i = 0; i < n; i++) {
         j->writes[i] = (tg_write){.kind = writes[i].kind};
@@ -104,22 +106,31 @@ static job *only_deletions(job *j)
             j->writes[n++] = j->writes[i];
     j->n = n;
     job *less = commit_new(j->writes, n);
-    if (less == NULL)
+    if (less == NULL) {
+        j->deletes = j->bytes;
+        j->bytes = 0;
         return j;
+    }
     less->op = j->op;
     free(j);
     return less;
 }
 
-/// Under the lock. Too much waits already: then it may only delete, and is told so in its turn.
-/// One that is alone may be of any size, or it could never be stored. @return it as it waits.
-static const job *append(writer *w, job *j)
+/// Under the lock. Too much waits already: then it may only delete, and is told so in its turn;
+/// when too much of that waits as well, it fails. One that is alone may be of any size, or it
+/// could never be stored. @return it as it waits, or NULL: it does not.
+static const job *append(writer *w, job **at)
 {
+    job *j = *at;
     bool refused = w->queued > 0 && j->bytes > 0 && w->queued + j->bytes > w->queue_max;
     if (refused)
-        j = only_deletions(j);
-    else
-        w->queued += j->bytes;
+        *at = j = only_deletions(j);
+    if (w->deletes > 0 && j->deletes > 0 && w->deletes + j->deletes > w->queue_max) {
+        w->turned_away++;
+        return NULL;
+    }
+    w->queued += j->bytes;
+    w->deletes += j->deletes;
     j->refused = refused;
     j->answered = !j->read && !j->refused && w->interval_ms > 0;
     w->hurry |= j->read || j->refused || w->queued > GROUP_BYTES / 2;
@@ -130,17 +141,22 @@ static const job *append(writer *w, job *j)
     return j;
 }
 
-/// @return false: closed. *answered: nobody else will answer it.
-static bool queue(writer *w, job *j, bool *answered)
+/// @return 0; TG_E_SHUTDOWN, TG_E_BUSY. *answered: nobody else will answer it.
+static int queue(writer *w, job *j, bool *answered)
 {
+    int rc = TG_E_SHUTDOWN;
+    *answered = false;
     pthread_mutex_lock(&w->lock);
-    bool open = !w->closing;
-    // Asked now: the thread frees it as soon as the lock is gone.
-    *answered = open && append(w, j)->answered;
+    if (!w->closing) {
+        const job *waits = append(w, &j);
+        rc = waits != NULL ? 0 : TG_E_BUSY;
+        // Asked now: the thread frees it as soon as the lock is gone.
+        *answered = waits != NULL && waits->answered;
+    }
     pthread_mutex_unlock(&w->lock);
-    if (!open)
+    if (rc < 0)
         free(j);
-    return open;
+    return rc;
 }
 
 int writer_commit(writer *w, const tg_write *writes, size_t n, tg_op op)
@@ -150,11 +166,10 @@ int writer_commit(writer *w, const tg_write *writes, size_t n, tg_op op)
         return TG_E_NOMEM;
     bool answered;
     j->op = op;
-    if (!queue(w, j, &answered))
-        return TG_E_SHUTDOWN;
+    int rc = queue(w, j, &answered);
     if (answered)
         tg.host->complete(op, 0, NULL);
-    return 0;
+    return rc;
 }
 
 int writer_read(writer *w, const tg_range *range, tg_op op)
@@ -164,7 +179,7 @@ int writer_read(writer *w, const tg_range *range, tg_op op)
         return TG_E_NOMEM;
     bool answered;
     j->op = op;
-    return queue(w, j, &answered) ? 0 : TG_E_SHUTDOWN;
+    return queue(w, j, &answered);
 }
 
 // ---- reading --------------------------------------------------------------------------
@@ -323,7 +338,7 @@ static void one_by_one(writer *w, job *first, size_t n)
 
 static void report(writer *w, const job *first, size_t n)
 {
-    int64_t refused = 0, failed = 0,
+    int64_t refused = 0, failed = (int64_t)(w->lost - w->lost_told),
             used = w->db->env != NULL ? (int64_t)db_used(w->db) : 0;
     for (size_t i = 0; i < n; i++, first = first->next) {
         refused += first->code == TG_E_FULL;
@@ -335,6 +350,12 @@ static void report(writer *w, const job *first, size_t n)
     tg.metric->add(w->metrics.failed, failed);
     tg.metric->add(w->metrics.used, used - w->used);
     w->used = used;
+    if (w->lost > w->lost_told)
+        complain(w,
+                 "too slow: %llu commits that delete did not even wait, and failed; what "
+                 "they were to delete may come back after a restart; look at the disk",
+                 (unsigned long long)(w->lost - w->lost_told));
+    w->lost_told = w->lost;
     if (refused > 0)
         complain(
             w,
@@ -384,13 +405,14 @@ static job *next_jobs(writer *w, size_t *n)
         gather(w);
     job *first = w->first, *end = first;
     size_t bytes = 0;
+    w->lost = w->turned_away;
     for (*n = 0; end != NULL && *n < GROUP_JOBS && bytes < GROUP_BYTES; end = end->next) {
         if (end->read && *n > 0)
             break;
         ++*n;
         bytes += end->bytes;
-        if (!end->refused)
-            w->queued -= end->bytes;
+        w->queued -= end->bytes;
+        w->deletes -= end->deletes;
         if (end->read) {
             end = end->next;
             break;

@@ -18,17 +18,21 @@ typedef struct writer {
     db *db;
     writer_metrics metrics;
     uint32_t interval_ms; ///< relaxed: how long commits are gathered; 0: none waits
-    size_t queue_max; ///< bytes put that may wait
+    size_t
+        queue_max; ///< bytes of commits that may wait, and as much of those that only delete
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t news;
     job *first, **last; ///< under the lock, as all below
-    size_t queued; ///< bytes put that wait
+    size_t queued; ///< bytes of commits that wait
+    size_t deletes; ///< bytes of those that only delete
+    uint64_t turned_away; ///< commits that could not wait
     bool hurry; ///< relaxed: somebody waits for what is queued
     bool closing;
     // The thread's own.
     uint64_t told; ///< when it complained last, ms
     int64_t used; ///< as last reported
+    uint64_t lost, lost_told; ///< `turned_away`, as last seen and as last reported
 } writer;
 
 /// @param w its `db`, `metrics`, `interval_ms` and `queue_max` are set. @return TG_E_*.

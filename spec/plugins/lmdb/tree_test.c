@@ -265,6 +265,57 @@ static void stops_when_told(void **state)
     close_lab(&db);
 }
 
+static int count(void *ctx, tg_slice key, tg_slice value)
+{
+    (void)key;
+    (void)value;
+    ++*(int *)ctx;
+    return 0;
+}
+
+/// A record as no tree writes it: `head`, `n` times 'p', and `tail`.
+static void put_raw(const lab *db, tg_slice head, size_t n, tg_slice tail, tg_slice value)
+{
+    char room[600];
+    memcpy(room, head.at, head.len);
+    memset(room + head.len, 'p', n);
+    memcpy(room + head.len + n, tail.at, tail.len);
+    MDB_val k = {head.len + n + tail.len, room}, v = {value.len, (void *)value.at};
+    assert_int_equal(mdb_put(db->t.txn, db->t.dbi, &k, &v, 0), 0);
+}
+
+static void a_damaged_tree_is_an_error(void **state)
+{
+    (void)state;
+    char key[1500];
+    memset(key, 'p', sizeof(key));
+    for (int kind = 0; kind < 5; kind++) {
+        lab db;
+        int n = 0;
+        open_lab(&db);
+        if (kind == 0) { // a level that leads to itself
+            put_raw(&db, TG_LIT("\0"), 495, TG_LIT("\0"), TG_LIT("\1\1"));
+            put_raw(&db, TG_LIT("\1\1"), 495, TG_LIT("\0"), TG_LIT("\1\1"));
+        } else if (kind == 1) { // a key that is longer than any
+            put_raw(&db, TG_LIT("\0"), 510, TG_LIT(""), TG_LIT("x"));
+        } else if (kind == 2) { // the last number that a level can have
+            put_raw(&db, TG_LIT("\x8\xff\xff\xff\xff\xff\xff\xff\xff"), 9, TG_LIT(""),
+                    TG_LIT("x"));
+        } else { // a link to no level
+            put_raw(&db, TG_LIT("\0"), 495, TG_LIT("\0"),
+                    kind == 3 ? TG_LIT("\7\1") : TG_LIT(""));
+        }
+        int walked = tree_walk(db.t, TG_LIT(""), TG_LIT(""), count, &n);
+        assert_int_equal(walked, kind == 1 || kind == 2 ? 0 : MDB_CORRUPTED);
+        if (kind != 0 && kind != 1)
+            assert_int_equal(tree_put(db.t, (tg_slice){key, 1500}, TG_LIT("v")),
+                             MDB_CORRUPTED);
+        if (kind != 2)
+            assert_int_equal(tree_del_prefix(db.t, TG_LIT("")), MDB_CORRUPTED);
+        close_lab(&db);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +323,7 @@ int main(void)
         cmocka_unit_test(deletes_below_a_prefix_and_nothing_else),
         cmocka_unit_test(leaves_no_level_behind),
         cmocka_unit_test(stops_when_told),
+        cmocka_unit_test(a_damaged_tree_is_an_error),
     };
     return RUN(tests);
 }
