@@ -195,23 +195,11 @@ end
 
 function Host:signal(name) self.process:kill(name) end
 
-local REPORTS = { "AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:" }
-
-local function assert_no_report(self)
-  for _, line in ipairs(self.log) do
-    for _, word in ipairs(REPORTS) do
-      if line:find(word, 1, true) then
-        error("sanitizer report:\n" .. table.concat(self.log, "\n"), 3)
-      end
-    end
-  end
-end
-
 --- Asks it to end and demands that it ended well. @return its log lines
 function Host:stop(ms)
   self.process:kill "sigterm"
   local code, signal = self.process:wait(ms)
-  assert_no_report(self)
+  Process.assert_no_report()
   if code ~= 0 or signal ~= 0 then
     error(("the host ended with code %d, signal %d:\n%s"):format(
       code, signal, table.concat(self.log, "\n")), 2)
@@ -221,13 +209,15 @@ function Host:stop(ms)
   return self.log
 end
 
---- For `after_each`: whatever a test left, failed or not.
+--- For `after_each`: whatever a test left, failed or not. Fails when a sanitizer has found
+--- something in any process that the test had started.
 function Host.cleanup()
   Tcp.cleanup()
   Udp.cleanup()
   Process.cleanup()
   for path in pairs(folders) do remove(path) end
   folders = {}
+  Process.assert_no_report()
 end
 
 return Host

@@ -9,6 +9,17 @@ Process.__index = Process
 
 local alive = {}
 
+-- How a sanitizer begins to say what it found, and the children in which it did: a child that
+-- is killed, or that is expected to fail, ends with a code that does not tell.
+local REPORTS = { "AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:" }
+local reported = {}
+
+local function has_report(line)
+  for _, word in ipairs(REPORTS) do
+    if line:find(word, 1, true) then return true end
+  end
+end
+
 local function collect(lines, pipe, on_line)
   local rest = ""
   pipe:read_start(function(err, chunk)
@@ -61,7 +72,10 @@ function Process.spawn(command, args, options)
   self.handle, self.pid, self.stdin = handle, pid, stdin
   self.pipes = { stdin, stdout, stderr }
   collect(self.out, stdout, options.on_out)
-  collect(self.err, stderr, options.on_err)
+  collect(self.err, stderr, function(line)
+    if has_report(line) then reported[#reported + 1] = self end
+    if options.on_err then options.on_err(line) end
+  end)
   alive[self] = true
   return self
 end
@@ -137,6 +151,15 @@ function Process.cleanup()
     child:kill "sigkill"
     child:wait()
   end
+end
+
+--- Raises if a sanitizer has found something in a child since the last call.
+function Process.assert_no_report()
+  local child = reported[1]
+  if not child then return end
+  reported = {}
+  if not child.code then child:wait() end -- the report is whole then
+  error("sanitizer report:\n" .. table.concat(child.err, "\n"), 3)
 end
 
 return Process
