@@ -53,6 +53,7 @@ int tg_net_send_ref(tg_net_conn *c, tg_slice head, tg_slice tail,
 void tg_net_close(tg_net_conn *c, int reason);
 void tg_net_pause(tg_net_conn *c);
 void tg_net_resume(tg_net_conn *c);
+/// on_idle after `ms` in which on_data used no byte; 0 switches it off.
 void tg_net_set_idle(tg_net_conn *c, uint32_t ms);
 void tg_net_ready(tg_net_conn *c);
 /// Something is bound to the connection, or not any more. Over datagrams a peer that is not
@@ -64,7 +65,7 @@ void tg_net_count_message(tg_net_conn *c);
 bool tg_net_throttled(const tg_net_conn *c);
 size_t tg_net_pending(const tg_net_conn *c);
 bool tg_net_closing(const tg_net_conn *c);
-/// When its peer was last heard, ms since the epoch.
+/// When its peer last said something of use, ms since the epoch.
 uint64_t tg_net_heard(const tg_net_conn *c);
 void *tg_net_user(tg_net_conn *c);
 tg_net_conn *tg_net_of(const void *user); ///< the connection that carries these user bytes

@@ -108,7 +108,7 @@ struct tg_net_conn {
     bool flushing : 1;
     bool own_idle : 1; // the room above said when it is idle
     int16_t reason;
-    uint32_t heard; // last byte in, ms
+    uint32_t heard; // last bytes in that were of use, ms
     uint32_t moved; // when the socket took something last, ms
     uint32_t idle_ms;
     uint32_t phase_at; // end of the time for what the state waits for

@@ -56,7 +56,6 @@ void tg_conn_read(tg_net_conn *c)
     ssize_t n = receive(c, c->more->rate != NULL ? tg_rate_room(c) : TG_READ_MAX);
     if (!received(c, n))
         return;
-    c->heard = tg_worker_ms(w);
     tg_conn_count_in(c, (size_t)n);
     w->bytes_in += (size_t)n;
     if (c->more->rate != NULL)
@@ -109,6 +108,8 @@ size_t tg_conn_hand(tg_net_conn *c, const char *at, size_t len)
     assert(used <= (int64_t)len);
     if (used < 0)
         tg_net_close(c, (int)used);
+    else if (used > 0) // half a frame is nothing yet: one that never ends keeps nobody
+        c->heard = tg_worker_ms(c->origin->worker);
     return c->closing ? len : (size_t)used;
 }
 

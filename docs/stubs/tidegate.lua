@@ -99,7 +99,7 @@ function downlink:json() end
 ---@field on_open? fun(conn: tg.Conn, options: table?)
 ---@field on_message? fun(conn: tg.Conn, message: tg.Message)
 ---@field on_downlink? fun(conn: tg.Conn, message: tg.Downlink): any, string|tg.Error|nil false or nil and why refuses it
----@field on_idle? fun(conn: tg.Conn) nothing came for the time of conn:idle()
+---@field on_idle? fun(conn: tg.Conn) no frame came for the time of conn:idle()
 ---@field on_move? fun(conn: tg.Conn) the connection came here from another version
 ---@field on_shutdown? fun(conn: tg.Conn) the host ends and will close the connection: what is sent without waiting still leaves
 ---@field on_close? fun(conn: tg.Conn, reason: string) "NORMAL" or an error's code
@@ -174,7 +174,7 @@ function conn:answer(key, value) end
 ---@return tg.Error? err
 function conn:close(reason, text) end
 
---- on_idle after so long without a byte; 0 switches it off.
+--- on_idle after so long without a whole frame; 0 switches it off.
 ---@param after tg.Duration
 ---@return true? ok
 ---@return tg.Error? err

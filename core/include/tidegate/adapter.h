@@ -119,7 +119,7 @@ struct tg_adapter {
     /// protocol has one session a connection. Not called for the adapter's own close().
     void (*on_session_end)(tg_conn c, void *state, tg_session s, int reason);
 
-    /// Nothing was received for the time given to set_idle(). Also called once per period.
+    /// Nothing of use came for the time given to set_idle(). Also called once per period.
     void (*on_idle)(tg_conn c, void *state);
 
     /// The write queue fell below its low mark after a send answered TG_E_FULL.
@@ -210,8 +210,9 @@ typedef struct tg_conn_api {
     int (*pause)(tg_conn c);
     int (*resume)(tg_conn c);
 
-    /// on_idle after `ms` without a byte from the peer; 0 switches it off (over UDP: the
-    /// listener's limit `quiet` holds again, which closes without on_idle).
+    /// on_idle after `ms` without bytes from the peer that were of use: a frame that drips in
+    /// byte by byte counts when it is whole. 0 switches it off (over UDP: the listener's limit
+    /// `quiet` holds again, which closes without on_idle).
     int (*set_idle)(tg_conn c, uint32_t ms);
 
     /// The peer proved itself: the time-to-first-frame limit ends. Framed adapters get this

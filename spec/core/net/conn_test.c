@@ -385,102 +385,6 @@ static void a_callback_may_close_itself_and_others(void **state)
     lab_stop();
 }
 
-// Time.
-
-static int on_open_idle(tg_net_conn *c, void *user)
-{
-    tg_net_set_idle(c, 60);
-    return lab_on_open(c, user);
-}
-
-static void silence_is_reported_once_a_period(void **state)
-{
-    (void)state;
-    lab_start(1);
-    tg_listener_spec spec = lab_spec();
-    spec.events.on_open = on_open_idle;
-    lab_listen(&spec);
-    uint64_t from = lab_ms();
-    int fd = lab_connect();
-    lab_wait(idle, 3);
-    assert_in_range(lab_ms() - from, 175, 20000);
-    close(fd);
-    lab_wait(closed, 1);
-    lab_stop();
-}
-
-static int on_open_patient(tg_net_conn *c, void *user)
-{
-    tg_net_set_idle(c, 700);
-    return lab_on_open(c, user);
-}
-
-static void a_peer_that_speaks_is_not_idle(void **state)
-{
-    (void)state;
-    lab_start(1);
-    tg_listener_spec spec = lab_spec();
-    spec.events.on_open = on_open_patient;
-    lab_listen(&spec);
-    int fd = lab_connect();
-    for (uint64_t from = lab_ms(); lab_ms() < from + 1000;) {
-        lab_send(fd, "x", 1);
-        lab_expect(fd, "x", 1);
-        assert_false(lab_reaches(&the_lab.idle, 1, 0));
-    }
-    lab_wait(idle, 1);
-    close(fd);
-    lab_wait(closed, 1);
-    lab_stop();
-}
-
-static void silence_without_a_handler_closes(void **state)
-{
-    (void)state;
-    lab_start(1);
-    tg_listener_spec spec = lab_spec();
-    spec.events.on_open = on_open_idle;
-    spec.events.on_idle = NULL;
-    lab_listen(&spec);
-    int fd = lab_connect();
-    lab_wait(closed, 1);
-    assert_int_equal(the_lab.reason, TG_E_IDLE);
-    assert_true(lab_sees_fin(fd));
-    close(fd);
-    lab_stop();
-}
-
-static int64_t on_ready(tg_net_conn *c, void *user, tg_slice data)
-{
-    if (data.at[0] == 'r')
-        tg_net_ready(c);
-    return lab_on_echo(c, user, data);
-}
-
-static void a_peer_must_prove_itself_in_time(void **state)
-{
-    (void)state;
-    lab_start(1);
-    tg_listener_spec spec = lab_spec();
-    spec.events.on_data = on_ready;
-    spec.limits.first_frame_ms = 100;
-    lab_listen(&spec);
-    int good = lab_connect(), bad = lab_connect();
-    lab_send(good, "r", 1);
-    lab_expect(good, "r", 1);
-    lab_send(bad, "x", 1); // bytes alone do not count
-    lab_wait(closed, 1);
-    assert_int_equal(the_lab.reason, TG_E_TIMEOUT);
-    assert_int_equal(lab_logged("no good frame came in time"), 1);
-    assert_true(lab_sees_fin(bad));
-    lab_send(good, "y", 1);
-    lab_expect(good, "y", 1);
-    close(good);
-    close(bad);
-    lab_wait(closed, 2);
-    lab_stop();
-}
-
 // What it tells, and what it costs.
 
 static void check_info(tg_worker *w, void *ctx)
@@ -638,10 +542,6 @@ int main(void)
         cmocka_unit_test(a_peer_that_only_ends_its_sending_gets_its_answers),
         cmocka_unit_test(a_reset_is_a_close),
         cmocka_unit_test(a_callback_may_close_itself_and_others),
-        cmocka_unit_test(silence_is_reported_once_a_period),
-        cmocka_unit_test(a_peer_that_speaks_is_not_idle),
-        cmocka_unit_test(silence_without_a_handler_closes),
-        cmocka_unit_test(a_peer_must_prove_itself_in_time),
         cmocka_unit_test(a_connection_tells_about_itself),
         cmocka_unit_test(all_connections_can_be_walked_and_closed),
         cmocka_unit_test(an_idle_connection_is_small),
