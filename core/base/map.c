@@ -9,9 +9,9 @@
 #include <stdlib.h>
 
 struct tg_map_slot {
-    uint64_t hash;
+    uint32_t hash; // its lower half
+    uint32_t len;
     const char *key;
-    size_t len;
     void *value; // NULL: empty
 };
 
@@ -25,15 +25,15 @@ void tg_map_free(tg_map *m)
     *m = (tg_map){0};
 }
 
-static bool same(const struct tg_map_slot *s, uint64_t hash, tg_slice key)
+static bool same(const struct tg_map_slot *s, uint32_t hash, tg_slice key)
 {
     return s->hash == hash && tg_slice_eq((tg_slice){s->key, s->len}, key);
 }
 
 // The slot that holds `key`, or the empty one where it would go.
-static uint32_t probe(const tg_map *m, uint64_t hash, tg_slice key)
+static uint32_t probe(const tg_map *m, uint32_t hash, tg_slice key)
 {
-    uint32_t mask = m->cap - 1, i = (uint32_t)hash & mask;
+    uint32_t mask = m->cap - 1, i = hash & mask;
     while (m->slots[i].value != NULL && !same(&m->slots[i], hash, key))
         i = (i + 1) & mask;
     return i;
@@ -41,7 +41,7 @@ static uint32_t probe(const tg_map *m, uint64_t hash, tg_slice key)
 
 void *tg_map_find(const tg_map *m, tg_slice key)
 {
-    return m->count == 0 ? NULL : m->slots[probe(m, tg_hash(key), key)].value;
+    return m->count == 0 ? NULL : m->slots[probe(m, (uint32_t)tg_hash(key), key)].value;
 }
 
 static int grow(tg_map *m)
@@ -55,7 +55,7 @@ static int grow(tg_map *m)
     for (uint32_t i = 0; i < m->cap; i++) {
         if (m->slots[i].value == NULL)
             continue;
-        uint32_t to = (uint32_t)m->slots[i].hash & (cap - 1);
+        uint32_t to = m->slots[i].hash & (cap - 1);
         while (slots[to].value != NULL)
             to = (to + 1) & (cap - 1);
         slots[to] = m->slots[i];
@@ -68,18 +68,18 @@ static int grow(tg_map *m)
 
 static int put(tg_map *m, tg_slice key, void *value, bool replace)
 {
-    assert(value != NULL);
+    assert(value != NULL && key.len <= UINT32_MAX);
     if (m->count >= m->cap / 4 * 3) {
         int rc = grow(m);
         if (rc < 0)
             return rc;
     }
-    uint64_t hash = tg_hash(key);
+    uint32_t hash = (uint32_t)tg_hash(key);
     struct tg_map_slot *s = &m->slots[probe(m, hash, key)];
     if (s->value != NULL && !replace)
         return TG_E_EXISTS;
     m->count += s->value == NULL;
-    *s = (struct tg_map_slot){hash, key.at, key.len, value};
+    *s = (struct tg_map_slot){hash, (uint32_t)key.len, key.at, value};
     return 0;
 }
 
@@ -98,7 +98,7 @@ static void close_gap(tg_map *m, uint32_t hole)
 {
     uint32_t mask = m->cap - 1;
     for (uint32_t i = (hole + 1) & mask; m->slots[i].value != NULL; i = (i + 1) & mask) {
-        uint32_t home = (uint32_t)m->slots[i].hash & mask;
+        uint32_t home = m->slots[i].hash & mask;
         if (((i - home) & mask) < ((i - hole) & mask))
             continue;
         m->slots[hole] = m->slots[i];
@@ -111,7 +111,7 @@ void *tg_map_del(tg_map *m, tg_slice key)
 {
     if (m->count == 0)
         return NULL;
-    uint32_t i = probe(m, tg_hash(key), key);
+    uint32_t i = probe(m, (uint32_t)tg_hash(key), key);
     void *value = m->slots[i].value;
     if (value == NULL)
         return NULL;

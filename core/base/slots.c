@@ -11,6 +11,8 @@
 #define INDEX_BITS 24
 #define INDEX_MAX (1u << INDEX_BITS)
 #define NONE UINT32_MAX
+#define DOUBLES                                                                            \
+    1024 // a big table grows by a quarter: what is spare is paid by each connection
 
 void tg_slots_init(tg_slots *s, uint32_t worker)
 {
@@ -27,7 +29,7 @@ void tg_slots_free(tg_slots *s)
 
 static bool grow(tg_slots *s)
 {
-    uint32_t cap = s->cap == 0 ? 16 : s->cap * 2;
+    uint32_t cap = s->cap == 0 ? 16 : s->cap + (s->cap < DOUBLES ? s->cap : s->cap / 4);
     if (cap > INDEX_MAX)
         return false;
     void **at = realloc(s->at, cap * sizeof(*at));

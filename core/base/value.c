@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/map.h"
+
 #define BLOCK_SIZE 4000
 #define ALIGN (sizeof(max_align_t))
 
@@ -197,6 +199,40 @@ bool tg_value_eq(const tg_value *a, const tg_value *b)
         return maps_eq(a, b);
     }
     return false;
+}
+
+static uint64_t hash_word(uint8_t kind, const void *at, size_t len)
+{
+    return tg_hash((tg_slice){at, len}) + kind;
+}
+
+uint64_t tg_value_hash(const tg_value *v)
+{
+    uint64_t sum = v->kind;
+    double number;
+    switch ((tg_kind)v->kind) {
+    case TG_NIL:
+        break;
+    case TG_BOOL:
+        return sum + (v->boolean ? 16 : 0);
+    case TG_INT:
+        return hash_word(v->kind, &v->integer, sizeof(v->integer));
+    case TG_NUM:
+        number = v->number + 0.0; // the two zeros are equal
+        return hash_word(v->kind, &number, sizeof(number));
+    case TG_STR:
+        return tg_hash(v->string) + sum;
+    case TG_LIST:
+        for (size_t i = 0; i < v->list.count; i++)
+            sum = sum * 31 + tg_value_hash(&v->list.items[i]);
+        break;
+    case TG_MAP: // a sum, as the order of members says nothing
+        for (size_t i = 0; i < v->map.count; i++)
+            sum +=
+                tg_hash(v->map.pairs[i].key) * 31 ^ tg_value_hash(&v->map.pairs[i].value);
+        break;
+    }
+    return sum;
 }
 
 const char *tg_kind_name(uint8_t kind)

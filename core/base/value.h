@@ -42,6 +42,7 @@ static inline tg_value tg_value_of_str(const char *s)
 tg_value *tg_value_copy(const tg_value *v);
 void tg_value_free(tg_value *v);
 bool tg_value_eq(const tg_value *a, const tg_value *b);
+uint64_t tg_value_hash(const tg_value *v); ///< the same for equal ones
 const char *tg_kind_name(uint8_t kind); ///< "string", "integer", …
 
 /// Builders: lists and maps that grow in an arena.

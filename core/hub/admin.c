@@ -108,7 +108,7 @@ static void show(const tg_shard *sh, const tg_sess *s,
     const tg_queue *q = s->queue;
     tg_session_info info = {
         .client_id = tg_sess_id(s),
-        .user = {s->user, s->user_len},
+        .user = tg_who_user(s->who),
         .worker = sh->index,
         .connected = s->link != NULL,
         .subscriptions = s->nsubs,
@@ -119,7 +119,7 @@ static void show(const tg_shard *sh, const tg_sess *s,
         .since = s->since,
         .expiry_s = s->expiry_s,
         .session = {atomic_load(&s->where)},
-        .attributes = s->extra != NULL ? s->extra->attributes : NULL,
+        .attributes = tg_who_attributes(s->who),
     };
     each(ctx, &info);
 }

@@ -49,11 +49,12 @@ void tg_put_session(tg_buf *b, const tg_sess *s)
     tg_put_uint(b, s->expiry_s, 4);
     tg_put_uint(b, s->since, 8);
     tg_put_uint(b, s->link != NULL, 1);
-    tg_put_uint(b, s->user_len, 1);
-    tg_buf_put(b, s->user, s->user_len);
+    tg_slice user = tg_who_user(s->who);
+    tg_put_uint(b, user.len, 1);
+    tg_buf_put(b, user.at, user.len);
 }
 
-bool tg_get_session(tg_reader *r, tg_sess *s)
+bool tg_get_session(tg_reader *r, tg_whos *whos, tg_sess *s)
 {
     if (tg_read_uint(r, 1) != FORM)
         return false;
@@ -63,12 +64,8 @@ bool tg_get_session(tg_reader *r, tg_sess *s)
     tg_slice user = tg_read_bytes(r, tg_read_uint(r, 1));
     if (r->failed || user.len == 0)
         return !r->failed;
-    s->user = malloc(user.len);
-    if (s->user == NULL)
-        return false;
-    memcpy(s->user, user.at, user.len);
-    s->user_len = (uint8_t)user.len;
-    return true;
+    s->who = tg_who_get(whos, user, NULL);
+    return s->who != NULL;
 }
 
 void tg_put_sub(tg_buf *b, const tg_route *r)

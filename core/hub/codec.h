@@ -51,7 +51,7 @@ void tg_put_entry(tg_buf *b, const tg_entry *e);
 void tg_put_message(tg_buf *b, const tg_message *m);
 
 /// Leaves `online` as it was when that was written.
-bool tg_get_session(tg_reader *r, tg_sess *s);
+bool tg_get_session(tg_reader *r, tg_whos *whos, tg_sess *s);
 bool tg_get_sub(tg_reader *r, tg_sub *out);
 /// @owner `out` is the caller's, with its message. @return false: malformed or out of memory.
 bool tg_get_entry(tg_reader *r, tg_entry *out);

@@ -53,8 +53,9 @@ static void begin(tg_buf *b, const tg_shard *sh, const tg_sess *s)
     if (s == NULL)
         return;
     put_text(b, "client", tg_sess_id(s));
-    if (s->user != NULL)
-        put_text(b, "user", (tg_slice){s->user, s->user_len});
+    tg_slice user = tg_who_user(s->who);
+    if (user.len > 0)
+        put_text(b, "user", user);
 }
 
 static void send(tg_shard *sh, tg_slice topic, tg_buf *b)

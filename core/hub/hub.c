@@ -133,14 +133,15 @@ int tg_hub_new(const tg_hub_config *config, tg_hub **out, tg_error *e)
     tg_list_init(&h->abandoned);
     h->epoch = tg_epoch_new(config->workers);
     h->clients = tg_clients_new();
+    h->whos = tg_whos_new();
     h->shards = calloc(config->workers, sizeof(tg_shard *));
     h->tallies = aligned_alloc(_Alignof(tg_tally), config->workers * sizeof(tg_tally));
     if (h->tallies != NULL)
         memset(h->tallies, 0, config->workers * sizeof(tg_tally));
     h->restored = calloc(config->workers, sizeof(tg_buf));
-    if (h->epoch == NULL || h->clients == NULL || h->shards == NULL || h->tallies == NULL ||
-        h->restored == NULL || tg_router_init(&h->router, h->epoch) < 0 ||
-        tg_retained_new(h) < 0) {
+    if (h->epoch == NULL || h->clients == NULL || h->whos == NULL || h->shards == NULL ||
+        h->tallies == NULL || h->restored == NULL ||
+        tg_router_init(&h->router, h->epoch) < 0 || tg_retained_new(h) < 0) {
         tg_hub_free(h);
         return tg_error_set(e, TG_E_NOMEM, "hub: out of memory");
     }
@@ -160,6 +161,7 @@ void tg_hub_free(tg_hub *h)
         tg_router_free(&h->router);
     tg_retained_free(h);
     tg_epoch_free(h->epoch);
+    tg_whos_free(h->whos); // the epoch held the last sessions
     for (uint32_t i = 0; h->restored != NULL && i < h->config.workers; i++)
         tg_buf_free(&h->restored[i]);
     free(h->restored);

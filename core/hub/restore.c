@@ -33,7 +33,7 @@ static int on_session(void *ctx, tg_slice key, tg_slice value)
     tg_slice id = tg_read_bytes(&k, tg_read_uint(&k, 2));
     uint32_t hash = (uint32_t)tg_hash(id);
     tg_sess *s = k.failed || id.len == 0 ? NULL : tg_sess_new(id, hash);
-    if (s == NULL || !tg_get_session(&v, s) ||
+    if (s == NULL || !tg_get_session(&v, r->hub->whos, s) ||
         tg_clients_find(r->hub->clients, id, hash) != NULL ||
         tg_clients_add(r->hub->clients, s) < 0) {
         if (s != NULL)

@@ -31,14 +31,13 @@ tg_sess *tg_sess_new(tg_slice id, uint32_t hash)
 static void free_content(tg_sess *s)
 {
     tg_queue_free(s);
-    free(s->user);
-    s->user = NULL;
+    tg_who_put(s->who);
+    s->who = NULL;
     tg_extra *x = s->extra;
     s->extra = NULL;
     if (x == NULL)
         return;
     tg_msg_unref(x->will);
-    tg_value_free(x->attributes);
     tg_scan_free(x->scans);
     free(x->rx);
     free(x);
@@ -74,8 +73,8 @@ int tg_sess_seat(tg_shard *sh, tg_sess *s)
     return 0;
 }
 
-int tg_open_copy(tg_open *o, const tg_link *ops, void *link, const tg_session_spec *spec,
-                 tg_opened_fn *done, void *ctx)
+int tg_open_copy(tg_hub *h, tg_open *o, const tg_link *ops, void *link,
+                 const tg_session_spec *spec, tg_opened_fn *done, void *ctx)
 {
     *o = (tg_open){.ops = ops,
                    .link = link,
@@ -84,21 +83,14 @@ int tg_open_copy(tg_open *o, const tg_link *ops, void *link, const tg_session_sp
                    .clean_start = spec->clean_start != 0,
                    .receive_max = spec->receive_max,
                    .expiry_s = spec->expiry_s};
-    if (spec->user.len > 0) {
-        o->user_len = (uint8_t)(spec->user.len < 255 ? spec->user.len : 255);
-        o->user = malloc(o->user_len);
-        if (o->user != NULL)
-            memcpy(o->user, spec->user.at, o->user_len);
-    }
+    bool somebody = spec->user.len > 0 || spec->attributes != NULL;
+    if (somebody)
+        o->who = tg_who_get(h->whos, spec->user, spec->attributes);
     if (spec->will != NULL) {
         o->will = tg_msg_new(&spec->will->message);
         o->will_delay = spec->will->delay_s;
     }
-    if (spec->attributes != NULL)
-        o->attributes = tg_value_copy(spec->attributes);
-    if ((spec->user.len > 0 && o->user == NULL) ||
-        (spec->will != NULL && o->will == NULL) ||
-        (spec->attributes != NULL && o->attributes == NULL)) {
+    if ((somebody && o->who == NULL) || (spec->will != NULL && o->will == NULL)) {
         tg_open_clear(o);
         return TG_E_NOMEM;
     }
@@ -108,8 +100,7 @@ int tg_open_copy(tg_open *o, const tg_link *ops, void *link, const tg_session_sp
 void tg_open_clear(tg_open *o)
 {
     tg_msg_unref(o->will);
-    tg_value_free(o->attributes);
-    free(o->user);
+    tg_who_put(o->who);
     *o = (tg_open){0};
 }
 
@@ -131,19 +122,15 @@ static uint32_t capped_expiry(const tg_hub *h, uint32_t seconds)
 // @return false: out of memory; nothing was taken.
 static bool take_spec(tg_shard *sh, tg_sess *s, tg_open *o)
 {
-    if ((o->will != NULL || o->attributes != NULL) && tg_sess_extra(s) == NULL)
+    if (o->will != NULL && tg_sess_extra(s) == NULL)
         return false;
-    free(s->user);
-    s->user = o->user;
-    s->user_len = o->user_len;
-    o->user = NULL;
+    tg_who_put(s->who);
+    s->who = o->who;
+    o->who = NULL;
     if (s->extra != NULL) {
         tg_wheel_del(sh->wheel, &s->extra->expire);
-        tg_value_free(s->extra->attributes);
-        s->extra->attributes = o->attributes;
         s->extra->shard = sh;
     }
-    o->attributes = NULL;
     tg_will_set(s, o->will, o->will_delay);
     o->will = NULL;
     uint16_t most =
@@ -318,7 +305,6 @@ void tg_sess_reset(tg_shard *sh, tg_sess *s)
         tg_wheel_del(sh->wheel, &s->extra->will_due);
     }
     free_content(s);
-    s->user_len = 0;
     s->flags |= TG_SESS_ENDED;
 }
 
@@ -398,7 +384,7 @@ int tg_session_open(tg_shard *sh, const tg_link *ops, void *link,
     if (spec->client_id.len == 0 || spec->client_id.len > ID_MAX || link == NULL)
         return TG_E_INVAL;
     tg_open o;
-    int rc = tg_open_copy(&o, ops, link, spec, done, ctx);
+    int rc = tg_open_copy(sh->hub, &o, ops, link, spec, done, ctx);
     if (rc < 0)
         return rc;
     rc = open_copied(sh, spec->client_id, &o);
@@ -483,7 +469,7 @@ int tg_session_user(tg_shard *sh, tg_session h, tg_slice *out)
     const tg_sess *s = tg_shard_attached(sh, h);
     if (s == NULL)
         return TG_E_CLOSED;
-    *out = (tg_slice){s->user, s->user != NULL ? s->user_len : 0};
+    *out = tg_who_user(s->who);
     return 0;
 }
 
@@ -499,7 +485,7 @@ void *tg_session_link(tg_shard *sh, tg_session h, const tg_link *ops, uint16_t *
 const tg_value *tg_session_attributes(tg_shard *sh, tg_session h)
 {
     const tg_sess *s = tg_shard_attached(sh, h);
-    return s != NULL && s->extra != NULL ? s->extra->attributes : NULL;
+    return s != NULL ? tg_who_attributes(s->who) : NULL;
 }
 
 int tg_session_expiry(tg_shard *sh, tg_session h, uint32_t *out)

@@ -11,6 +11,7 @@
 #include "hub/hub.h"
 #include "hub/message.h"
 #include "hub/route.h"
+#include "hub/who.h"
 
 #define TG_SESS_MAGIC 0x5e551042u
 #define TG_CLAIM_MAGIC 0xc1a1a042u
@@ -97,7 +98,6 @@ typedef struct tg_extra {
     uint32_t will_delay;
     uint16_t nrx, rx_cap;
     uint16_t *rx; ///< packet ids of QoS 2 received, ascending
-    tg_value *attributes;
     tg_scan *scans;
 } tg_extra;
 
@@ -108,7 +108,6 @@ struct tg_sess {
     uint16_t window;
     _Atomic uint64_t where; ///< its seat: the owner and its handle there
     _Atomic uint8_t online; ///< has a link; for shared subscriptions
-    uint8_t user_len;
     uint16_t id_len;
     uint32_t expiry_s;
     uint32_t hash, nsubs;
@@ -127,7 +126,7 @@ struct tg_sess {
     tg_extra *extra;
     tg_list pending; ///< tg_wait: under way for the link
     uint64_t since;
-    char *user; ///< NULL: anonymous
+    tg_who *who; ///< NULL: anonymous, without attributes
     uint16_t number; ///< the link's
     char id[];
 };
@@ -169,9 +168,7 @@ typedef struct tg_open {
     uint32_t expiry_s;
     tg_msg will;
     uint32_t will_delay;
-    tg_value *attributes;
-    char *user;
-    uint8_t user_len;
+    tg_who *who;
 } tg_open;
 
 /// A receiver of a publish. With nids > 1 the ids follow it in a mail, six a place.
@@ -203,7 +200,7 @@ void tg_sess_end(tg_shard *sh, tg_sess *s);
 void tg_sess_answer(tg_shard *sh, tg_wait *w, bool durable);
 void tg_sess_end_link(tg_shard *sh, tg_sess *s, int reason, bool forget);
 int tg_sess_rx_put(tg_sess *s, uint16_t packet_id);
-int tg_open_copy(tg_open *o, const tg_link *ops, void *link, const tg_session_spec *spec,
+int tg_open_copy(tg_hub *h, tg_open *o, const tg_link *ops, void *link, const tg_session_spec *spec,
                  tg_opened_fn *done, void *ctx);
 void tg_open_clear(tg_open *o);
 void tg_open_fail(tg_open *o, int code);

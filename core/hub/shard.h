@@ -121,6 +121,7 @@ struct tg_hub {
     tg_epoch *epoch;
     tg_router router;
     tg_clients *clients;
+    tg_whos *whos;
     tg_retained_set *retained;
     tg_hub_metrics metrics;
     const tg_store *store; ///< NULL: memory

@@ -5,8 +5,8 @@
 #define TG_LUA_DECLARE_H
 
 #include "base/options.h"
+#include "base/template.h"
 #include "codec/frame.h"
-#include "lua/template.h"
 
 typedef enum tg_order { TG_ORDER_CONNECTION, TG_ORDER_DEVICE } tg_order;
 

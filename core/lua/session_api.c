@@ -201,12 +201,13 @@ static uint32_t seconds_of(int64_t ms)
     return s > (int64_t)UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)s;
 }
 
-/// Where commands wait for a device that is away, for those that have some. Names that begin
-/// with a $ are the host's: none of a site's own can stand for it.
-static int add_down(tg_lconn *c, tg_slice id, tg_arena *arena, tg_value *attributes)
+/// Where commands wait for a device that is away, for those that have some. Not the topic of
+/// this one but the template, so that all have the same attributes, which are kept once. Names
+/// that begin with a $ are the host's: none of a site's own can stand for it.
+static int add_down(tg_lconn *c, tg_arena *arena, tg_value *attributes)
 {
     const tg_slice wild = TG_LIT("+#");
-    int rc = c->app->commands != LUA_NOREF ? write_down(c, id) : 0;
+    int rc = c->app->commands != LUA_NOREF ? write_down(c, TG_LIT(TG_TEMPLATE_DEVICE)) : 0;
     if (rc <= 0)
         return rc;
     tg_slice topic = tg_buf_slice(&c->script->topic);
@@ -250,7 +251,7 @@ static int read_bind(lua_State *L, tg_lconn *c, tg_arena *arena, tg_value *attri
     spec->receive_max = (uint16_t)o.window;
     spec->expiry_s = seconds_of(own_expiry ? o.expiry : c->app->decl->expiry_ms);
     spec->attributes = attributes;
-    return attributes->kind == TG_MAP ? add_down(c, spec->client_id, arena, attributes) : 0;
+    return attributes->kind == TG_MAP ? add_down(c, arena, attributes) : 0;
 }
 
 /// The device is bound here already: it begins anew, and must not take itself over.
@@ -299,6 +300,7 @@ int tg_conn_api_bind(lua_State *L) // (-0 +1..2): self, id, attributes, options
     int rc = read_bind(L, c, &arena, &attributes, &spec, &e);
     bind_op *op = rc == 0 ? new_bind(c, t, id) : NULL;
     if (op != NULL) {
+        tg_vm_expect(L);
         unbind_old(c, id);
         rc = c->script->unit->env.session->open(c->handle, &spec, on_opened, op);
     } else if (rc == 0)

@@ -27,6 +27,7 @@ _Static_assert(LUA_VERSION_NUM == TG_LUA_VERSION, "plugins are told another Lua"
 #endif
 #define CHUNK 32768u
 #define COLLECT_STEPS 64 ///< of some 8 KiB of work each
+#define EXPECT_KB 32 ///< three to four times the garbage of a login
 
 static unsigned class_of(size_t size)
 {
@@ -136,6 +137,11 @@ bool tg_vm_collect(tg_vm *vm)
         if (lua_gc(vm->L, LUA_GCSTEP, 0) != 0)
             return true;
     return false;
+}
+
+void tg_vm_expect(lua_State *L)
+{
+    lua_gc(L, LUA_GCSTEP, EXPECT_KB);
 }
 
 static int on_panic(lua_State *L)

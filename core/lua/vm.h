@@ -49,6 +49,10 @@ typedef struct tg_vm {
 int tg_vm_open(tg_vm *vm, tg_guard *guard, size_t limit);
 /// A bounded piece of collection, for idle time. @return a round is complete.
 bool tg_vm_collect(tg_vm *vm);
+/// Something that stays is coming in: the next round is brought nearer, as if there were much
+/// more garbage than there is. Else a storm of logins leaves as much of that between what stays
+/// as a busy state may have, for good.
+void tg_vm_expect(lua_State *L);
 /// Any thread, when no other uses it any more. Counted by the gauge tidegate_lua_states.
 void tg_vm_close(tg_vm *vm);
 

@@ -4,6 +4,7 @@
 // connection knows is asked of it each time.
 #include "plugin/devices.h"
 
+#include "base/template.h"
 #include "plugin/line.h"
 #include "plugin/op.h"
 
@@ -35,18 +36,28 @@ static void add_connection(tg_device *d, const tg_line *l)
 typedef struct showing {
     tg_device_fn *each;
     void *ctx;
+    tg_buf down; ///< scratch
 } showing;
+
+/// Devices have the template in common, see core/lua/session_api.c.
+static tg_slice down_of(showing *s, const tg_session_info *i)
+{
+    tg_buf_clear(&s->down);
+    tg_template_device(&s->down, tg_value_str(i->attributes, "$down", (tg_slice){0}),
+                       i->client_id);
+    return s->down.failed ? (tg_slice){0} : tg_buf_slice(&s->down);
+}
 
 static void show(void *ctx, const tg_session_info *i)
 {
-    const showing *s = ctx;
+    showing *s = ctx;
     tg_device d = {
         .session = i,
         .adapter = tg_value_str(i->attributes, "$adapter", (tg_slice){0}),
-        .down = tg_value_str(i->attributes, "$down", (tg_slice){0}),
     };
     if (d.adapter.len == 0)
         return;
+    d.down = down_of(s, i);
     const tg_line *l = i->connected ? tg_line_of(i->session) : NULL;
     if (l != NULL)
         add_connection(&d, l);
@@ -60,14 +71,16 @@ static tg_shard *shard_here(const tg_runtime *rt)
 
 void tg_devices_each(tg_runtime *rt, tg_device_fn *each, void *ctx)
 {
-    showing s = {each, ctx};
+    showing s = {.each = each, .ctx = ctx};
     tg_shard_each_session(shard_here(rt), show, &s);
+    tg_buf_free(&s.down);
 }
 
 void tg_devices_find(tg_runtime *rt, tg_slice id, tg_device_fn *each, void *ctx)
 {
-    showing s = {each, ctx};
+    showing s = {.each = each, .ctx = ctx};
     tg_shard_find_session(shard_here(rt), id, show, &s);
+    tg_buf_free(&s.down);
 }
 
 int tg_device_commands(tg_runtime *rt, tg_slice adapter,

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,9 +19,10 @@
 
 typedef struct entry {
     uint64_t expires; // 0: never
-    uint32_t key_len, value_len;
+    uint32_t value_len;
+    uint16_t key_len;
     bool kept;
-    char bytes[];
+    char bytes[]; // from the struct's padding on
 } entry;
 
 typedef struct shard {
@@ -140,12 +142,12 @@ static bool fits(tg_kv *kv, shard *s, size_t more, uint64_t now)
 
 static entry *make(tg_slice key, tg_slice value, uint64_t expires)
 {
-    entry *e = malloc(sizeof(*e) + key.len + value.len);
+    entry *e = malloc(offsetof(entry, bytes) + key.len + value.len);
     if (e == NULL)
         return NULL;
     e->expires = expires;
     e->kept = false;
-    e->key_len = (uint32_t)key.len;
+    e->key_len = (uint16_t)key.len;
     e->value_len = (uint32_t)value.len;
     memcpy(e->bytes, key.at, key.len);
     if (value.len > 0)

@@ -25,7 +25,8 @@ typedef struct tg_session_spec {
     uint32_t expiry_s; ///< after the connection ends; 0 with it, TG_EXPIRY_NEVER
     const tg_will *will; ///< NULL none
     /// A map, e.g. what auth returned; NULL none. Names that begin with a $ are the host's:
-    /// "$adapter", and "$down", a topic where commands wait while the device is away.
+    /// "$adapter", and "$down", a topic where commands wait while the device is away
+    /// ("${device}" in it is the client id).
     const tg_value *attributes;
 } tg_session_spec;
 

@@ -76,6 +76,27 @@ static void maps_are_equal_in_any_order_and_lists_are_not(void **state)
     tg_arena_free(&a);
 }
 
+static void equal_values_hash_alike(void **state)
+{
+    (void)state;
+    tg_arena a = {0};
+    tg_value xy = small_map(&a, "x", "y"), yx = small_map(&a, "y", "x"),
+             xz = small_map(&a, "x", "z");
+    assert_int_equal(tg_value_hash(&xy), tg_value_hash(&yx));
+    assert_int_not_equal(tg_value_hash(&xy), tg_value_hash(&xz));
+    tg_value zero = tg_value_of_num(0.0), minus = tg_value_of_num(-0.0);
+    assert_true(tg_value_eq(&zero, &minus));
+    assert_int_equal(tg_value_hash(&zero), tg_value_hash(&minus));
+    tg_value_builder one = {.arena = &a}, two = {.arena = &a};
+    tg_build(&one, NULL, tg_value_of_bool(true));
+    tg_build(&one, NULL, (tg_value){0});
+    tg_build(&two, NULL, (tg_value){0});
+    tg_build(&two, NULL, tg_value_of_bool(true));
+    tg_value l1 = tg_build_list(&one), l2 = tg_build_list(&two);
+    assert_int_not_equal(tg_value_hash(&l1), tg_value_hash(&l2));
+    tg_arena_free(&a);
+}
+
 static void an_arena_gives_zeroed_aligned_memory_of_any_size(void **state)
 {
     (void)state;
@@ -111,6 +132,7 @@ int main(void)
         cmocka_unit_test(a_copy_lives_without_what_it_was_made_from),
         cmocka_unit_test(plain_values_copy_too),
         cmocka_unit_test(maps_are_equal_in_any_order_and_lists_are_not),
+        cmocka_unit_test(equal_values_hash_alike),
         cmocka_unit_test(an_arena_gives_zeroed_aligned_memory_of_any_size),
         cmocka_unit_test(kinds_have_names),
     };

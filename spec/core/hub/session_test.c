@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/value.h"
 #include "harness.h"
 
 static void a_publish_reaches_subscribers_on_every_worker(void **state)
@@ -524,9 +525,87 @@ static void a_full_lane_holds_its_publishers_until_it_is_worked_off(void **state
     world_close(&w);
 }
 
+static void open_as(client *c, world *w, uint32_t worker, const char *id, const char *user,
+                    const tg_value *attributes)
+{
+    client_init(c, w, worker);
+    tg_session_spec spec = spec_of(id, 0, false);
+    spec.user = tg_str(user);
+    spec.attributes = attributes;
+    client_open_spec(c, &spec);
+    world_settle(w);
+    assert_int_equal(c->opened, 0);
+}
+
+static const tg_value *attributes_of(const client *c)
+{
+    return tg_session_attributes(c->w->shard[c->worker], c->s);
+}
+
+static const char *user_of(const client *c)
+{
+    static char text[32];
+    tg_slice user = {0};
+    tg_session_user(c->w->shard[c->worker], c->s, &user);
+    snprintf(text, sizeof(text), "%.*s", (int)user.len, user.at);
+    return text;
+}
+
+static void sessions_with_equal_attributes_share_them(void **state)
+{
+    (void)state;
+    world w;
+    static client c[4];
+    tg_arena a = {0};
+    tg_value_builder one = {.arena = &a}, other = {.arena = &a};
+    tg_build(&one, "tenant", tg_value_of_str("acme"));
+    tg_build(&one, "adapter", tg_value_of_str("gt06"));
+    tg_build(&other, "adapter", tg_value_of_str("gt06"));
+    tg_build(&other, "tenant", tg_value_of_str("acme"));
+    tg_value first = tg_build_map(&one), second = tg_build_map(&other);
+    world_open(&w, 2, NULL);
+    open_as(&c[0], &w, 0, "a", "", &first);
+    open_as(&c[1], &w, 1, "b", "", &second);
+    open_as(&c[2], &w, 0, "c", "ann", &first);
+    open_as(&c[3], &w, 1, "d", "ann", NULL);
+    tg_arena_free(&a);
+    assert_non_null(attributes_of(&c[0]));
+    assert_ptr_equal(attributes_of(&c[0]), attributes_of(&c[1]));
+    assert_ptr_not_equal(attributes_of(&c[0]), attributes_of(&c[2])); // another user's
+    assert_null(attributes_of(&c[3]));
+    assert_string_equal(user_of(&c[1]), "");
+    assert_string_equal(user_of(&c[2]), "ann");
+    assert_string_equal(user_of(&c[3]), "ann");
+    client_close(&c[0], TG_CLOSE_END_SESSION);
+    world_settle(&w);
+    tg_slice tenant = tg_value_str(attributes_of(&c[1]), "tenant", (tg_slice){0});
+    assert_true(tg_slice_eq(tenant, TG_LIT("acme")));
+    world_close(&w); // asserts that nobody's are left
+}
+
+static void a_hundred_users_are_told_apart(void **state)
+{
+    (void)state;
+    world w;
+    static client c[100];
+    char name[16];
+    world_open(&w, 1, NULL);
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof(name), "user %d", i);
+        open_as(&c[i], &w, 0, name, name, NULL);
+    }
+    for (int i = 0; i < 100; i++) {
+        snprintf(name, sizeof(name), "user %d", i);
+        assert_string_equal(user_of(&c[i]), name);
+    }
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sessions_with_equal_attributes_share_them),
+        cmocka_unit_test(a_hundred_users_are_told_apart),
         cmocka_unit_test(a_publish_reaches_subscribers_on_every_worker),
         cmocka_unit_test(overlapping_subscriptions_give_one_delivery_with_all_identifiers),
         cmocka_unit_test(no_local_and_retain_as_published_are_kept),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A template is a list of parts, so that filling one in is a walk without a search.
-#include "lua/template.h"
+#include "base/template.h"
 
 static int add(tg_template *t, tg_slice text, bool name, tg_arena *arena, tg_error *e)
 {
@@ -45,4 +45,16 @@ void tg_template_put(tg_buf *out, tg_slice value)
         to[i] = c == '/' || c == '+' || c == '#' || c == '\0' ? '_' : c;
     }
     out->len += value.len;
+}
+
+void tg_template_device(tg_buf *out, tg_slice text, tg_slice device)
+{
+    const tg_slice name = TG_LIT(TG_TEMPLATE_DEVICE);
+    const char *end = text.at + text.len, *at;
+    while (text.len > 0 && (at = memmem(text.at, text.len, name.at, name.len)) != NULL) {
+        tg_buf_put(out, text.at, (size_t)(at - text.at));
+        tg_template_put(out, device);
+        text = (tg_slice){at + name.len, (size_t)(end - at) - name.len};
+    }
+    tg_buf_put(out, text.at, text.len);
 }
