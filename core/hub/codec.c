@@ -2,10 +2,12 @@
 // Every value begins with the number of its form, so that a later form can be told apart. What
 // comes back from a store is not trusted more than what comes from a socket.
 #include "hub/codec.h"
+#include "hub/origin.h"
 
 #include <stdlib.h>
 
 #define FORM 1
+#define FORM_ORIGIN 2 // an entry that names its origin
 
 uint64_t tg_read_uint(tg_reader *r, unsigned width)
 {
@@ -119,9 +121,28 @@ tg_msg tg_get_message(tg_reader *r)
     return tg_msg_restore(&s, created, expires);
 }
 
-void tg_put_entry(tg_buf *b, const tg_entry *e)
+void tg_put_had(tg_buf *b, const tg_origin *o)
 {
     tg_put_uint(b, FORM, 1);
+    tg_put_uint(b, o->packet_id, 2);
+}
+
+bool tg_get_had(tg_reader *r, uint16_t *packet_id)
+{
+    if (tg_read_uint(r, 1) != FORM)
+        return false;
+    *packet_id = (uint16_t)tg_read_uint(r, 2);
+    return !r->failed;
+}
+
+void tg_put_entry(tg_buf *b, const tg_entry *e)
+{
+    const tg_origin *o = tg_msg_origin(e->msg);
+    tg_put_uint(b, o != NULL ? FORM_ORIGIN : FORM, 1);
+    if (o != NULL) {
+        tg_put_uint(b, o->packet_id, 2);
+        tg_put_uint(b, o->seq, 8);
+    }
     tg_put_uint(b, e->qos, 1);
     tg_put_uint(b, e->flags, 1);
     tg_put_uint(b, e->nids, 2);
@@ -145,11 +166,17 @@ static bool get_ids(tg_reader *r, tg_entry *e, uint16_t n)
     return true;
 }
 
-bool tg_get_entry(tg_reader *r, tg_entry *e)
+bool tg_get_entry(tg_reader *r, tg_entry *e, tg_publish_id *from)
 {
     *e = (tg_entry){0};
-    if (tg_read_uint(r, 1) != FORM)
+    *from = (tg_publish_id){0};
+    uint64_t form = tg_read_uint(r, 1);
+    if (form == FORM_ORIGIN) {
+        from->packet_id = (uint16_t)tg_read_uint(r, 2);
+        from->seq = tg_read_uint(r, 8);
+    } else if (form != FORM) {
         return false;
+    }
     e->qos = (uint8_t)tg_read_uint(r, 1);
     e->flags =
         (uint8_t)((tg_read_uint(r, 1) & ~(unsigned)TG_ENTRY_UNSAFE) | TG_ENTRY_STORED);

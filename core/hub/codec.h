@@ -7,7 +7,11 @@
 /// | "u" id filter                      | subscription: QoS, flags, identifier      |
 /// | "q" id number:u64                  | message that waits or is in the window    |
 /// | "m" id number:u64                  | what the peer knows of it: TG_ENTRY_*     |
-/// | "x" id packet_id:u16               | QoS 2 packet id received from the peer    |
+/// | "x" id packet_id:u16               | QoS 2 packet id received from the peer:   |
+/// |                                    | number of its publish; id 0: all up to    |
+/// |                                    | that number are safe                      |
+/// | "h" id number:u64 publisher        | had a message whose publisher may send it |
+/// |                                    | again: packet id                          |
 /// | "r" topic                          | retained message                          |
 ///
 /// `id` is the client id with its length (u16) in front, so no id is the beginning of another.
@@ -22,6 +26,7 @@ enum {
     TG_KEY_ENTRY = 'q',
     TG_KEY_MARK = 'm',
     TG_KEY_RX = 'x',
+    TG_KEY_HAD = 'h',
     TG_KEY_RETAINED = 'r',
 };
 
@@ -48,13 +53,20 @@ void tg_put_id(tg_buf *b, char kind, const tg_sess *s);
 void tg_put_session(tg_buf *b, const tg_sess *s);
 void tg_put_sub(tg_buf *b, const tg_route *r);
 void tg_put_entry(tg_buf *b, const tg_entry *e);
+void tg_put_had(tg_buf *b, const tg_origin *o);
 void tg_put_message(tg_buf *b, const tg_message *m);
 
 /// Leaves `online` as it was when that was written.
 bool tg_get_session(tg_reader *r, tg_whos *whos, tg_sess *s);
 bool tg_get_sub(tg_reader *r, tg_sub *out);
+/// Which publish of its publisher's a message is; 0 and 0 where that is no question.
+typedef struct tg_publish_id {
+    uint16_t packet_id;
+    uint64_t seq;
+} tg_publish_id;
 /// @owner `out` is the caller's, with its message. @return false: malformed or out of memory.
-bool tg_get_entry(tg_reader *r, tg_entry *out);
+bool tg_get_entry(tg_reader *r, tg_entry *out, tg_publish_id *from);
+bool tg_get_had(tg_reader *r, uint16_t *packet_id);
 tg_msg tg_get_message(tg_reader *r); ///< NULL: malformed or out of memory
 
 #endif

@@ -2,7 +2,7 @@
 // From a session to its link. A message with QoS 0 for a link that keeps up goes straight
 // through and costs the session nothing. Everything else goes through the queue, from whose
 // front the pump sends as far as link and window allow; so the order is that of arrival.
-#include "hub/internal.h"
+#include "hub/inbound.h"
 
 #include <stdlib.h>
 
@@ -315,8 +315,16 @@ static bool straight(tg_shard *sh, tg_sess *s, const tg_entry *e)
     return true;
 }
 
+static bool had_it(tg_sess *s, tg_msg m)
+{
+    const tg_origin *o = tg_msg_origin(m);
+    return o != NULL && o->again && tg_inbound_had(s, o);
+}
+
 int tg_deliver(tg_shard *sh, tg_sess *s, tg_msg m, const tg_target *t, const uint32_t *ids)
 {
+    if (m->qos == 2 && had_it(s, m))
+        return 0;
     tg_entry e = {.msg = m,
                   .nids = t->nids,
                   .qos = t->qos < m->qos ? t->qos : m->qos,

@@ -95,6 +95,9 @@ int tg_session_unsubscribe(tg_shard *sh, tg_session h, tg_slice filter, tg_done_
                            void *ctx);
 int tg_session_publish(tg_shard *sh, tg_session h, tg_msg m, tg_published_fn *done,
                        void *ctx);
+int tg_session_publish_once(tg_shard *sh, tg_session h, uint16_t packet_id, tg_msg m,
+                            tg_published_fn *done, void *ctx);
+int tg_session_sync(tg_shard *sh, tg_session h, tg_done_fn *done, void *ctx);
 int tg_session_ack(tg_shard *sh, tg_session h, uint16_t packet_id, tg_ack how);
 int tg_session_rx_add(tg_shard *sh, tg_session h, uint16_t packet_id);
 int tg_session_rx_del(tg_shard *sh, tg_session h, uint16_t packet_id);

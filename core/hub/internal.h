@@ -11,6 +11,9 @@
 void tg_gather_free(tg_gather *g);
 /// @param s who publishes, NULL: the hub itself.
 int tg_publish(tg_shard *sh, tg_sess *s, tg_msg m, tg_published_fn *done, void *ctx);
+/// @param o NULL, or the origin of one that must come once. @owner takes its own references.
+int tg_publish_from(tg_shard *sh, tg_sess *s, tg_msg m, tg_origin *o, tg_published_fn *done,
+                    void *ctx);
 /// Routes a message of an ended session's shared subscriptions to other members.
 void tg_publish_to_others(tg_shard *sh, tg_sess *s, const tg_entry *e);
 /// Routes `m`, which was meant for a member of a group, to another member.
@@ -72,7 +75,21 @@ void tg_persist_unsub(tg_shard *sh, tg_sess *s, tg_slice filter);
 void tg_persist_entry(tg_shard *sh, tg_sess *s, uint64_t n);
 void tg_persist_mark(tg_shard *sh, tg_sess *s, uint64_t n);
 void tg_persist_done(tg_shard *sh, tg_sess *s, uint64_t n);
-void tg_persist_rx(tg_shard *sh, tg_sess *s, uint16_t packet_id, bool held);
+/// @param seq of its publish; 0: not numbered. @param packet_id 0: all up to `seq` are safe.
+void tg_persist_rx(tg_shard *sh, tg_sess *s, uint16_t packet_id, uint64_t seq);
+void tg_persist_rx_del(tg_shard *sh, tg_sess *s, uint16_t packet_id);
+/// A record of a message that is done with its receiver and whose publisher may send it again.
+typedef struct tg_had {
+    struct tg_had *next;
+    tg_origin *origin;
+    size_t len;
+    char key[];
+} tg_had;
+tg_had *tg_had_new(tg_slice key, tg_origin *o); ///< NULL: out of memory
+void tg_had_free(tg_had *list);
+/// Deletes the record from the store once the origin is settled. @owner takes `h`.
+void tg_had_watch(tg_shard *sh, tg_had *h);
+void tg_had_turn(tg_shard *sh);
 void tg_persist_retained(tg_shard *sh, tg_slice topic);
 uint32_t tg_persist_count(const tg_shard *sh); ///< writes of this turn so far
 /// `fn` is called when this turn's batch, else the last one under way, is committed; at once,

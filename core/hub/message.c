@@ -37,6 +37,7 @@ struct tg_block {
     bool published;
     size_t size;
     uint64_t retained_seq;
+    tg_origin *origin; // NULL: a message that may come twice, or cannot
     envelope first; // the maker's
     char bytes[];
 };
@@ -70,6 +71,7 @@ static tg_msg block_new(const tg_msg_spec *s, tg_slice publisher)
     b->published = false;
     b->size = size;
     b->retained_seq = 0;
+    b->origin = NULL;
     b->first = (envelope){.magic = ENVELOPE_MAGIC, .refs = 1, .block = b};
     char *at = b->bytes;
     b->first.pub = (tg_message){
@@ -126,13 +128,20 @@ tg_block *tg_block_ref(tg_block *b)
     return b;
 }
 
+static void block_free(tg_block *b)
+{
+    if (b->origin != NULL)
+        tg_origin_unref(b->origin);
+    free(b);
+}
+
 // The last holder must see what all others did with the block before it frees it. Who finds
 // itself alone needs no write to know.
 void tg_block_unref(tg_block *b)
 {
     if (atomic_load_explicit(&b->refs, memory_order_acquire) == 1 ||
         atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
-        free(b);
+        block_free(b);
 }
 
 tg_block *tg_msg_block(tg_msg m)
@@ -202,6 +211,18 @@ tg_msg tg_msg_publish(tg_msg m, uint64_t now, uint64_t origin)
     e->pub.expires = b->expiry_s == 0 ? 0 : now + (uint64_t)b->expiry_s * 1000;
     e->pub.origin = origin;
     return &e->pub;
+}
+
+void tg_msg_set_origin(tg_msg m, tg_origin *o)
+{
+    tg_block *b = check(m)->block;
+    assert(b->origin == NULL);
+    b->origin = tg_origin_ref(o);
+}
+
+tg_origin *tg_msg_origin(tg_msg m)
+{
+    return check(m)->block->origin;
 }
 
 tg_msg tg_msg_restore(const tg_msg_spec *spec, uint64_t created, uint64_t expires)

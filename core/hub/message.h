@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "hub/origin.h"
 #include "tidegate/message.h"
 
 /// One allocation for the message's fields and bytes. Counted once per worker that holds an
@@ -29,6 +30,9 @@ void tg_block_set_retained_seq(tg_block *b, uint64_t seq);
 /// was published before is immutable: then a copy is made.
 /// @return a reference for the caller, NULL when out of memory.
 tg_msg tg_msg_publish(tg_msg m, uint64_t now, uint64_t origin);
+/// Before it is shared. @owner takes its own reference.
+void tg_msg_set_origin(tg_msg m, tg_origin *o);
+tg_origin *tg_msg_origin(tg_msg m); ///< NULL: none that matters
 /// As it was published before: restored from the store.
 tg_msg tg_msg_restore(const tg_msg_spec *spec, uint64_t created, uint64_t expires);
 

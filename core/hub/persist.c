@@ -6,7 +6,10 @@
 
 #include "base/log.h"
 #include "hub/codec.h"
+#include "hub/inbound.h"
 #include "hub/retained.h"
+
+#define HAD_A_TURN 256 // records that are looked at
 
 struct item { // offsets, since the bytes move while they grow
     uint32_t kind;
@@ -135,6 +138,7 @@ void tg_persist_forget(tg_shard *sh, tg_sess *s)
     del_prefix(sh, s, TG_KEY_ENTRY);
     del_prefix(sh, s, TG_KEY_MARK);
     del_prefix(sh, s, TG_KEY_RX);
+    del_prefix(sh, s, TG_KEY_HAD);
 }
 
 static void persist_route(tg_shard *sh, tg_sess *s, const tg_route *r)
@@ -142,6 +146,17 @@ static void persist_route(tg_shard *sh, tg_sess *s, const tg_route *r)
     char text[65536];
     size_t len = tg_route_text(r, text, sizeof(text));
     tg_persist_sub(sh, s, (tg_slice){text, len}, r);
+}
+
+// Not those of publishes that are under way: they have their turn.
+static void persist_ids(tg_shard *sh, tg_sess *s)
+{
+    const tg_inbound *in = s->extra != NULL ? s->extra->inbound : NULL;
+    for (uint16_t i = 0; in != NULL && i < in->n; i++)
+        if (!tg_inbound_is_open(in, in->ids[i]))
+            tg_persist_rx(sh, s, in->ids[i], 0);
+    if (sh->hub->durable)
+        tg_persist_rx(sh, s, 0, tg_inbound_kept(sh, s));
 }
 
 void tg_persist_all(tg_shard *sh, tg_sess *s)
@@ -156,8 +171,7 @@ void tg_persist_all(tg_shard *sh, tg_sess *s)
         if (e->msg != NULL && e->qos > 0)
             tg_persist_entry(sh, s, n);
     }
-    for (uint16_t i = 0; s->extra != NULL && i < s->extra->nrx; i++)
-        tg_persist_rx(sh, s, s->extra->rx[i], true);
+    persist_ids(sh, s);
 }
 
 void tg_persist_sub(tg_shard *sh, tg_sess *s, tg_slice filter, const tg_route *r)
@@ -216,19 +230,105 @@ void tg_persist_mark(tg_shard *sh, tg_sess *s, uint64_t n)
     value_done(sh);
 }
 
+static void persist_had(tg_shard *sh, const tg_sess *s, tg_slice publisher, tg_origin *o)
+{
+    tg_buf *b = begin(sh, TG_WRITE_PUT);
+    if (b == NULL)
+        return;
+    size_t at = b->len;
+    tg_put_id(b, TG_KEY_HAD, s);
+    tg_put_uint(b, o->seq, 8);
+    tg_buf_put(b, publisher.at, publisher.len);
+    key_done(sh);
+    tg_had *h = b->failed ? NULL : tg_had_new((tg_slice){b->at + at, b->len - at}, o);
+    tg_put_had(b, o);
+    value_done(sh);
+    if (h != NULL)
+        tg_had_watch(sh, h);
+}
+
 void tg_persist_done(tg_shard *sh, tg_sess *s, uint64_t n)
 {
-    uint8_t flags = tg_queue_at(s->queue, n)->flags;
+    const tg_entry *e = tg_queue_at(s->queue, n);
+    uint8_t flags = e->flags;
     if ((flags & TG_ENTRY_STORED) == 0)
         return;
+    tg_origin *o = tg_msg_origin(e->msg);
+    if (e->qos == 2 && !tg_origin_settled(o))
+        persist_had(sh, s, e->msg->publisher, o);
     begin_numbered(sh, s, TG_WRITE_DEL, TG_KEY_ENTRY, n, 8);
     if ((flags & TG_ENTRY_MARKED) != 0)
         begin_numbered(sh, s, TG_WRITE_DEL, TG_KEY_MARK, n, 8);
 }
 
-void tg_persist_rx(tg_shard *sh, tg_sess *s, uint16_t packet_id, bool held)
+void tg_persist_rx(tg_shard *sh, tg_sess *s, uint16_t packet_id, uint64_t seq)
 {
-    begin_numbered(sh, s, held ? TG_WRITE_PUT : TG_WRITE_DEL, TG_KEY_RX, packet_id, 2);
+    tg_buf *b = begin_numbered(sh, s, TG_WRITE_PUT, TG_KEY_RX, packet_id, 2);
+    if (b == NULL)
+        return;
+    tg_put_uint(b, seq, 8);
+    value_done(sh);
+}
+
+void tg_persist_rx_del(tg_shard *sh, tg_sess *s, uint16_t packet_id)
+{
+    begin_numbered(sh, s, TG_WRITE_DEL, TG_KEY_RX, packet_id, 2);
+}
+
+tg_had *tg_had_new(tg_slice key, tg_origin *o)
+{
+    tg_had *h = malloc(sizeof(*h) + key.len);
+    if (h == NULL)
+        return NULL;
+    *h = (tg_had){.origin = tg_origin_ref(o), .len = key.len};
+    memcpy(h->key, key.at, key.len);
+    return h;
+}
+
+void tg_had_free(tg_had *list)
+{
+    for (tg_had *next; list != NULL; list = next) {
+        next = list->next;
+        tg_origin_unref(list->origin);
+        free(list);
+    }
+}
+
+void tg_had_watch(tg_shard *sh, tg_had *h)
+{
+    h->next = NULL;
+    *sh->had_end = h;
+    sh->had_end = &h->next;
+}
+
+static void had_gone(tg_shard *sh, tg_had *h)
+{
+    tg_buf *b = begin(sh, TG_WRITE_DEL);
+    if (b != NULL) {
+        tg_buf_put(b, h->key, h->len);
+        key_done(sh);
+    }
+    tg_had_free(h);
+}
+
+// They settle in about the order in which they came; those that do not are passed by, a few
+// each turn.
+void tg_had_turn(tg_shard *sh)
+{
+    const tg_had *passed = NULL;
+    for (int i = 0; i < HAD_A_TURN && sh->had != NULL && sh->had != passed; i++) {
+        tg_had *h = sh->had;
+        sh->had = h->next;
+        h->next = NULL;
+        if (sh->had == NULL)
+            sh->had_end = &sh->had;
+        if (tg_origin_settled(h->origin)) {
+            had_gone(sh, h);
+            continue;
+        }
+        passed = passed != NULL ? passed : h;
+        tg_had_watch(sh, h);
+    }
 }
 
 static tg_buf *begin_topic(tg_shard *sh, tg_slice topic, uint32_t write)

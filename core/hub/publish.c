@@ -113,7 +113,8 @@ static void route(tg_shard *sh, tg_sess *s, tg_msg m, struct spread *p)
     sh->tally->published[m->qos] += !status;
 }
 
-int tg_publish(tg_shard *sh, tg_sess *s, tg_msg m, tg_published_fn *done, void *ctx)
+int tg_publish_from(tg_shard *sh, tg_sess *s, tg_msg m, tg_origin *o, tg_published_fn *done,
+                    void *ctx)
 {
     uint32_t most = sh->hub->config.limits.topic_levels;
     size_t levels = tg_topic_measure(m->topic);
@@ -134,6 +135,10 @@ int tg_publish(tg_shard *sh, tg_sess *s, tg_msg m, tg_published_fn *done, void *
             tg_wait_free(w);
         return TG_E_NOMEM;
     }
+    if (o != NULL) {
+        tg_msg_set_origin(m, o);
+        w->origin = tg_origin_ref(o);
+    }
     struct spread p = {
         .sh = sh, .msg = m, .pub = w, .direct = sh->depth == 0 && sh->self_mails == 0};
     route(sh, s, m, &p);
@@ -147,6 +152,11 @@ int tg_publish(tg_shard *sh, tg_sess *s, tg_msg m, tg_published_fn *done, void *
         tg_wait_publish_put(sh, w);
     }
     return 0;
+}
+
+int tg_publish(tg_shard *sh, tg_sess *s, tg_msg m, tg_published_fn *done, void *ctx)
+{
+    return tg_publish_from(sh, s, m, NULL, done, ctx);
 }
 
 int tg_shard_status(tg_shard *sh, tg_slice topic, tg_slice payload, bool retain)

@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "base/metric.h"
 #include "hub/codec.h"
+#include "hub/inbound.h"
 
 struct restore {
     tg_hub *hub;
@@ -75,6 +76,16 @@ static int on_sub(void *ctx, tg_slice key, tg_slice value)
     return 0;
 }
 
+// A publish that some receivers have, and that may come again; NULL: it will not.
+static tg_origin *origin_of(const struct restore *r, tg_slice publisher, tg_publish_id id)
+{
+    tg_sess *p =
+        id.seq == 0 || publisher.len == 0
+            ? NULL
+            : tg_clients_find(r->hub->clients, publisher, (uint32_t)tg_hash(publisher));
+    return p != NULL ? tg_inbound_restore(p, id.packet_id, id.seq) : NULL;
+}
+
 static int on_entry(void *ctx, tg_slice key, tg_slice value)
 {
     struct restore *r = ctx;
@@ -82,7 +93,8 @@ static int on_entry(void *ctx, tg_slice key, tg_slice value)
     tg_sess *s = owner(r, key, &k);
     uint64_t n = tg_read_uint(&k, 8);
     tg_entry e;
-    if (s == NULL || k.failed || !tg_get_entry(&v, &e)) {
+    tg_publish_id from;
+    if (s == NULL || k.failed || !tg_get_entry(&v, &e, &from)) {
         r->bad++;
         return 0;
     }
@@ -93,6 +105,12 @@ static int on_entry(void *ctx, tg_slice key, tg_slice value)
         r->bad++;
         return 0;
     }
+    tg_origin *o = origin_of(r, e.msg->publisher, from);
+    if (o != NULL) {
+        tg_msg_set_origin(e.msg, o);
+        tg_inbound_restore_had(s, o);
+    }
+    tg_origin_unref(o);
     r->entries++;
     return 0;
 }
@@ -114,12 +132,30 @@ static int on_mark(void *ctx, tg_slice key, tg_slice value)
 static int on_rx(void *ctx, tg_slice key, tg_slice value)
 {
     struct restore *r = ctx;
-    (void)value;
-    tg_reader k;
+    tg_reader k, v = tg_reader_of(value);
     tg_sess *s = owner(r, key, &k);
     uint16_t packet_id = (uint16_t)tg_read_uint(&k, 2);
-    if (s == NULL || k.failed || tg_sess_rx_put(s, packet_id) < 0)
+    uint64_t seq = tg_reader_left(&v) > 0 ? tg_read_uint(&v, 8) : 0;
+    if (s == NULL || k.failed || v.failed || !tg_inbound_restore_id(s, packet_id, seq))
         r->bad++;
+    return 0;
+}
+
+// One that will not come again is watched as well: its record goes in the first turn.
+static int on_had(void *ctx, tg_slice key, tg_slice value)
+{
+    struct restore *r = ctx;
+    tg_reader k, v = tg_reader_of(value);
+    tg_sess *s = owner(r, key, &k);
+    tg_publish_id id = {.seq = tg_read_uint(&k, 8)};
+    bool good = s != NULL && !k.failed && tg_get_had(&v, &id.packet_id);
+    tg_origin *o = NULL;
+    if (good) {
+        o = origin_of(r, tg_read_bytes(&k, tg_reader_left(&k)), id);
+        good = tg_inbound_restore_record(s, key, o);
+    }
+    tg_origin_unref(o);
+    r->bad += !good;
     return 0;
 }
 
@@ -159,8 +195,10 @@ int tg_restore(tg_hub *h, tg_error *e)
         char kind;
         int (*each)(void *ctx, tg_slice key, tg_slice value);
     } steps[] = {
-        {TG_KEY_SESSION, on_session}, {TG_KEY_SUB, on_sub}, {TG_KEY_ENTRY, on_entry},
-        {TG_KEY_MARK, on_mark},       {TG_KEY_RX, on_rx},   {TG_KEY_RETAINED, on_retained},
+        {TG_KEY_SESSION, on_session}, {TG_KEY_SUB, on_sub},
+        {TG_KEY_RX, on_rx}, // says which entries' publishers are done
+        {TG_KEY_ENTRY, on_entry},     {TG_KEY_MARK, on_mark},
+        {TG_KEY_HAD, on_had},         {TG_KEY_RETAINED, on_retained},
     };
     struct restore r = {.hub = h};
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
@@ -187,6 +225,7 @@ static void adopt(tg_shard *sh, tg_sess *s)
     tg_queue_count_in(s->queue, sh->tally);
     if (s->queue != NULL)
         rewind(sh, s);
+    tg_inbound_adopt(sh, s);
     if (tg_sess_online(s)) {
         s->since = now;
         atomic_store(&s->online, 0);

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/metric.h"
-#include "hub/internal.h"
+#include "hub/inbound.h"
 
 #define ID_MAX 65535
 
@@ -39,7 +39,7 @@ static void free_content(tg_sess *s)
         return;
     tg_msg_unref(x->will);
     tg_scan_free(x->scans);
-    free(x->rx);
+    tg_inbound_free(x->inbound);
     free(x);
 }
 

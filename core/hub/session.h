@@ -23,6 +23,8 @@ typedef struct tg_ack_ref tg_ack_ref;
 typedef struct tg_batch tg_batch;
 typedef struct tg_scan tg_scan;
 typedef struct tg_barrier tg_barrier;
+typedef struct tg_inbound tg_inbound;
+typedef struct tg_origin tg_origin;
 // Sessions.
 
 typedef enum tg_sess_state {
@@ -96,8 +98,7 @@ typedef struct tg_extra {
     tg_alarm expire, will_due;
     tg_msg will;
     uint32_t will_delay;
-    uint16_t nrx, rx_cap;
-    uint16_t *rx; ///< packet ids of QoS 2 received, ascending
+    tg_inbound *inbound; ///< QoS 2 received
     tg_scan *scans;
 } tg_extra;
 
@@ -199,9 +200,8 @@ void tg_sess_end(tg_shard *sh, tg_sess *s);
 /// Puts a completion behind this turn's commit if what it tells of must survive.
 void tg_sess_answer(tg_shard *sh, tg_wait *w, bool durable);
 void tg_sess_end_link(tg_shard *sh, tg_sess *s, int reason, bool forget);
-int tg_sess_rx_put(tg_sess *s, uint16_t packet_id);
-int tg_open_copy(tg_hub *h, tg_open *o, const tg_link *ops, void *link, const tg_session_spec *spec,
-                 tg_opened_fn *done, void *ctx);
+int tg_open_copy(tg_hub *h, tg_open *o, const tg_link *ops, void *link,
+                 const tg_session_spec *spec, tg_opened_fn *done, void *ctx);
 void tg_open_clear(tg_open *o);
 void tg_open_fail(tg_open *o, int code);
 

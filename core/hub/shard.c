@@ -137,6 +137,8 @@ int tg_shard_open(tg_hub *h, uint32_t worker, tg_wheel *wheel, tg_shard **out)
     tg_list_init(&sh->claims);
     tg_list_init(&sh->opening);
     tg_list_init(&sh->hosted);
+    tg_list_init(&sh->asking);
+    sh->had_end = &sh->had;
     tg_list_init(&sh->commits);
     sh->ready_end = &sh->ready;
     h->shards[worker] = sh;
@@ -175,6 +177,8 @@ void tg_shard_turn(tg_shard *sh)
     assert(sh->magic == SHARD_MAGIC && sh->depth == 0);
     tg_scan_turn(sh);
     tg_deliver_turn(sh);
+    tg_wait_look(sh);
+    tg_had_turn(sh);
     for (int i = 0; i < ROUNDS && sh->ready != NULL; i++)
         tg_wait_run(sh);
     tg_persist_commit(sh);
@@ -220,6 +224,8 @@ void tg_shard_close(tg_shard *sh)
     tg_wait_run(sh);
     bury(sh);
     tg_wheel_del(sh->wheel, &sh->sweep);
+    tg_wheel_del(sh->wheel, &sh->look);
+    tg_had_free(sh->had);
     hosted_free(sh);
     for (uint32_t i = 0; i < sh->hub->config.workers; i++)
         tg_outbox_free(&sh->box[i]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Subscribing and unsubscribing, and the other small things that a link asks of its session.
+// Subscribing and unsubscribing.
 #include <stdlib.h>
 
 #include "hub/internal.h"
@@ -89,88 +89,5 @@ int tg_session_unsubscribe(tg_shard *sh, tg_session h, tg_slice filter, tg_done_
     tg_route_del(&sh->hub->router, route);
     tg_event_subscribed(sh, s, filter, -1);
     tg_sess_answer(sh, w, s->expiry_s > 0);
-    return 0;
-}
-
-#define RX_KEPT 256 // room for identifiers that an empty set may keep
-
-// @return where `packet_id` is, or belongs.
-static uint16_t rx_place(const tg_extra *x, uint16_t packet_id)
-{
-    uint16_t lo = 0, hi = x->nrx;
-    while (lo < hi) {
-        uint16_t mid = (uint16_t)((lo + hi) / 2);
-        if (x->rx[mid] < packet_id)
-            lo = (uint16_t)(mid + 1);
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
-static bool rx_room(tg_extra *x)
-{
-    if (x->nrx < x->rx_cap)
-        return true;
-    unsigned cap = x->rx_cap == 0 ? 8 : x->rx_cap * 2u;
-    if (cap > UINT16_MAX)
-        cap = UINT16_MAX;
-    uint16_t *rx = realloc(x->rx, cap * sizeof(*rx));
-    if (rx == NULL)
-        return false;
-    x->rx = rx;
-    x->rx_cap = (uint16_t)cap;
-    return true;
-}
-
-int tg_sess_rx_put(tg_sess *s, uint16_t packet_id)
-{
-    tg_extra *x = tg_sess_extra(s);
-    if (x == NULL || !rx_room(x))
-        return TG_E_NOMEM;
-    uint16_t i = rx_place(x, packet_id);
-    memmove(&x->rx[i + 1], &x->rx[i], (size_t)(x->nrx - i) * sizeof(*x->rx));
-    x->rx[i] = packet_id;
-    x->nrx++;
-    return 0;
-}
-
-int tg_session_rx_add(tg_shard *sh, tg_session h, uint16_t packet_id)
-{
-    tg_sess *s = tg_shard_attached(sh, h);
-    if (s == NULL)
-        return TG_E_CLOSED;
-    const tg_extra *x = s->extra;
-    if (x != NULL && x->nrx > 0) {
-        uint16_t i = rx_place(x, packet_id);
-        if (i < x->nrx && x->rx[i] == packet_id)
-            return TG_E_EXISTS;
-        if (x->nrx >= sh->hub->config.limits.rx_inflight)
-            return TG_E_LIMIT;
-    }
-    int rc = tg_sess_rx_put(s, packet_id);
-    if (rc == 0 && tg_persist_on(sh, s))
-        tg_persist_rx(sh, s, packet_id, true);
-    return rc;
-}
-
-int tg_session_rx_del(tg_shard *sh, tg_session h, uint16_t packet_id)
-{
-    tg_sess *s = tg_shard_attached(sh, h);
-    if (s == NULL)
-        return TG_E_CLOSED;
-    tg_extra *x = s->extra;
-    uint16_t i = x != NULL ? rx_place(x, packet_id) : 0;
-    if (x == NULL || i >= x->nrx || x->rx[i] != packet_id)
-        return TG_E_NOTFOUND;
-    x->nrx--;
-    memmove(&x->rx[i], &x->rx[i + 1], (size_t)(x->nrx - i) * sizeof(*x->rx));
-    if (x->nrx == 0 && x->rx_cap > RX_KEPT) { // a burst is not kept for ever
-        free(x->rx);
-        x->rx = NULL;
-        x->rx_cap = 0;
-    }
-    if (tg_persist_on(sh, s))
-        tg_persist_rx(sh, s, packet_id, false);
     return 0;
 }

@@ -2,11 +2,15 @@
 // What is owed to a link: the answer to an open, a subscribe, a publish. Each may have several
 // holders (a commit here, a worker there); with the last of them it becomes ready and is fired
 // from the shard's turn, so no done() runs inside the call that asked for it. Completions of
-// one session's publishes keep their order: a finished one waits for those before it.
+// one session's publishes keep their order: a finished one waits for those before it. One that
+// must come once is not finished with its receivers: then its packet id goes to the store, in the
+// same order.
 #include <assert.h>
 #include <stdlib.h>
 
-#include "hub/internal.h"
+#include "hub/inbound.h"
+
+#define LOOK_MS 20
 
 tg_wait *tg_wait_new(tg_shard *sh, tg_sess *s, tg_wait_kind kind, void *ctx)
 {
@@ -18,6 +22,7 @@ tg_wait *tg_wait_new(tg_shard *sh, tg_sess *s, tg_wait_kind kind, void *ctx)
     w->left = 1;
     w->ctx = ctx;
     tg_list_init(&w->opening);
+    tg_list_init(&w->asking);
     tg_list_add(s != NULL ? &s->pending : &sh->hosted, &w->node);
     return w;
 }
@@ -26,7 +31,11 @@ void tg_wait_free(tg_wait *w)
 {
     tg_list_del(&w->node);
     tg_list_del(&w->opening);
+    tg_list_del(&w->asking);
     tg_scan_free(w->scan);
+    if (w->origin != NULL) // nobody waits for it here; who asks for its id finds out
+        tg_origin_decide(w->origin, w->left == 0 ? TG_ORIGIN_KEPT : TG_ORIGIN_FAILED);
+    tg_origin_unref(w->origin);
     if (w->kind == TG_WAIT_PASS && !w->fired) // its shard closes
         tg_ack_ref_drop(w->ack);
     free(w);
@@ -81,6 +90,7 @@ static void fire(tg_shard *sh, tg_wait *w)
         fire_sub(sh, w);
         break;
     case TG_WAIT_UNSUB:
+    case TG_WAIT_SYNC:
         if (w->done != NULL)
             w->done(w->ctx, w->code, NULL);
         break;
@@ -96,9 +106,9 @@ static void fire(tg_shard *sh, tg_wait *w)
         tg_list_add(&sh->hosted, &w->node); // until its last holder lets go
 }
 
-static tg_wait *first_publish(const tg_sess *s)
+static tg_wait *publish_from(const tg_sess *s, tg_list *n)
 {
-    for (tg_list *n = s->pending.next; n != &s->pending; n = n->next) {
+    for (; n != &s->pending; n = n->next) {
         tg_wait *w = TG_OWNER(n, tg_wait, node);
         if (w->kind == TG_WAIT_PUB) // NOLINT: what was freed is off the list
             return w;
@@ -108,8 +118,66 @@ static tg_wait *first_publish(const tg_sess *s)
 
 static void release_publishes(tg_shard *sh, tg_sess *s)
 {
-    for (tg_wait *w; (w = first_publish(s)) != NULL && w->finished;)
+    for (tg_wait *w;
+         (w = publish_from(s, s->pending.next)) != NULL && w->stage == TG_STAGE_FINISHED;)
         fire(sh, w);
+}
+
+// The store does not have it; a queue that was full is another matter.
+static bool unkept(int code)
+{
+    return code < 0 && code != TG_E_FULL && code != TG_E_LIMIT;
+}
+
+static void id_kept(tg_shard *sh, void *ctx, int code)
+{
+    tg_wait_put(sh, ctx, code);
+}
+
+static void keep_id(tg_shard *sh, tg_wait *w)
+{
+    tg_origin_decide(w->origin, TG_ORIGIN_KEPT);
+    tg_inbound_keep(sh, w->sess, w->origin);
+    w->stage = TG_STAGE_KEEPING;
+    w->left = 1;
+    if (tg_persist_after(sh, id_kept, w) < 0)
+        tg_wait_put(sh, w, TG_E_NOMEM);
+}
+
+static bool all_before_safe(const tg_sess *s, const tg_wait *w)
+{
+    for (const tg_list *n = w->node.prev; n != &s->pending; n = n->prev) {
+        const tg_wait *before = TG_OWNER(n, const tg_wait, node);
+        if (before->kind == TG_WAIT_PUB)
+            return before->stage >= TG_STAGE_KEEPING;
+    }
+    return true;
+}
+
+// All receivers have it. @param w of a session.
+static void publish_safe(tg_shard *sh, tg_wait *w)
+{
+    const tg_sess *s = w->sess;
+    bool ask = !tg_origin_settled(w->origin) &&
+               tg_origin_get(w->origin) != TG_ORIGIN_FAILED && !unkept(w->code);
+    w->stage = ask ? TG_STAGE_SAFE : TG_STAGE_FINISHED;
+    if (!all_before_safe(s, w))
+        return;
+    for (; w != NULL && w->stage != TG_STAGE_ROUTED; w = publish_from(s, w->node.next))
+        if (w->stage == TG_STAGE_SAFE)
+            keep_id(sh, w);
+}
+
+static void publish_on(tg_shard *sh, tg_wait *w)
+{
+    tg_sess *s = w->sess;
+    if (w->stage != TG_STAGE_KEEPING) {
+        publish_safe(sh, w);
+    } else {
+        w->stage = TG_STAGE_FINISHED;
+        tg_inbound_settle(s, w->origin);
+    }
+    release_publishes(sh, s);
 }
 
 // While it is on the ready list, the list is its holder.
@@ -118,6 +186,8 @@ void tg_wait_put(tg_shard *sh, tg_wait *w, int code)
     assert(w->left > 0);
     if (code != 0 && w->code == 0)
         w->code = code;
+    if (unkept(code) && w->origin != NULL)
+        tg_origin_decide(w->origin, TG_ORIGIN_FAILED);
     if (w->left > 1) {
         w->left--;
         return;
@@ -131,13 +201,39 @@ void tg_wait_publish_put(tg_shard *sh, tg_wait *w)
 {
     if (--w->left > 0)
         return;
-    w->finished = true;
     if (w->fired) // cancelled by what it was delivered to
         tg_wait_free(w);
     else if (w->sess == NULL)
         fire(sh, w);
     else
-        release_publishes(sh, w->sess);
+        publish_on(sh, w);
+}
+
+void tg_wait_for_origin(tg_shard *sh, tg_wait *w, tg_origin *o)
+{
+    w->origin = tg_origin_ref(o);
+    w->left++;
+    tg_list_add(&sh->asking, &w->asking);
+}
+
+static void look(tg_alarm *a)
+{
+    (void)a; // the turn that follows looks
+}
+
+void tg_wait_look(tg_shard *sh)
+{
+    for (tg_list *n = sh->asking.next, *next; n != &sh->asking; n = next) {
+        next = n->next;
+        tg_wait *w = TG_OWNER(n, tg_wait, asking);
+        tg_origin_state state = tg_origin_get(w->origin);
+        if (state == TG_ORIGIN_OPEN)
+            continue;
+        tg_list_del(&w->asking);
+        tg_wait_put(sh, w, state == TG_ORIGIN_FAILED ? TG_E_IO : 0);
+    }
+    if ((!tg_list_empty(&sh->asking) || sh->had != NULL) && !tg_alarm_armed(&sh->look))
+        tg_wheel_add(sh->wheel, &sh->look, LOOK_MS, look);
 }
 
 static void settle(tg_shard *sh, tg_wait *w)
@@ -146,8 +242,7 @@ static void settle(tg_shard *sh, tg_wait *w)
     if (w->fired) {
         tg_wait_free(w);
     } else if (w->kind == TG_WAIT_PUB && w->sess != NULL) {
-        w->finished = true;
-        release_publishes(sh, w->sess);
+        publish_on(sh, w);
     } else {
         fire(sh, w);
     }

@@ -309,6 +309,23 @@ static int session_publish(tg_session h, tg_msg m, tg_published_fn *done, void *
     return 0;
 }
 
+static int session_publish_once(tg_session h, uint16_t packet_id, tg_msg m,
+                                tg_published_fn *done, void *ctx)
+{
+    (void)packet_id;
+    if (m != NULL)
+        return session_publish(h, m, done, ctx);
+    done(ctx, 0, 1);
+    return 0;
+}
+
+static int session_sync(tg_session h, tg_done_fn *done, void *ctx)
+{
+    (void)h;
+    done(ctx, 0, NULL);
+    return 0;
+}
+
 static int session_ack(tg_session h, uint16_t packet_id, tg_ack how)
 {
     static const char *const words[] = {"done", "received", "refused"};
@@ -364,6 +381,8 @@ const tg_session_api tg_offline_session_table = {
     .resume = session_resume,
     .client_id = session_client_id,
     .attributes = session_attributes,
+    .publish_once = session_publish_once,
+    .sync = session_sync,
 };
 
 // ---- auth -----------------------------------------------------------------------------

@@ -393,6 +393,28 @@ static int session_publish(tg_session s, tg_msg m, tg_published_fn *done, void *
     return rc;
 }
 
+static int session_publish_once(tg_session s, uint16_t packet_id, tg_msg m,
+                                tg_published_fn *done, void *ctx)
+{
+    tg_local *here = tg_here();
+    if (here == NULL)
+        return TG_E_THREAD;
+    if (here->shard == NULL || done == NULL)
+        return here->shard == NULL ? TG_E_SHUTDOWN : TG_E_INVAL;
+    if (m != NULL && tg_topic_of_host(m->topic))
+        return TG_E_DENIED;
+    tg_call *c = tg_call_new("published", ctx);
+    if (c == NULL)
+        return TG_E_NOMEM;
+    c->published = done;
+    int rc = tg_session_publish_once(here->shard, s, packet_id, m, published, c);
+    if (rc < 0)
+        tg_call_free(c);
+    else if (m != NULL)
+        after_publish(here, s);
+    return rc;
+}
+
 static int session_ack(tg_session s, uint16_t packet_id, tg_ack how)
 {
     tg_shard *shard;
@@ -418,6 +440,21 @@ static int session_rx_del(tg_session s, uint16_t packet_id)
     if (rc < 0)
         return rc;
     return tg_session_rx_del(shard, s, packet_id);
+}
+
+static int session_sync(tg_session s, tg_done_fn *done, void *ctx)
+{
+    tg_shard *shard;
+    int rc = shard_here(&shard);
+    if (rc < 0 || done == NULL)
+        return rc < 0 ? rc : TG_E_INVAL;
+    tg_call *c = call_for("synced", done, ctx);
+    if (c == NULL)
+        return TG_E_NOMEM;
+    rc = tg_session_sync(shard, s, tg_call_done, c);
+    if (rc < 0)
+        tg_call_free(c);
+    return rc;
 }
 
 static int session_resume(tg_session s)
@@ -469,4 +506,6 @@ const tg_session_api tg_session_table = {
     .client_id = session_client_id,
     .attributes = session_attributes,
     .expiry = session_expiry,
+    .publish_once = session_publish_once,
+    .sync = session_sync,
 };

@@ -10,7 +10,7 @@ typedef struct mqtt_ack {
     mqtt_conn *m; // NULL: the connection went
     mqtt_worker *worker;
     uint16_t packet_id;
-    uint8_t type; // MQTT_PUBACK or MQTT_PUBREC
+    uint8_t type; // MQTT_PUBACK, MQTT_PUBREC or MQTT_PUBCOMP
     uint8_t reason;
     bool done;
     bool silent; // the session was taken away first: its next connection asks again
@@ -225,7 +225,9 @@ static int route(mqtt_conn *m, const mqtt_packet *p, tg_slice topic, mqtt_ack *a
     tg_msg msg = message(m, p, topic);
     if (msg == NULL)
         return TG_E_NOMEM;
-    int rc = tg.session->publish(m->session, msg, on_published, ack);
+    int rc = p->qos == 2 ? tg.session->publish_once(m->session, p->packet_id, msg,
+                                                    on_published, ack)
+                         : tg.session->publish(m->session, msg, on_published, ack);
     tg.msg->unref(msg);
     return rc;
 }
@@ -256,7 +258,7 @@ static void publish_acked(mqtt_conn *m, const mqtt_packet *p, tg_slice topic)
 }
 
 // QoS 2 (§4.3.3, method A): the identifier is held until PUBREL, so that a second PUBLISH with
-// it is known as the same message.
+// it is known as the same message. That one is answered when the first would be.
 static void publish_2(mqtt_conn *m, const mqtt_packet *p, tg_slice topic)
 {
     int rc = tg.session->rx_add(m->session, p->packet_id);
@@ -269,10 +271,14 @@ static void publish_2(mqtt_conn *m, const mqtt_packet *p, tg_slice topic)
         return;
     }
     mqtt_ack *ack = ack_new(m, p);
-    if (ack == NULL)
+    if (ack == NULL) {
         mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_NOMEM, "no memory for an acknowledgement");
-    else
-        answer(ack, rc == TG_E_EXISTS ? MQTT_SUCCESS : MQTT_UNSPECIFIED);
+        return;
+    }
+    if (rc == TG_E_EXISTS)
+        rc = tg.session->publish_once(m->session, p->packet_id, NULL, on_published, ack);
+    if (rc < 0)
+        answer(ack, MQTT_UNSPECIFIED);
 }
 
 bool mqtt_format_right(const mqtt_conn *m, const mqtt_props *props, tg_slice payload)
@@ -321,12 +327,55 @@ void mqtt_on_publish(mqtt_conn *m, const mqtt_packet *p)
     mqtt_set_crowded(m);
 }
 
+// A full store has forgotten all the same. One that failed may know the id after a crash, so
+// the client asks again.
+static void on_released(void *ctx, int code, const tg_value *value)
+{
+    mqtt_ack *ack = (mqtt_ack *)ctx;
+    mqtt_conn *m = ack->m;
+    (void)value;
+    if (m == NULL) {
+        ack_free(ack);
+        return;
+    }
+    ack->done = true;
+    ack->silent = code == TG_E_CANCELLED;
+    bool failed = code < 0 && code != TG_E_NOSPACE && !ack->silent;
+    if (failed)
+        mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_IO, "release could not be kept");
+    else
+        flush(m);
+    mqtt_read_on(m);
+}
+
+// The client may use the identifier for another message when it has PUBCOMP: the store forgets
+// it first, or after a crash that message would be taken for this one.
+static void complete_later(mqtt_conn *m, const mqtt_packet *p)
+{
+    mqtt_ack *ack = ack_new(m, p);
+    if (ack == NULL) {
+        mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_NOMEM, "no memory for an acknowledgement");
+        return;
+    }
+    ack->type = MQTT_PUBCOMP;
+    ack->reason = MQTT_SUCCESS;
+    if (tg.session->sync(m->session, on_released, ack) < 0) {
+        ack->done = true;
+        mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_NOMEM, "no memory for an acknowledgement");
+    }
+    mqtt_set_crowded(m);
+}
+
 void mqtt_on_pubrel(mqtt_conn *m, const mqtt_packet *p)
 {
     int rc = tg.session->rx_del(m->session, p->packet_id);
-    if (rc == 0 && m->in_flight > 0)
+    if (rc >= 0 && m->in_flight > 0)
         m->in_flight--;
-    if (rc != 0)
+    if (rc < 0)
         mqtt_count(m, MQTT_N_unknown_acks);
-    mqtt_send_ack(m, MQTT_PUBCOMP, p->packet_id, rc == 0 ? MQTT_SUCCESS : MQTT_NO_SUCH_ID);
+    if (rc > 0)
+        complete_later(m, p);
+    else
+        mqtt_send_ack(m, MQTT_PUBCOMP, p->packet_id,
+                      rc == 0 ? MQTT_SUCCESS : MQTT_NO_SUCH_ID);
 }

@@ -101,10 +101,12 @@ typedef struct tg_session_api {
     /// wait for the delivery that says `released`.
     int (*ack)(tg_session s, uint16_t packet_id, tg_ack how);
 
-    /// QoS 2 from the peer: remembers `packet_id` until rx_del, across reconnects.
+    /// QoS 2 from the peer: remembers `packet_id` until rx_del, across reconnects; across a
+    /// restart as well once publish_once() has answered.
     /// @return 0 new; TG_E_EXISTS: already received, do not publish again; TG_E_LIMIT.
     int (*rx_add)(tg_session s, uint16_t packet_id);
-    /// @return TG_E_NOTFOUND when it was not held.
+    /// @return 0; TG_E_NOTFOUND when it was not held; 1 when the store must forget it first: the
+    /// peer may use the id again only once sync() has answered.
     int (*rx_del)(tg_session s, uint16_t packet_id);
 
     /// The connection takes messages again after on_deliver answered TG_E_FULL. The host calls
@@ -119,6 +121,19 @@ typedef struct tg_session_api {
     /// The expiry that was granted: what open() or set_expiry() asked for, cut to the host's
     /// limit (`limits.session_expiry`). @return 0 and seconds, or TG_EXPIRY_NEVER, in `out`.
     int (*expiry)(tg_session s, uint32_t *out);
+
+    /// As publish(), for a message that came under `packet_id`, which rx_add() has taken: `done`
+    /// fires when the id is safe, too, which it is only after every durable receiver. So a
+    /// message that the peer sends again after a crash is neither lost nor doubled; for that
+    /// its publisher must be the client id of `s`.
+    /// @param m NULL: rx_add() said TG_E_EXISTS. Then `done` fires, with one receiver, when what
+    ///        came under the id before is safe; with an error when that was not kept.
+    /// @param done not NULL. @return as publish().
+    int (*publish_once)(tg_session s, uint16_t packet_id, tg_msg m, tg_published_fn *done,
+                        void *ctx);
+
+    /// `done` fires when the store has all that `s` was asked to do before.
+    int (*sync)(tg_session s, tg_done_fn *done, void *ctx);
 } tg_session_api;
 
 #endif

@@ -412,6 +412,23 @@ static int fake_rx_add(tg_session s, uint16_t packet_id)
     return 0;
 }
 
+static int fake_publish_once(tg_session s, uint16_t packet_id, tg_msg m,
+                             tg_published_fn *done, void *ctx)
+{
+    (void)packet_id;
+    if (m != NULL)
+        return fake_publish(s, m, done, ctx);
+    done(ctx, 0, 1);
+    return 0;
+}
+
+static int fake_sync(tg_session s, tg_done_fn *done, void *ctx)
+{
+    (void)s;
+    done(ctx, 0, NULL);
+    return 0;
+}
+
 static int fake_rx_del(tg_session s, uint16_t packet_id)
 {
     (void)s;
@@ -466,6 +483,8 @@ static const tg_session_api FAKE_SESSION = {
     .client_id = fake_client_id,
     .attributes = fake_attributes,
     .expiry = fake_expiry,
+    .publish_once = fake_publish_once,
+    .sync = fake_sync,
 };
 
 static int fake_check(tg_conn c, const tg_auth_request *request, tg_done_fn *done,
