@@ -83,7 +83,7 @@ local M = tg.adapter {
     },
     forward = {
       type = "list", default = {},
-      help = "upper platforms that frames are handed on to, see the README",
+      help = "upper platforms that frames are handed on to, see docs/protocols/gbt32960.md",
     },
     upgrade_numbers = {
       type = "enum", choices = { "binary", "text" }, default = "binary",
