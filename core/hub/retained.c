@@ -82,12 +82,24 @@ void tg_retained_free(tg_hub *h)
     h->retained = NULL;
 }
 
+// The host's own figures are under no limit, and in no sum.
+static bool is_figure(const tg_block *b)
+{
+    return (tg_block_message(b)->flags & TG_MSG_STATUS) != 0;
+}
+
+static size_t weight(const tg_block *b)
+{
+    return is_figure(b) ? 0 : tg_block_bytes(b);
+}
+
 static void del(tg_retained_set *r, kept *k)
 {
+    const tg_block *b = atomic_load(&k->block);
     if (tg_trie_del(&r->trie, &k->leaf) < 0)
         return;
-    r->count--;
-    r->bytes -= tg_block_bytes(atomic_load(&k->block));
+    r->count -= !is_figure(b);
+    r->bytes -= weight(b);
     tg_limbo_add(&r->limbo, r->epoch, k, kept_free);
 }
 
@@ -102,13 +114,13 @@ static bool fits(const tg_hub *h, const tg_retained_set *r, size_t bytes, size_t
 // @owner takes `b` on success. @return 0; 1: the topic is new.
 static int put(tg_hub *h, tg_retained_set *r, kept *old, tg_block *b)
 {
-    size_t freed = old != NULL ? tg_block_bytes(atomic_load(&old->block)) : 0;
-    if (!fits(h, r, tg_block_bytes(b), freed, old == NULL))
+    size_t freed = old != NULL ? weight(atomic_load(&old->block)) : 0;
+    if (!is_figure(b) && !fits(h, r, weight(b), freed, old == NULL))
         return TG_E_LIMIT;
     if (old != NULL) {
         tg_block *was = atomic_exchange_explicit(&old->block, b, memory_order_acq_rel);
         tg_limbo_add(&r->limbo, r->epoch, was, block_gone);
-        r->bytes += tg_block_bytes(b) - freed;
+        r->bytes += weight(b) - freed;
         return 0;
     }
     tg_slice topic = tg_block_message(b)->topic;
@@ -122,8 +134,8 @@ static int put(tg_hub *h, tg_retained_set *r, kept *old, tg_block *b)
         tg_slab_free(&r->slab, k, sizeof(*k) + topic.len);
         return TG_E_NOMEM;
     }
-    r->count++;
-    r->bytes += tg_block_bytes(b);
+    r->count += !is_figure(b);
+    r->bytes += weight(b);
     return 1;
 }
 
@@ -150,8 +162,7 @@ int tg_retained_set_msg(tg_shard *sh, tg_msg m)
     }
     int64_t more = (int64_t)(r->count - before), more_bytes = (int64_t)(r->bytes - bytes);
     pthread_mutex_unlock(&r->lock);
-    if ((m->flags & TG_MSG_STATUS) == 0)
-        count(sh->hub, more, more_bytes);
+    count(sh->hub, more, more_bytes);
     if (rc < 0)
         tg_block_unref(b);
     return rc < 0 ? rc : 0;
