@@ -244,15 +244,10 @@ static uint8_t reason_of_end(int reason)
     case TG_E_SHUTDOWN:
         return MQTT_SHUTDOWN;
     case TG_E_KICKED:
-    case TG_E_RELOADED:
         return MQTT_ADMIN;
-    case TG_E_FULL:
-    case TG_E_LIMIT:
     case TG_E_TIMEOUT: // it acknowledges nothing
         return MQTT_QUOTA;
-    case TG_E_BUSY:
-        return MQTT_BUSY;
-    default:
+    default: // a later host may have more
         return MQTT_UNSPECIFIED;
     }
 }

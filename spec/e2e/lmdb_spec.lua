@@ -250,6 +250,14 @@ describe("a store on disk that is full", function()
     assert.is_true(#kept > 50 and #kept < 250, #kept .. " messages of 10 KB in 2 MiB")
     host:log_line "full: .*raise map_size"
     assert.is_true(host:metric "tidegate_lmdb_refused_total" > 0)
+    local reason = 0
+    for i = 1, 100 do -- sessions, too, are refused by the reason
+      local c = client(("%03d"):format(i) .. ("x"):rep(20000), { refused = true })
+      reason = c.connack.reason
+      c:drop()
+      if reason ~= 0 then break end
+    end
+    assert.equal(0x97, reason)
     kill()
     start { map_size = "2MiB" }
     away = client "away"

@@ -30,6 +30,18 @@ describe("MQTT mistakes", function()
     c:dismissed(0x82)
   end)
 
+  it("are told even to a client that goes on talking [5.0: 4.13.1-1]", function()
+    local c = client { id = "talks" }
+    c.tcp:pause()
+    c:send("\0\0")
+    for _ = 1, 64 do c:send(("x"):rep(65536)) end
+    c:send "\0"
+    Host.await(function() return c.tcp.handle:get_write_queue_size() == 0 end, "4 MB to leave")
+    c.tcp:resume()
+    assert.equal(0x81, c:read("DISCONNECT").reason)
+    assert.equal("EOF", c:closed())
+  end)
+
   it("before CONNECT end the connection", function()
     local strangers = { "\xC0\0", "GET / HTTP/1.1\r\n\r\n", "\x16\3\1\2\0\1\0",
       "\x10\xFF\xFF\xFF\xFF" }
