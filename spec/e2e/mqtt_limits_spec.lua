@@ -82,9 +82,9 @@ describe("MQTT mistakes", function()
         .. wire.publish(version, "slow", "x", { qos = 1 })
       for i = 1, #bytes do c:send(bytes:sub(i, i)) end
       assert.equal(0, c:read("CONNACK").reason)
-      assert.same({ 1 }, c:read("SUBACK").codes)
-      local kinds = { [c:read().type] = true, [c:read().type] = true }
-      assert.same({ PUBLISH = true, PUBACK = true }, kinds)
+      local kinds = {} -- in any order: §3.8.4 lets messages come before the SUBACK
+      for _ = 1, 3 do kinds[c:read().type] = true end
+      assert.same({ SUBACK = true, PUBLISH = true, PUBACK = true }, kinds)
       c:drop()
     end
   end)
