@@ -18,15 +18,24 @@ local function reply(conn, ...)
   conn:send(tg.json.encode { value = value, code = err and err.code } .. "\n")
 end
 
+--- All at once, so that they share commits. @return the last id, or the first error
+local function fill(n, tail)
+  local done, last, failed = 0, 0, nil
+  for i = 1, n do
+    tg.timer.after(0, function()
+      local id, err = q:push(("%06d"):format(i) .. tail)
+      done, last, failed = done + 1, math.max(last, id or 0), failed or err
+    end)
+  end
+  while done < n do tg.sleep "1ms" end
+  if failed then return nil, failed end
+  return last
+end
+
 local function answer(conn, word, a, b)
   if word == "push" then return reply(conn, q:push(a)) end
   if word == "fill" then
-    local id, err
-    for i = 1, math.tointeger(a) do
-      id, err = q:push(("%06d"):format(i) .. ("x"):rep(math.tointeger(b)))
-      if not id then break end
-    end
-    return reply(conn, id, err)
+    return reply(conn, fill(math.tointeger(a), ("x"):rep(math.tointeger(b))))
   end
   if word == "peek" then return reply(conn, q:peek(math.tointeger(a), b ~= "" and b or nil)) end
   if word == "ack" then return reply(conn, q:ack(math.tointeger(a))) end
