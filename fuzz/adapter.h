@@ -34,6 +34,7 @@ static line_seen lines_seen[LINE_SLOTS];
 typedef struct fuzz_adapter {
     const char *path;
     const char *const *configs;
+    const char *const *adapters; ///< of the plugin, one for each config; NULL: its first
     size_t nconfigs, turn;
     bool (*planted)(tg_slice event); ///< what the planted bug needs to have seen
     tg_offline *o;
@@ -86,10 +87,11 @@ static void open_adapter(fuzz_adapter *a)
 {
     tg_value config;
     tg_error e = {0};
+    const size_t now = a->turn % a->nconfigs;
     tg_arena_free(&a->arena);
-    assert(tg_json_read(tg_str(a->configs[a->turn % a->nconfigs]), &a->arena, &config,
-                        NULL) == 0);
+    assert(tg_json_read(tg_str(a->configs[now]), &a->arena, &config, NULL) == 0);
     const tg_offline_spec spec = {.path = a->path,
+                                  .adapter = a->adapters != NULL ? a->adapters[now] : NULL,
                                   .config = &config,
                                   .clock = UINT64_C(1767323045000),
                                   .emit = on_event,
