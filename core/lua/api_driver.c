@@ -96,7 +96,7 @@ void tg_lua_open_driver(lua_State *L)
 typedef struct dial_options {
     tg_slice host, ca_file, cert_file, key_file, adapter;
     int64_t port, timeout, backoff, backoff_max;
-    bool tls, insecure;
+    bool tls, insecure, udp;
     const tg_value *options;
 } dial_options;
 
@@ -112,6 +112,7 @@ static const tg_option dial_table[] = {
     {.name = "adapter", .type = TG_OPT_STR, .offset = AT(adapter)},
     {.name = "tls", .type = TG_OPT_BOOL, .offset = AT(tls)},
     {.name = "insecure", .type = TG_OPT_BOOL, .offset = AT(insecure)},
+    {.name = "udp", .type = TG_OPT_BOOL, .offset = AT(udp)},
     {.name = "ca_file", .type = TG_OPT_STR, .offset = AT(ca_file)},
     {.name = "cert_file", .type = TG_OPT_STR, .offset = AT(cert_file)},
     {.name = "key_file", .type = TG_OPT_STR, .offset = AT(key_file)},
@@ -141,6 +142,8 @@ static int dial(tg_script *s, const tg_value *v, tg_error *e)
     int rc = tg_options_read(dial_table, v, &o, NULL, "tg.dial", e);
     if (rc != 0)
         return rc;
+    if (o.udp && o.tls)
+        return tg_error_set(e, TG_E_INVAL, "tg.dial: udp carries no TLS");
     const tg_adapter *a = adapter_named(s->unit, o.adapter);
     if (a == NULL)
         return tg_error_set(e, TG_E_INVAL, "tg.dial: this plugin has no adapter '%.*s'",
@@ -149,6 +152,7 @@ static int dial(tg_script *s, const tg_value *v, tg_error *e)
                      .port = (uint16_t)o.port,
                      .tls = o.tls,
                      .insecure = o.insecure,
+                     .udp = o.udp,
                      .host = o.host,
                      .ca_file = o.ca_file,
                      .cert_file = o.cert_file,

@@ -161,7 +161,7 @@ void tg_conn_poll(tg_net_conn *c)
 // What is queued has left: say so in the transport's words, then wait for the peer's.
 static void drained(tg_net_conn *c)
 {
-    if (c->more->udp != NULL) { // there is nobody to say it to
+    if (c->more->udp != NULL || c->origin->datagrams) { // there is nobody to say it to
         tg_conn_abort(c, c->reason);
         return;
     }
@@ -603,9 +603,10 @@ void tg_net_info(const tg_net_conn *c, tg_conn_info *out)
     own(c);
     memset(out, 0, sizeof(*out));
     out->size = sizeof(*out);
-    out->transport = c->more->udp != NULL     ? TG_UDP
-                     : c->origin->tls != NULL ? TG_TLS
-                                              : TG_TCP;
+    if (c->more->udp != NULL || c->origin->datagrams)
+        out->transport = TG_UDP;
+    else
+        out->transport = c->origin->tls != NULL ? TG_TLS : TG_TCP;
     out->worker = c->origin->worker->index;
     out->outgoing = c->outgoing;
     out->peer = tg_str(tg_conn_peer(c));

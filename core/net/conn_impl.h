@@ -40,7 +40,8 @@ typedef struct tg_origin {
     tg_tls *tls; // NULL: plain
     tg_listener *listener; // NULL: dialed
     const tg_origin_metrics *metrics; // NULL: dialed
-    tg_port *port; // datagrams; NULL: a stream
+    tg_port *port; // a listener's datagrams; NULL: a stream, or dialed
+    bool datagrams; // dialed: each send and each read is one
     void (*gone)(struct tg_origin *o); // frees it
     tg_worker *worker;
     tg_log_gate gate; // of lines about its peers

@@ -42,6 +42,8 @@ static bool received(tg_net_conn *c, ssize_t n)
 {
     if (n > 0)
         return true;
+    if (n == 0 && c->origin->datagrams)
+        return false; // an empty one says nothing
     if (n == 0)
         tg_conn_hang_up(c);
     else if (errno != EAGAIN && errno != EWOULDBLOCK)
@@ -132,16 +134,23 @@ void tg_conn_forget_kept(tg_net_conn *c, size_t len)
         memmove(k->at, k->at + len, k->len);
 }
 
+/// What is left of a datagram does not go on in the next one.
+static bool ends_here(const tg_net_conn *c)
+{
+    return c->origin->datagrams && !c->paused && !c->throttled;
+}
+
 static void show_kept(tg_net_conn *c)
 {
-    tg_conn_forget_kept(c, tg_conn_hand(c, c->kept->at, c->kept->len));
+    size_t used = tg_conn_hand(c, c->kept->at, c->kept->len);
+    tg_conn_forget_kept(c, ends_here(c) ? c->kept->len : used);
     check_unread(c);
 }
 
 static void show(tg_net_conn *c, const char *at, size_t len)
 {
     size_t used = tg_conn_hand(c, at, len);
-    if (used == len)
+    if (used == len || ends_here(c))
         let_go(c);
     else if (!tg_conn_keep(c, at + used, len - used, 0))
         tg_conn_abort(c, TG_E_NOMEM);

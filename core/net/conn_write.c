@@ -178,7 +178,8 @@ static bool make_room(tg_out *o, uint32_t n)
     return true;
 }
 
-static void add_copy(tg_out *o, const char *at, size_t len)
+/// @param apart it begins a datagram, and is no part of what waits already
+static void add_copy(tg_out *o, const char *at, size_t len, bool apart)
 {
     if (len == 0)
         return;
@@ -188,7 +189,7 @@ static void add_copy(tg_out *o, const char *at, size_t len)
     b->used += (uint32_t)len;
     o->bytes += len;
     piece *end = o->pieces + o->head + o->count;
-    if (o->count > 0 && end[-1].owner == b && end[-1].at + end[-1].len == to) {
+    if (!apart && o->count > 0 && end[-1].owner == b && end[-1].at + end[-1].len == to) {
         end[-1].len += len;
         return;
     }
@@ -222,6 +223,8 @@ static int admit(tg_net_conn *c, size_t len)
 {
     size_t most = tg_conn_limit(c->origin->limits.write_max, TG_WRITE_MAX);
     size_t waiting = tg_net_pending(c);
+    if (c->origin->datagrams && len > TG_DATAGRAM_MAX)
+        return TG_E_TOOBIG;
     if (waiting > 0 && waiting + len > most && c->state == TG_ST_OPEN && !c->blocked) {
         int rc = tg_conn_flush(c);
         if (rc != 0) {
@@ -260,7 +263,7 @@ int tg_net_send(tg_net_conn *c, tg_slice bytes)
     if (rc != 0)
         return rc;
     if ((rc = reserve(c, bytes.len)) == 0)
-        add_copy(c->out, bytes.at, bytes.len);
+        add_copy(c->out, bytes.at, bytes.len, c->origin->datagrams);
     return queued(c, rc);
 }
 
@@ -281,16 +284,16 @@ int tg_net_send_ref(tg_net_conn *c, tg_slice head, tg_slice tail,
         return TG_E_CLOSED;
     if (c->more->udp != NULL)
         return send_datagram(c, head, tail, release, owner);
-    bool copy = tail.len < COPY_BELOW;
+    bool apart = c->origin->datagrams, copy = apart || tail.len < COPY_BELOW;
     int rc = admit(c, head.len + tail.len);
     if (rc != 0)
         return rc;
     if ((rc = reserve(c, head.len + (copy ? tail.len : 0))) != 0)
         return queued(c, rc);
     tg_out *o = c->out;
-    add_copy(o, head.at, head.len);
+    add_copy(o, head.at, head.len, apart);
     if (copy) {
-        add_copy(o, tail.at, tail.len);
+        add_copy(o, tail.at, tail.len, apart && head.len == 0);
         release(owner);
     } else {
         o->pieces[o->head + o->count++] = (piece){tail.at, tail.len, release, owner};
@@ -389,8 +392,8 @@ static int flush_plain(tg_net_conn *c)
     struct iovec iov[WRITE_PIECES];
     while (c->out != NULL && !c->blocked && c->fd >= 0) {
         const tg_out *o = c->out;
-        int n = 0;
-        for (; n < WRITE_PIECES && n < (int)o->count; n++) {
+        int n = 0, most = c->origin->datagrams ? 1 : WRITE_PIECES;
+        for (; n < most && n < (int)o->count; n++) {
             const piece *p = &o->pieces[o->head + (uint32_t)n];
             iov[n] = (struct iovec){(void *)(uintptr_t)p->at, p->len};
         }

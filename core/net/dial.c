@@ -2,7 +2,8 @@
 // Outgoing connections: look the host up, try its addresses in their order, and if none
 // works out pause and begin again. The connection is the same object from the first moment
 // on, so its owner can close it at any time; what only dialing needs hangs on `dial` and
-// goes when the connection is open.
+// goes when the connection is open. One for datagrams has a connected socket of its own and
+// is a stream to the rest of the room, but for the bounds of its datagrams.
 #include <assert.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -100,16 +101,22 @@ static void back_off(tg_net_conn *c)
     tg_conn_phase(c, ms / 2 + (uint32_t)(tg_random() % (ms / 2 + 1)) + 1);
 }
 
+static int socket_type(const tg_origin *o)
+{
+    return o->datagrams ? SOCK_DGRAM : SOCK_STREAM;
+}
+
 static int begin_connect(tg_net_conn *c, const struct addrinfo *a)
 {
     memcpy(&c->peer, a->ai_addr, a->ai_addrlen);
     if (c->origin->worker->peer_of == c)
         c->origin->worker->peer_of = NULL;
-    int on = 1;
-    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int on = 1, type = socket_type(c->origin);
+    int fd = socket(a->ai_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return tg_conn_errno(errno);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (type == SOCK_STREAM)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (connect(fd, a->ai_addr, a->ai_addrlen) != 0 && errno != EINPROGRESS) {
         int code = tg_conn_errno(errno);
         close(fd);
@@ -163,7 +170,7 @@ static void on_found(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
 static void look_up(tg_net_conn *c)
 {
     tg_dialing *d = c->more->dial;
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    const struct addrinfo hints = {.ai_socktype = socket_type(c->origin)};
     forget_addresses(d);
     c->state = TG_ST_RESOLVE;
     lookup *l = calloc(1, sizeof(*l));
@@ -245,6 +252,7 @@ static int origin_new(tg_worker *w, const tg_dial *where, const tg_net_events *e
         o->limits = *limits;
     o->gone = gone;
     o->worker = w;
+    o->datagrams = where->udp;
     tg_error e = {0};
     int rc = where->tls ? tg_dial_tls(w, where, &o->tls, &e) : 0;
     if (rc != 0) {
@@ -280,7 +288,7 @@ int tg_net_dial(const tg_dial *where, const tg_net_events *events,
 {
     tg_worker *w = tg_worker_here();
     assert(w != NULL && events->on_data != NULL);
-    if (where->host.len == 0 || where->port == 0)
+    if (where->host.len == 0 || where->port == 0 || (where->udp && where->tls))
         return TG_E_INVAL;
     if (w->stopping)
         return TG_E_SHUTDOWN;

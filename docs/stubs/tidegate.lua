@@ -247,7 +247,8 @@ function tg.sleep(duration) end
 --- Opens an outgoing connection, which an adapter of this plugin handles: on_open when it is
 --- up. With `backoff` it is tried until it is; one that was up and ended is not opened again:
 --- on_close may dial.
----@param options { host: string, port: integer, adapter?: string, tls?: boolean, insecure?: boolean, ca_file?: string, cert_file?: string, key_file?: string, timeout?: tg.Duration, backoff?: tg.Duration, backoff_max?: tg.Duration, options?: table }
+--- Over `udp` it is up at once, whoever is there; each send is a datagram.
+---@param options { host: string, port: integer, adapter?: string, udp?: boolean, tls?: boolean, insecure?: boolean, ca_file?: string, cert_file?: string, key_file?: string, timeout?: tg.Duration, backoff?: tg.Duration, backoff_max?: tg.Duration, options?: table }
 ---@return true? ok
 ---@return tg.Error? err
 function tg.dial(options) end

@@ -11,12 +11,13 @@ local wire = require "wire"
 
 local own = sim.options(7611, {
   edition = { type = "enum", choices = { "2013", "2019" }, default = "2013", help = "of headers" },
+  transport = { type = "enum", choices = { "tcp", "udp" }, default = "tcp" },
   extras = { type = "integer", default = 5, min = 0, max = 5, help = "extra items of a position" },
 })
 for name, option in pairs(options) do own[name] = own[name] or option end
 
 local M = tg.adapter {
-  id = "jt808-sim", version = "1.0.0", api = 1, transports = { "tcp", "tls" },
+  id = "jt808-sim", version = "1.0.0", api = 1, transports = { "tcp", "tls", "udp" },
   frame = stream.frame "xor8", down = false, config = own,
 }
 local config = M.config

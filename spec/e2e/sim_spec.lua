@@ -109,11 +109,12 @@ describe("a simulator", function()
   end)
 
   it("sends a device back whose connection the host has closed", function()
-    local sub = subscribe(host, "gt06/+/login")
+    local sub = subscribe(host, "gt06/#")
     local sim = spawn("gt06")
-    sub:line "login"
+    sub:line "/location" -- it knows that it is logged in
     host:api("DELETE", "/api/v1/clients/860000000000001")
-    sub:line "login"
+    sub:line "/login"
+    sub:line "/location"
     local report = finish(sim)
     assert.equal(2, report.logins)
     assert.equal(0, report.refused)
@@ -134,6 +135,9 @@ describe("a simulator", function()
       { "did you mean 'devices'?", "jt808", "--devces", 3 },
       { "no way 'splat'; there are checksum,", "jt808", "--misbehave", "splat" },
       { "plugin 'mqtt' has no simulator", "mqtt" },
+      { "options.transport: expected one of 'tcp', 'udp'", "jt808", "--transport", "pigeon" },
+      { "options.transport: no such option", "gt06", "--transport", "udp" },
+      { "udp carries no TLS", "jt808", "--transport", "udp", "--tls", "true" },
       { "route " .. route, "gt06", "--route", route },
       { "'soon': expected a duration", "gt06", "--duration", "soon" },
     }

@@ -186,6 +186,7 @@ typedef struct tg_dial {
     uint32_t backoff_ms; ///< first pause between attempts; 0: one attempt only
     uint32_t backoff_max_ms; ///< the pause doubles, with jitter, up to here
     const tg_value *options; ///< handed to on_open; copied
+    uint8_t udp; ///< 1: datagrams, each send is one; there is no TLS then
 } tg_dial;
 
 typedef struct tg_conn_api {

@@ -92,6 +92,7 @@ end
 ---@param protocol tg.sim.Protocol
 function M.run(adapter, protocol)
   local config = adapter.config
+  if config.transport == "udp" and config.tls then error("udp carries no TLS", 0) end
   local count, ways = counters(), ways_of(config)
   local track = route.new(config.route)
   local worker, workers = tg.worker()
@@ -224,7 +225,7 @@ function M.run(adapter, protocol)
     tg.dial {
       host = config.host, port = config.port, adapter = adapter.id, tls = config.tls,
       insecure = config.insecure, ca_file = config.ca_file ~= "" and config.ca_file or nil,
-      backoff = "1s", options = { n = n },
+      udp = config.transport == "udp" or nil, backoff = "1s", options = { n = n },
     }
   end
 

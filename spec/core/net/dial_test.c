@@ -257,6 +257,98 @@ static void bytes_may_be_queued_before_it_is_open(void **state)
 
 // TLS.
 
+static void drop_nothing(void *owner)
+{
+    ++*(int *)owner;
+}
+
+static void say_in_datagrams(tg_worker *w, void *ctx)
+{
+    (void)w;
+    static char big[65508];
+    tg_net_conn *c = ((dialing *)ctx)->conn;
+    tg_conn_info info;
+    int released = 0;
+    assert_int_equal(tg_net_send(c, TG_LIT("one")), 0);
+    assert_int_equal(tg_net_send(c, TG_LIT("two!")), 0);
+    const tg_slice tail = {big, 400}; // by reference, were it a stream
+    assert_int_equal(tg_net_send_ref(c, TG_LIT("head"), tail, drop_nothing, &released), 0);
+    assert_int_equal(released, 1);
+    assert_int_equal(tg_net_send(c, (tg_slice){big, sizeof(big)}), TG_E_TOOBIG);
+    tg_net_info(c, &info);
+    assert_int_equal(info.transport, TG_UDP);
+    assert_int_equal(info.outgoing, 1);
+}
+
+static void say_one(tg_worker *w, void *ctx)
+{
+    (void)w;
+    assert_int_equal(tg_net_send(((dialing *)ctx)->conn, TG_LIT("more")), 0);
+}
+
+/// A datagram of `n` bytes comes. @return from where.
+static struct sockaddr_in hear(int fd, ssize_t n)
+{
+    char got[1024];
+    struct sockaddr_in from;
+    socklen_t len = sizeof(from);
+    assert_int_equal(recvfrom(fd, got, sizeof(got), 0, (struct sockaddr *)&from, &len), n);
+    return from;
+}
+
+static int datagram_peer(uint16_t *port)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const struct timeval most = {.tv_sec = LAB_SECONDS};
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(a);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof(most));
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
+    getsockname(fd, (struct sockaddr *)&a, &len);
+    *port = ntohs(a.sin_port);
+    return fd;
+}
+
+static void a_dial_over_datagrams_keeps_their_bounds(void **state)
+{
+    (void)state;
+    begin();
+    dialing d = {.where = {.host = TG_LIT("127.0.0.1"), .udp = 1}};
+    int fd = datagram_peer(&d.where.port);
+    lab_run(dial, &d);
+    struct sockaddr_in near = hear(fd, 5);
+    lab_run(say_in_datagrams, &d);
+    hear(fd, 3);
+    hear(fd, 4);
+    hear(fd, 404);
+
+    // Half of something, and nothing: neither ends it or goes into the next one.
+    const char *const said[] = {"abc", "", "world"};
+    for (int i = 0; i < 3; i++)
+        sendto(fd, said[i], strlen(said[i]), 0, (struct sockaddr *)&near, sizeof(near));
+    near_wait(data, 1);
+    assert_memory_equal(near_end.got, "world", 5);
+
+    close(fd);
+    lab_run(say_one, &d); // the kernel says that nobody listens
+    near_wait(closed, 1);
+    assert_int_equal(near_end.reason, TG_E_REFUSED);
+
+    fd = datagram_peer(&d.where.port);
+    lab_run(dial, &d);
+    hear(fd, 5);
+    lab_run(hang_up, &d);
+    near_wait(closed, 2);
+    assert_int_equal(near_end.reason, TG_E_CANCELLED);
+    close(fd);
+
+    d.where.tls = 1;
+    lab_run(dial, &d);
+    assert_int_equal(d.rc, TG_E_INVAL);
+    lab_stop();
+}
+
 static void a_dial_over_tls_verifies_the_name(void **state)
 {
     (void)state;
@@ -397,6 +489,7 @@ int main(void)
         cmocka_unit_test(a_dial_with_back_off_waits_for_its_peer),
         cmocka_unit_test(a_dial_may_be_closed_at_any_moment),
         cmocka_unit_test(bytes_may_be_queued_before_it_is_open),
+        cmocka_unit_test(a_dial_over_datagrams_keeps_their_bounds),
         cmocka_unit_test(a_dial_over_tls_verifies_the_name),
         cmocka_unit_test(an_untrusted_or_misnamed_peer_is_a_tls_error),
         cmocka_unit_test(a_dial_shows_its_certificate),

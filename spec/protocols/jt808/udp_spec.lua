@@ -155,6 +155,34 @@ describe("a terminal over UDP", function()
     host:stop()
   end)
 
+  it("may be a simulated one", function()
+    start()
+    local sim = Host.spawn(Host.binary, { "sim", "jt808", "--transport", "udp", "--port",
+      host.ports.jt808, "--devices", 3, "--rate", 20, "--json" })
+    local reports = {}
+    Host.eventually(function()
+      local device = sub:line("/location "):match "^jt808/(%d+)/location "
+      reports[device] = (reports[device] or 0) + 1
+      for n = 1, 3 do
+        if (reports["01390000000" .. n] or 0) < 5 then return false end
+      end
+      return true
+    end, "five reports of each")
+    local _, listeners = host:api("GET", "/api/v1/listeners")
+    assert.same({ "udp", 3 }, { listeners.items[2].transport, listeners.items[2].connections })
+    assert.equal(0, Host.run("mosquitto_pub", { "-p", host.ports.mqtt, "-q", "1", "-t",
+      "jt808/013900000002/down", "-m", '{"command":"query_parameters","id":"q"}' }))
+    local parameters = sub:line("013900000002/parameters ")
+    assert.equal(60, cjson.decode(parameters:match " (.*)$").parameters.heartbeat_interval)
+    assert.matches('"acked"', sub:line '"state":"acked"')
+    sim:kill "sigterm"
+    local report = cjson.decode(sim:line "connected")
+    assert.equal(0, sim:wait())
+    assert.same({ 3, 3, 0, 0 }, { report.connected, report.logins, report.refused,
+      report.unacked })
+    host:stop()
+  end)
+
   it("that is a stranger is answered by what the adapter says, and by nothing else", function()
     start()
     conn:send("hello")
