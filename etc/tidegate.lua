@@ -61,8 +61,8 @@ return {
     inflight = 32,
     -- What those weigh, though one of any size may be on the way; 0: no limit.
     inflight_bytes = "4MiB",
-    -- A client that has left one unanswered for so long, while others wait behind it, loses its
-    -- connection, and keeps its session; 0: no limit.
+    -- A client that has left one unanswered for so long loses its connection, and keeps its
+    -- session; 0: no limit.
     inflight_age = 0,
     -- Messages with QoS 2 from one client that it has not released, 2 bytes each. MQTT 5 clients
     -- are held to the adapter's receive_maximum; MQTT 3 has no word for it, and a client that

@@ -70,14 +70,46 @@ static void wait_again(tg_queue *q, uint64_t n, uint8_t flags)
     tg_queue_unsent(q, n);
 }
 
+// Who has not answered the oldest that is out for too long loses its connection; what it has
+// not answered waits for the next one. One alarm a session, armed while something is out, asks
+// again when the oldest of that moment will be too old: messages do not move it.
+static void look_at_oldest(tg_alarm *a)
+{
+    tg_extra *x = TG_OWNER(a, tg_extra, alarm);
+    tg_sess *s = x->sess;
+    const tg_queue *q = s->queue;
+    if (s->state != TG_SESS_ONLINE || q == NULL || q->inflight == 0)
+        return;
+    uint64_t now = tg_hub_now(x->shard->hub) / 1000;
+    uint64_t due = tg_queue_at(q, q->head)->sent_s +
+                   (uint64_t)x->shard->hub->config.limits.inflight_age_s;
+    if (due <= now)
+        tg_sess_end_link(x->shard, s, TG_E_TIMEOUT, false);
+    else
+        tg_wheel_add(x->shard->wheel, a, (due - now) * 1000, look_at_oldest);
+}
+
+// Without memory for the alarm it is not noticed.
+static void note_sent(tg_shard *sh, tg_sess *s, tg_entry *e)
+{
+    uint32_t age = sh->hub->config.limits.inflight_age_s;
+    tg_extra *x = age != 0 && e->qos > 0 ? tg_sess_extra(s) : NULL;
+    if (x == NULL)
+        return;
+    e->sent_s = (uint32_t)(tg_hub_now(sh->hub) / 1000);
+    if (tg_alarm_armed(&x->alarm))
+        return;
+    x->shard = sh;
+    tg_wheel_add(sh->wheel, &x->alarm, (uint64_t)age * 1000, look_at_oldest);
+}
+
 static void send_entry(tg_shard *sh, tg_sess *s, uint64_t n)
 {
     tg_queue *q = s->queue;
     tg_entry e = *tg_queue_at(q, n);
     tg_msg m = tg_msg_ref(e.msg);
     tg_queue_at(q, n)->flags |= TG_ENTRY_SENT; // an answer may come from within the call
-    if (sh->hub->config.limits.inflight_age_s != 0)
-        tg_queue_at(q, n)->sent_s = (uint32_t)(tg_hub_now(sh->hub) / 1000);
+    note_sent(sh, s, tg_queue_at(q, n));
     tg_queue_sent(q, n);
     if ((e.flags & (TG_ENTRY_STORED | TG_ENTRY_MARKED)) == TG_ENTRY_STORED)
         tg_persist_mark(sh, s, n);
@@ -237,34 +269,6 @@ static void store_entry(tg_shard *sh, tg_sess *s, uint64_t n)
         e->flags |= TG_ENTRY_UNSAFE;
 }
 
-// The oldest that is out has not been answered for too long, while others wait behind it. Looked
-// at when one more comes: a window alone does not grow.
-static bool never_answers(const tg_shard *sh, const tg_sess *s)
-{
-    uint64_t age = sh->hub->config.limits.inflight_age_s;
-    const tg_queue *q = s->queue;
-    if (age == 0 || s->state != TG_SESS_ONLINE || q == NULL || q->waiting == 0 ||
-        q->inflight == 0)
-        return false;
-    return tg_queue_at(q, q->head)->sent_s + age <= tg_hub_now(sh->hub) / 1000;
-}
-
-// Those that never answer lose their connection; what they have not answered waits for the
-// next one.
-void tg_deliver_turn(tg_shard *sh)
-{
-    tg_buf list = sh->silent;
-    sh->silent = (tg_buf){0};
-    for (size_t i = 0; i + sizeof(uint64_t) <= list.len; i += sizeof(uint64_t)) {
-        tg_session h;
-        memcpy(&h.id, list.at + i, sizeof(h.id));
-        tg_sess *s = tg_shard_attached(sh, h);
-        if (s != NULL)
-            tg_sess_end_link(sh, s, TG_E_TIMEOUT, false);
-    }
-    tg_buf_free(&list);
-}
-
 static int enqueue(tg_shard *sh, tg_sess *s, tg_entry e)
 {
     tg_drop why = refuses(sh, s, &e);
@@ -291,8 +295,6 @@ static int enqueue(tg_shard *sh, tg_sess *s, tg_entry e)
     if (e.qos > 0 && tg_persist_on(sh, s))
         store_entry(sh, s, n);
     tg_deliver_pump(sh, s);
-    if (never_answers(sh, s))
-        tg_buf_put(&sh->silent, &s->handle, sizeof(s->handle));
     return 0;
 }
 
@@ -389,6 +391,21 @@ static int received(tg_shard *sh, tg_sess *s, uint64_t n)
     return after_commit(sh, s, n, released) ? 1 : 0;
 }
 
+// MQTT 5.0 §4.3.2, §4.3.3: each QoS has answers of its own.
+static bool answers(tg_ack how, uint8_t qos)
+{
+    switch (how) {
+    case TG_ACK_DONE_1:
+    case TG_ACK_REFUSED_1:
+        return qos == 1;
+    case TG_ACK_DONE_2:
+    case TG_ACK_REFUSED_2:
+        return qos == 2;
+    default:
+        return true;
+    }
+}
+
 int tg_session_ack(tg_shard *sh, tg_session h, uint16_t packet_id, tg_ack how)
 {
     tg_sess *s = tg_shard_attached(sh, h);
@@ -400,13 +417,12 @@ int tg_session_ack(tg_shard *sh, tg_session h, uint16_t packet_id, tg_ack how)
     if (how == TG_ACK_RECEIVED)
         return received(sh, s, n);
     const tg_entry *e = tg_queue_at(s->queue, n);
-    bool other =
-        (how == TG_ACK_DONE_1 && e->qos != 1) || (how == TG_ACK_DONE_2 && e->qos != 2);
-    bool early =
-        how != TG_ACK_REFUSED && e->qos == 2 && (e->flags & TG_ENTRY_RELEASED) == 0;
-    if (other || early)
+    bool refused =
+        how == TG_ACK_REFUSED || how == TG_ACK_REFUSED_1 || how == TG_ACK_REFUSED_2;
+    bool early = !refused && e->qos == 2 && (e->flags & TG_ENTRY_RELEASED) == 0;
+    if (early || !answers(how, e->qos))
         return TG_E_NOTFOUND;
-    if (how == TG_ACK_REFUSED)
+    if (refused)
         tg_shard_drop(sh, s, e->msg, e->qos, TG_DROP_REFUSED);
     tg_persist_done(sh, s, n);
     tg_queue_del(s->queue, n);

@@ -128,7 +128,7 @@ static bool take_spec(tg_shard *sh, tg_sess *s, tg_open *o)
     s->who = o->who;
     o->who = NULL;
     if (s->extra != NULL) {
-        tg_wheel_del(sh->wheel, &s->extra->expire);
+        tg_wheel_del(sh->wheel, &s->extra->alarm);
         s->extra->shard = sh;
     }
     tg_will_set(s, o->will, o->will_delay);
@@ -210,7 +210,7 @@ void tg_sess_online_now(tg_shard *sh, tg_sess *s)
 
 static void expire(tg_alarm *a)
 {
-    tg_extra *x = TG_OWNER(a, tg_extra, expire);
+    tg_extra *x = TG_OWNER(a, tg_extra, alarm);
     tg_will_publish(x->shard, x->sess);
     tg_sess_end(x->shard, x->sess);
 }
@@ -223,7 +223,7 @@ void tg_sess_expire_in(tg_shard *sh, tg_sess *s, uint64_t ms)
         return;
     }
     x->shard = sh;
-    tg_wheel_add(sh->wheel, &x->expire, ms, expire);
+    tg_wheel_add(sh->wheel, &x->alarm, ms, expire);
 }
 
 void tg_sess_offline(tg_shard *sh, tg_sess *s)
@@ -301,7 +301,7 @@ void tg_sess_reset(tg_shard *sh, tg_sess *s)
         tg_persist_forget(sh, s);
     tg_subs_clear(sh->hub, s);
     if (s->extra != NULL) {
-        tg_wheel_del(sh->wheel, &s->extra->expire);
+        tg_wheel_del(sh->wheel, &s->extra->alarm);
         tg_wheel_del(sh->wheel, &s->extra->will_due);
     }
     free_content(s);

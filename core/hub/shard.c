@@ -176,7 +176,6 @@ void tg_shard_turn(tg_shard *sh)
 {
     assert(sh->magic == SHARD_MAGIC && sh->depth == 0);
     tg_scan_turn(sh);
-    tg_deliver_turn(sh);
     tg_wait_look(sh);
     tg_had_turn(sh);
     for (int i = 0; i < ROUNDS && sh->ready != NULL; i++)
@@ -200,7 +199,7 @@ static void close_seat(tg_shard *sh, void *p)
     if (s->link != NULL)
         tg_sess_shutdown(sh, s);
     if (s->extra != NULL) {
-        tg_wheel_del(sh->wheel, &s->extra->expire);
+        tg_wheel_del(sh->wheel, &s->extra->alarm);
         tg_wheel_del(sh->wheel, &s->extra->will_due);
     }
 }
@@ -233,7 +232,6 @@ void tg_shard_close(tg_shard *sh)
     tg_recent_free(sh->recent);
     tg_tally_flush(sh);
     tg_buf_free(&sh->scanning);
-    tg_buf_free(&sh->silent);
     tg_slots_free(&sh->seats);
     tg_slots_free(&sh->attached);
     sh->hub->shards[sh->index] = NULL;

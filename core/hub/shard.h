@@ -91,7 +91,6 @@ struct tg_shard {
     tg_batch *batch; ///< store writes of this turn, NULL none
     tg_list commits; ///< batches on their way to the store, oldest first
     tg_buf dead; ///< tg_sess *: freed at the end of the turn
-    tg_buf silent; ///< tg_session: links that answer nothing
     tg_tally *tally;
     tg_log_gate drop_gates[TG_DROP_COUNT];
     uint64_t drop_second; ///< in which the next two are counted

@@ -33,7 +33,7 @@ static void leave(tg_shard *sh, tg_sess *s, bool clean)
     if (ends)
         tg_sess_reset(sh, s);
     else if (s->extra != NULL)
-        tg_wheel_del(sh->wheel, &s->extra->expire);
+        tg_wheel_del(sh->wheel, &s->extra->alarm);
     tg_metric_add(sh->hub->metrics.takeovers, had_link);
 }
 

@@ -183,9 +183,8 @@ void mqtt_on_ack(mqtt_conn *m, const mqtt_packet *p)
         on_pubrec(m, p);
         return;
     }
-    tg_ack how = refused                  ? TG_ACK_REFUSED
-                 : p->type == MQTT_PUBACK ? TG_ACK_DONE_1
-                                          : TG_ACK_DONE_2;
+    tg_ack how = p->type == MQTT_PUBACK ? (refused ? TG_ACK_REFUSED_1 : TG_ACK_DONE_1)
+                                        : (refused ? TG_ACK_REFUSED_2 : TG_ACK_DONE_2);
     if (tg.session->ack(m->session, p->packet_id, how) != 0)
         unknown(m);
 }

@@ -61,6 +61,8 @@ typedef enum tg_ack {
     TG_ACK_REFUSED, ///< PUBACK or PUBREC with an error: leaves the window, counted
     TG_ACK_DONE_1, ///< as TG_ACK_DONE, but nothing that has another QoS than 1
     TG_ACK_DONE_2, ///< as TG_ACK_DONE, but nothing that has another QoS than 2
+    TG_ACK_REFUSED_1, ///< PUBACK with an error: nothing that has another QoS than 1
+    TG_ACK_REFUSED_2, ///< PUBREC with an error: nothing that has another QoS than 2
 } tg_ack;
 
 /// @param code 0; TG_E_FULL when a receiver's queue dropped it; TG_E_IO when the store failed.

@@ -242,15 +242,76 @@ static void who_never_answers_loses_its_connection(void **state)
     assert_int_equal(a.ended, 0);
     w.here = 0; // the oldest is answered: the next one's time counts
     assert_int_equal(tg_session_ack(w.shard[0], a.s, a.ids[1], TG_ACK_DONE), 0);
-    world_advance(&w, 2000);
-    client_pub(&p, "t", "x", 1);
-    world_settle(&w);
+    world_advance(&w, 2000); // and nothing else comes
     assert_int_equal(a.ended, TG_E_TIMEOUT);
     assert_true(told("\"reason\":\"timed out\"}"));
     client_open(&b, &w, 1, "a", 1000);
     assert_true(b.present);
     world_settle(&w);
-    assert_int_equal(b.count, 4);
+    assert_int_equal(b.count, 3);
+    world_advance(&w, 200000); // it has answered all
+    assert_int_equal(b.ended, 0);
+    world_close(&w);
+}
+
+// The alarm is the session's, not a message's: it is as late as the oldest that is out.
+static void who_answers_in_time_stays(void **state)
+{
+    (void)state;
+    tg_hub_limits limits = {.inflight = 10, .inflight_age_s = 60};
+    start(&limits);
+    client_open(&a, &w, 1, "a", 1000);
+    client_sub(&a, "t", 1);
+    a.ack = false;
+    for (unsigned i = 0; i < 10; i++) {
+        client_pub(&p, "t", "x", 1);
+        world_settle(&w);
+        world_advance(&w, 25000);
+        assert_int_equal(a.ended, 0);
+        w.here = 1;
+        if (i > 0) // always one behind
+            assert_int_equal(tg_session_ack(w.shard[1], a.s, a.ids[i - 1], TG_ACK_DONE), 0);
+    }
+    world_advance(&w, 36000);
+    assert_int_equal(a.ended, TG_E_TIMEOUT);
+    world_close(&w);
+}
+
+static void open_silent(client *c, uint32_t worker)
+{
+    client_init(c, &w, worker);
+    c->ack = false;
+    tg_session_spec spec = spec_of("a", 90, false);
+    client_open_spec(c, &spec);
+    world_settle(&w);
+    assert_int_equal(c->opened, 0);
+}
+
+// One that is away, or on another worker by now, is judged by what is out there.
+static void the_alarm_goes_with_the_connection(void **state)
+{
+    (void)state;
+    tg_hub_limits limits = {.inflight_age_s = 60};
+    start(&limits);
+    open_silent(&a, 0);
+    client_sub(&a, "t", 1);
+    client_pub(&p, "t", "x", 1);
+    world_settle(&w);
+    world_advance(&w, 50000);
+    open_silent(&b, 1);
+    assert_int_equal(a.ended, TG_E_TAKENOVER);
+    assert_int_equal(b.count, 1);
+    world_advance(&w, 20000);
+    assert_int_equal(b.ended, 0);
+    client_close(&b, 0);
+    world_advance(&w, 80000); // its expiry is whole
+    open_silent(&a, 0);
+    assert_true(a.present);
+    world_advance(&w, 61000);
+    assert_int_equal(a.ended, TG_E_TIMEOUT);
+    world_advance(&w, 91000);
+    open_silent(&b, 1);
+    assert_false(b.present);
     world_close(&w);
 }
 
@@ -265,6 +326,8 @@ int main(void)
         cmocka_unit_test(what_sessions_hold_is_summed_up),
         cmocka_unit_test(what_is_on_its_way_is_bounded_by_bytes),
         cmocka_unit_test(who_never_answers_loses_its_connection),
+        cmocka_unit_test(who_answers_in_time_stays),
+        cmocka_unit_test(the_alarm_goes_with_the_connection),
     };
     return RUN(tests);
 }

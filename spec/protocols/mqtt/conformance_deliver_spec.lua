@@ -17,6 +17,10 @@ local function keeper(v)
     props = { session_expiry = 100 } })
 end
 
+local function unknown_acks()
+  return host:metric 'tidegate_mqtt_unknown_acks_total{listener="mqtt"}'
+end
+
 -- The next PUBLISH must be this one; it is not answered.
 local function expect(c, payload, dup, id)
   local m = c:read "PUBLISH"
@@ -134,6 +138,34 @@ for v = 4, 5 do
       expect(c, "one", true, one)
       assert.equal(two, c:read("PUBREL").packet_id)
       assert.same({}, c:settle())
+      c:drop()
+    end)
+
+    it("is not done by an acknowledgement of the other QoS, good or bad" .. tags(v, {
+      [4] = "4.3.2-1, 4.3.3-1", [5] = "4.3.2-3, 4.3.3-3" }), function()
+      local c = keeper(v)
+      c:subscribe("t", 2)
+      pub:publish("t", "one", { qos = 1 })
+      pub:publish("t", "two", { qos = 2 })
+      local one, two = expect(c, "one", false).packet_id, expect(c, "two", false).packet_id
+      local before = unknown_acks()
+      c:send(wire.ack("PUBREC", one) .. wire.ack("PUBACK", two))
+      if v == 5 then c:send(wire.ack("PUBREC", one, 0x80) .. wire.ack("PUBACK", two, 0x80)) end
+      local rel = c:read "PUBREL" -- that one must be answered, and says that there is none
+      assert.same({ one, v == 5 and 0x92 or 0 }, { rel.packet_id, rel.reason })
+      c:settle()
+      assert.equal(v == 5 and 4 or 2, unknown_acks() - before)
+      c:drop()
+      c = keeper(v)
+      expect(c, "one", true, one)
+      expect(c, "two", true, two)
+      if v == 5 then
+        c:send(wire.ack("PUBACK", one, 0x80) .. wire.ack("PUBREC", two, 0x80))
+        c:settle()
+        c:drop()
+        c = keeper(v)
+        assert.same({}, c:settle()) -- these were refused, and are done
+      end
       c:drop()
     end)
 

@@ -179,14 +179,14 @@ static void acknowledgements_reach_the_window(void **state)
     assert_int_equal(fake.acked, 7);
     assert_int_equal(fake.how, TG_ACK_DONE_1);
     feed(c, "40 * 0008 87");
-    assert_int_equal(fake.how, TG_ACK_REFUSED);
+    assert_int_equal(fake.how, TG_ACK_REFUSED_1);
     feed(c, "50 * 0009 10");
     assert_int_equal(fake.how, TG_ACK_RECEIVED);
     sent(c, "62 02 0009");
     feed(c, "70 * 0009");
     assert_int_equal(fake.how, TG_ACK_DONE_2);
     feed(c, "50 * 000a 97");
-    assert_int_equal(fake.how, TG_ACK_REFUSED);
+    assert_int_equal(fake.how, TG_ACK_REFUSED_2);
     sent(c, ""); // no PUBREL after an error
     feed(c, "70 * 000b 92");
     assert_int_equal(fake.how, TG_ACK_DONE_2);
