@@ -30,6 +30,8 @@ local CIPHERS = {
   [0x02] = "RSA", [0x03] = "AES", [0x04] = "SM2", [0x05] = "SM4", [0xFE] = "abnormal",
   [0xFF] = "invalid",
 }
+-- What comes before auth has been asked, and so before any key is known.
+local ENTERS = { [0x01] = true, [0x05] = true, [0x09] = true }
 -- What upper platforms are told: logins, reports, reissues and logouts of vehicles.
 local FORWARDED = { [0x01] = true, [0x02] = true, [0x03] = true, [0x04] = true }
 M.COMMAND = 0xFE
@@ -198,7 +200,7 @@ local function check_signature(msg, frame, more, flaws, ctx)
 end
 
 local function read_report(msg, frame, ctx)
-  if #frame < 32 then
+  if #frame < 31 then
     local data = raw(msg, sub(frame, 25, -2))
     msg.error, msg.why = "structure", "the unit is too short for its time"
     flaw(data, msg.why)
@@ -287,8 +289,10 @@ function M.decode(frame, ctx)
   if FORWARDED[msg.cmd] and msg.flag == M.COMMAND and #(config.forward or {}) > 0 then
     msg.frame = frame
   end
-  frame = decrypted(msg, frame, ctx)
-  read_unit(msg, frame, ctx)
+  local plain = decrypted(msg, frame, ctx)
+  read_unit(msg, plain, ctx)
+  if msg.error == "encrypted" and ENTERS[msg.cmd] then msg.sealed = frame end
+  frame = plain
   if config.ack == "echo" then msg.unit = sub(frame, 25, -2) end
   if config.payload == "emqx" then msg.emqx = emqx.of(msg, frame) end
   return msg

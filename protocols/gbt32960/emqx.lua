@@ -22,7 +22,7 @@ local convert
 
 local function list_of(list, item)
   local out = tg.json.array {}
-  for i, value in ipairs(list or {}) do
+  for i, value in ipairs(list) do
     if item == "hex" then out[i] = value:upper()
     elseif type(item) == "table" then out[i] = convert(value, item)
     else out[i] = value end
@@ -34,10 +34,11 @@ end
 function convert(record, map)
   local out = {}
   for ours, theirs in pairs(map) do
-    if type(theirs) == "table" then
-      out[theirs[1]] = list_of(record[ours], theirs[2])
-    elseif record[ours] ~= nil then
-      out[theirs] = record[ours]
+    local value = record[ours] -- nil: of the other edition
+    if value ~= nil and type(theirs) == "table" then
+      out[theirs[1]] = list_of(value, theirs[2])
+    elseif value ~= nil then
+      out[theirs] = value
     end
   end
   return out
@@ -154,7 +155,7 @@ function M.of(msg, frame)
   local known = (fill or answer) and (msg.members or not msg.error)
   local body = known and (answer and {} or fill(msg, frame))
     or { Raw = tg.hex.encode(sub(frame, 25, -2)) }
-  if known and #frame >= 32 then body.Time = time_of(sub(frame, 25, 30)) end
+  if known and #frame >= 31 then body.Time = time_of(sub(frame, 25, 30)) end
   local payload = { Cmd = msg.cmd, Encrypt = byte(frame, 22), Vin = msg.device, Data = body }
   return { suffix = suffix, payload = tg.json.encode(payload) }
 end

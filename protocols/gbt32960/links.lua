@@ -4,6 +4,7 @@
 -- platform's link, which goes on for others, the VIN's owner is looked up, in keys that all
 -- workers share.
 local tg = require "tidegate"
+local decode = require "decode"
 local keys = require "keys"
 local quality = require "quality"
 
@@ -98,6 +99,25 @@ local function keep_keys(conn, device, found)
   local all = codec and codec.keys or {}
   all[device] = found
   conn.codec = { keys = all }
+end
+
+--- A login that nobody could read: auth may have the key of who it says that it is.
+---@return table message the login, or what came
+function M.unseal(conn, msg, config)
+  local who = allowed(conn, msg, { extra = { encrypted = true } })
+  local found = who and keys.of(who)
+  if not found or not conn.open then return msg end
+  keep_keys(conn, msg.device, found)
+  local read = decode.decode(msg.sealed, { config = config, codec = conn.codec })
+  if read.sealed then keep_keys(conn, msg.device, nil) end
+  return read
+end
+
+--- Keys of one that was not let in after all.
+function M.forget_keys(conn, vin)
+  local state = conn.state
+  if vin == state.platform or state.vehicles and state.vehicles[vin] then return end
+  keep_keys(conn, vin, nil)
 end
 
 --- The device leaves this link; its session may live on for a while.

@@ -96,6 +96,7 @@ function M.add(adapter)
     if not conn.open then return end
     quality.count "refused"
     conn:complain(("%s of %s: %s"):format(msg.type, msg.device, why))
+    links.forget_keys(conn, msg.device)
     answer(conn, msg, kind)
     if conn.state.role ~= "platform" then conn:close("auth", why) end
   end
@@ -254,6 +255,10 @@ function M.add(adapter)
 
   function adapter.on_message(conn, msg)
     if msg.refused then return refuse_name(conn, msg) end
+    if msg.sealed and msg.flag == COMMAND then
+      msg = links.unseal(conn, msg, config)
+      if msg.sealed then return refused(conn, msg, "encrypted", msg.why) end
+    end
     local enters = msg.flag == COMMAND and enter[msg.type]
     if enters then return enters(conn, msg) end
     local state = conn.state

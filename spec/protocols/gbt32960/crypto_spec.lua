@@ -229,4 +229,37 @@ describe("gbt32960 encrypted units", function()
     sub:wait()
     host:stop()
   end)
+
+  local function tell(conn, v, cmd, unit, encryption)
+    conn:send(vectors.unhex(vectors.frame("$$", cmd, 0xFE, v.vin, unit, encryption)))
+  end
+
+  local function answers(conn, v, cmd, flag)
+    conn:expect(vectors.unhex(vectors.frame("$$", cmd, flag, v.vin, "")):sub(1, 22))
+    conn:read(string.unpack(">I2", conn:read(2)) + 1)
+  end
+
+  it("may be logins already: the script is asked before they are read", function()
+    local all = vehicles()
+    local host = start(plugin(all))
+    local login = vectors.unhex(vectors.login("$$", VIN)):sub(25, -2)
+    for _, v in ipairs(all) do
+      local conn = Host.connect(host.ports.gbt32960)
+      local unit = v.encrypt(login)
+      tell(conn, v, 1, unit, v.encryption)
+      answers(conn, v, 1, 1)
+      tell(conn, v, 7, "", 1)
+      answers(conn, v, 7, 1)
+      conn:close()
+      local wrong = Host.connect(host.ports.gbt32960)
+      tell(wrong, v, 1, unit:sub(1, -2) .. string.char(unit:byte(-1) ~ 1), v.encryption)
+      answers(wrong, v, 1, 7)
+      wrong:await_close()
+    end
+    local stranger = Host.connect(host.ports.gbt32960)
+    tell(stranger, { vin = "LTEST000000009999" }, 1, all[1].encrypt(login), 3)
+    answers(stranger, { vin = "LTEST000000009999" }, 1, 7)
+    stranger:await_close()
+    host:stop()
+  end)
 end)

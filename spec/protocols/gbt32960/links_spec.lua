@@ -149,6 +149,20 @@ describe("gbt32960 reports of 2025", function()
   end)
 end)
 
+describe("gbt32960 reports without blocks", function()
+  it("have their time, and nothing is wrong with them", function()
+    local blocks = run { login(1), report(""), report("", nil, nil, "$$"),
+      frame("##", 2, 0xFE, VIN, NOW:sub(1, 5)) }
+    for i = 2, 3 do
+      local got = told(blocks[i])[1]
+      assert.equal("2026-01-02T11:04:05+08:00", got.time)
+      assert.is_nil(got.flaws)
+      assert.same({}, sent(blocks[i]))
+    end
+    assert.equal(2, vectors.unhex(sent(blocks[4])[1]):byte(4)) -- less than its time is none
+  end)
+end)
+
 describe("gbt32960 quality", function()
   it("counts frames and marks of a vehicle, and times what is live alone", function()
     local marked = "\1\1\3\1\xFF\xFE\0\2\xDB\x63\x0D\xE9\xFF\xFF\xFF\1\x2E\x10\x18\x12\0"
