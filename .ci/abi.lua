@@ -2,6 +2,8 @@
 -- Holds the C ABI against the reviewed list core/include/abi.list. The headers give the names
 -- and the types, the compiler gives sizes, offsets and values. A table or a struct may grow at
 -- its end, an enum may get new names; everything else would break plugins that are out there.
+-- What grows raises TG_ABI_MINOR, by which a plugin asks for it, and lies behind the old form's
+-- last byte: its padding holds whatever a plugin's stack held.
 --   lua5.4 .ci/abi.lua            compares; growth that is not in the list yet fails as well
 --   lua5.4 .ci/abi.lua --accept   writes growth, and nothing but growth, to the list
 local ROOT = os.getenv "TG_ABI_ROOT" or "core/include"
@@ -169,7 +171,10 @@ local function compare_struct(name, old, new)
     end
   end
   for i = #old.members + 1, #new.members do
-    (sized and grows or breaks)("struct %s: new member '%s'", name, new.members[i].text)
+    local is = new.members[i]
+    local behind = tonumber(is.at) >= old.size;
+    (sized and behind and grows or breaks)("struct %s: new member '%s'%s", name, is.text,
+      behind and "" or " in what was padding")
   end
   if new.size ~= old.size and #new.members == #old.members and not sized then
     breaks("struct %s: has %d bytes, had %d", name, new.size, old.size)
@@ -198,11 +203,20 @@ local function compare(old, new)
   end
 end
 
+local function minor_rises(old, new)
+  local name = "TG_ABI_MINOR"
+  return tonumber(new.values[name]) > tonumber(old.values[name])
+end
+
 local text = current()
 if not text then os.exit(false) end
 local reviewed = read(LIST)
 if reviewed then
-  compare(parse(reviewed), parse(text))
+  local old, new = parse(reviewed), parse(text)
+  compare(old, new)
+  if #grown > 0 and not minor_rises(old, new) then
+    breaks "it grows, and TG_ABI_MINOR does not: a plugin asks for what is new by that"
+  end
 else
   grows "there is no reviewed list"
 end

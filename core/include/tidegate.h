@@ -35,6 +35,12 @@ typedef struct tg_env {
 
 extern tg_env tg __attribute__((visibility("hidden")));
 
+/// The minor of the ABI that the plugin cannot do without: that of these headers, unless it says
+/// less before it includes them and looks at `size`, or for NULL, before it uses what is newer.
+#ifndef TG_ABI_NEEDS
+#define TG_ABI_NEEDS TG_ABI_MINOR
+#endif
+
 /// Defines the plugin object. Members are those of tg_plugin, e.g.
 ///   TG_PLUGIN(.id = "echo", .version = "1.0.0", .life = { .load = load });
 #define TG_PLUGIN(...)                                                                     \
@@ -42,31 +48,36 @@ extern tg_env tg __attribute__((visibility("hidden")));
     TG_API const tg_plugin tg_plugin_v1 = {.magic = TG_PLUGIN_MAGIC,                       \
                                            .size = sizeof(tg_plugin),                      \
                                            .abi_major = TG_ABI_MAJOR,                      \
-                                           .abi_minor = TG_ABI_MINOR,                      \
+                                           .abi_minor = TG_ABI_NEEDS,                      \
                                            __VA_ARGS__}
 
 /// Declares the options of the plugin's config, as JSON: {"name": {"type": "integer",
 /// "default": 1, "help": "…"}, …}. Read before the plugin is loaded.
 #define TG_PLUGIN_SCHEMA(json) TG_API const char tg_plugin_v1_schema[] = json
 
-/// Fetches the tables. @return TG_E_VERSION when the host lacks one.
+static inline const void *tg_table(const tg_host *host, const char *name)
+{
+    return host->query(name, TG_ABI_MAJOR, TG_ABI_NEEDS);
+}
+
+/// Fetches the tables. @return TG_E_VERSION when the host lacks one, or what the plugin needs.
 static inline int tg_env_init(tg_env *env, const tg_host *host, tg_self *self)
 {
     *env = (tg_env){.host = host, .self = self};
-    env->msg = (const tg_msg_api *)host->query("msg", 1, 0);
-    env->conn = (const tg_conn_api *)host->query("conn", 1, 0);
-    env->session = (const tg_session_api *)host->query("session", 1, 0);
-    env->auth = (const tg_auth_api *)host->query("auth", 1, 0);
-    env->timer = (const tg_timer_api *)host->query("timer", 1, 0);
-    env->poll = (const tg_poll_api *)host->query("poll", 1, 0);
-    env->work = (const tg_work_api *)host->query("work", 1, 0);
-    env->kv = (const tg_kv_api *)host->query("kv", 1, 0);
-    env->metric = (const tg_metric_api *)host->query("metric", 1, 0);
-    env->listen = (const tg_listen_api *)host->query("listen", 1, 0);
-    env->frame = (const tg_frame_api *)host->query("frame", 1, 0);
-    env->add = (const tg_register_api *)host->query("register", 1, 0);
-    env->spool = (const tg_spool_api *)host->query("spool", 1, 0);
-    env->files = (const tg_files_api *)host->query("files", 1, 0);
+    env->msg = (const tg_msg_api *)tg_table(host, "msg");
+    env->conn = (const tg_conn_api *)tg_table(host, "conn");
+    env->session = (const tg_session_api *)tg_table(host, "session");
+    env->auth = (const tg_auth_api *)tg_table(host, "auth");
+    env->timer = (const tg_timer_api *)tg_table(host, "timer");
+    env->poll = (const tg_poll_api *)tg_table(host, "poll");
+    env->work = (const tg_work_api *)tg_table(host, "work");
+    env->kv = (const tg_kv_api *)tg_table(host, "kv");
+    env->metric = (const tg_metric_api *)tg_table(host, "metric");
+    env->listen = (const tg_listen_api *)tg_table(host, "listen");
+    env->frame = (const tg_frame_api *)tg_table(host, "frame");
+    env->add = (const tg_register_api *)tg_table(host, "register");
+    env->spool = (const tg_spool_api *)tg_table(host, "spool");
+    env->files = (const tg_files_api *)tg_table(host, "files");
     bool whole = env->msg && env->conn && env->session && env->auth && env->timer &&
                  env->poll && env->work && env->kv && env->metric && env->listen &&
                  env->frame && env->add;

@@ -376,8 +376,9 @@ static const void *host_query(const char *name, uint16_t major, uint16_t minor)
                   {"frame", &frame_table},
                   {"register", &register_table},
                   {"engine", &engine_table}};
-    (void)minor;
-    for (size_t i = 0; major == 1 && i < sizeof(tables) / sizeof(*tables); i++)
+    if (major != TG_ABI_MAJOR || minor > TG_ABI_MINOR)
+        return NULL;
+    for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
         if (strcmp(tables[i].name, name) == 0)
             return tables[i].table;
     return NULL;

@@ -116,7 +116,8 @@ static int table_write(const tg_file_spec *spec, tg_done_fn *done, void *ctx)
     tg_version *v = tg_current();
     if (tg_here() == NULL)
         return TG_E_THREAD;
-    if (v == NULL || spec == NULL || spec->size < sizeof(*spec) || done == NULL)
+    if (v == NULL || spec == NULL || done == NULL ||
+        spec->size < offsetof(tg_file_spec, bytes) + sizeof(spec->bytes))
         return TG_E_INVAL;
     tg_runtime *rt = v->rt;
     if (rt->files == NULL)

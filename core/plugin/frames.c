@@ -184,7 +184,7 @@ static size_t slices_size(const tg_frame *frames, uint32_t n)
 {
     size_t size = n * sizeof(*frames);
     for (uint32_t i = 0; i < n; i++)
-        size += frames[i].magic.len + frames[i].trailer.len;
+        size += frames[i].magic.len + frames[i].trailer.len + frames[i].guard.len;
     return size;
 }
 
@@ -204,7 +204,7 @@ static char *image_of(const tg_frame *frames, uint32_t n)
     memcpy(image, frames, n * sizeof(*frames));
     char *at = image + n * sizeof(*frames);
     for (uint32_t i = 0; i < n; i++)
-        at = add(add(at, frames[i].magic), frames[i].trailer);
+        at = add(add(add(at, frames[i].magic), frames[i].trailer), frames[i].guard);
     return image;
 }
 
@@ -216,9 +216,9 @@ static bool same_as_last(const tg_local *here, const tg_frame *frames, uint32_t 
         return false;
     const char *at = last->image + n * sizeof(*frames);
     for (uint32_t i = 0; i < n; i++) {
-        tg_slice two[] = {frames[i].magic, frames[i].trailer};
-        for (int k = 0; k < 2; at += two[k].len, k++)
-            if (two[k].len > 0 && memcmp(at, two[k].at, two[k].len) != 0)
+        tg_slice all[] = {frames[i].magic, frames[i].trailer, frames[i].guard};
+        for (int k = 0; k < 3; at += all[k].len, k++)
+            if (all[k].len > 0 && memcmp(at, all[k].at, all[k].len) != 0)
                 return false;
     }
     return true;
@@ -250,15 +250,18 @@ static int loose_framer(tg_local *here, const tg_frame *frames, uint32_t n)
     return TG_E_NOMEM;
 }
 
-static int table_next(const tg_frame *frames, uint32_t n, tg_slice stream, char *scratch,
+static int table_next(const tg_frame *given, uint32_t n, tg_slice stream, char *scratch,
                       size_t *used, tg_slice *out)
 {
     tg_local *here = tg_here();
+    tg_frame frames[TG_FRAMES_MAX];
     if (here == NULL)
         return TG_E_THREAD;
-    if (frames == NULL || n == 0)
-        return TG_E_INVAL;
-    int rc = loose_framer(here, frames, n);
+    if (n == 0 || n > TG_FRAMES_MAX)
+        return n == 0 ? TG_E_INVAL : TG_E_LIMIT;
+    int rc = tg_frames_take(given, n, frames);
+    if (rc == 0)
+        rc = loose_framer(here, frames, n);
     if (rc < 0)
         return rc;
     tg_framed f = {0};

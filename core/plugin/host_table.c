@@ -36,26 +36,26 @@ static void host_set_error(tg_self *self, tg_slice text)
 
 typedef struct table {
     const char *name;
-    uint16_t major, minor;
     const void *at;
 } table;
 
 static const void *host_query(const char *name, uint16_t major, uint16_t minor)
 {
     const table tables[] = {
-        {"msg", 1, 0, tg_msg_table()},        {"conn", 1, 0, &tg_conn_table},
-        {"listen", 1, 0, &tg_listen_table},   {"frame", 1, 0, &tg_frame_table},
-        {"session", 1, 0, &tg_session_table}, {"auth", 1, 0, &tg_auth_table},
-        {"timer", 1, 0, &tg_timer_table},     {"poll", 1, 0, &tg_poll_table},
-        {"work", 1, 0, &tg_work_table},       {"kv", 1, 0, &tg_kv_table},
-        {"metric", 1, 0, &tg_metric_table},   {"register", 1, 0, &tg_register_table},
-        {"engine", 1, 0, &tg_engine_table},   {"spool", 1, 0, &tg_spool_table},
-        {"files", 1, 0, &tg_files_table},
+        {"msg", tg_msg_table()},        {"conn", &tg_conn_table},
+        {"listen", &tg_listen_table},   {"frame", &tg_frame_table},
+        {"session", &tg_session_table}, {"auth", &tg_auth_table},
+        {"timer", &tg_timer_table},     {"poll", &tg_poll_table},
+        {"work", &tg_work_table},       {"kv", &tg_kv_table},
+        {"metric", &tg_metric_table},   {"register", &tg_register_table},
+        {"engine", &tg_engine_table},   {"spool", &tg_spool_table},
+        {"files", &tg_files_table},
     };
-    for (size_t i = 0; name != NULL && i < sizeof(tables) / sizeof(tables[0]); i++)
+    if (name == NULL || major != TG_ABI_MAJOR || minor > TG_ABI_MINOR)
+        return NULL;
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
         if (strcmp(tables[i].name, name) == 0)
-            return tables[i].major == major && tables[i].minor >= minor ? tables[i].at
-                                                                        : NULL;
+            return tables[i].at;
     return NULL;
 }
 

@@ -145,8 +145,8 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 
 static int framer_clipped(const tg_adapter *a, uint32_t max, tg_framer **out)
 {
-    tg_frame frames[16];
-    if (a->nframes > sizeof(frames) / sizeof(frames[0]))
+    tg_frame frames[TG_FRAMES_MAX];
+    if (a->nframes > TG_FRAMES_MAX)
         return TG_E_LIMIT;
     for (uint32_t i = 0; i < a->nframes; i++) {
         frames[i] = a->frames[i];
@@ -182,6 +182,9 @@ tg_framer *tg_offer_framer(tg_offer *o, uint32_t max)
     pthread_mutex_unlock(&o->self->lock);
     return f != NULL ? f : o->framer;
 }
+
+/// The size that a struct has at least: it grew behind `member`, the last of its first form.
+#define UP_TO(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
 
 // The members of `given` that its size covers; the rest stays zero.
 static void take(void *to, size_t size, const void *given)
@@ -279,20 +282,28 @@ static int offer_end(tg_offer *o, int rc, void (*destroy)(void *arg), void *arg)
 }
 
 // An array of structs that may have been shorter: each says its size, the first one's is the
-// step from one to the next.
+// step from one to the next. What was padding in the first form may hold anything.
+int tg_frames_take(const tg_frame *first, uint32_t n, tg_frame *out)
+{
+    if (first == NULL || first->size < UP_TO(tg_frame, stall_ms))
+        return TG_E_INVAL;
+    memset(out, 0, n * sizeof(*out));
+    for (uint32_t i = 0; i < n; i++) {
+        take(&out[i], sizeof(tg_frame), (const char *)first + i * (size_t)first->size);
+        if (first->size < UP_TO(tg_frame, guard))
+            out[i].guard_at = 0;
+        out[i].size = sizeof(tg_frame);
+    }
+    return 0;
+}
+
 static int take_frames(tg_offer *o)
 {
-    const tg_frame *first = o->adapter.frames;
-    if (first == NULL || first->size < offsetof(tg_frame, stall_ms))
-        return refuse(o->self, TG_E_INVAL, "an adapter's frames have no size");
     o->frames = calloc(o->adapter.nframes, sizeof(tg_frame));
     if (o->frames == NULL)
         return TG_E_NOMEM;
-    for (uint32_t i = 0; i < o->adapter.nframes; i++) {
-        take(&o->frames[i], sizeof(tg_frame),
-             (const char *)first + i * (size_t)first->size);
-        o->frames[i].size = sizeof(tg_frame);
-    }
+    if (tg_frames_take(o->adapter.frames, o->adapter.nframes, o->frames) < 0)
+        return refuse(o->self, TG_E_INVAL, "an adapter's frames have no size");
     o->adapter.frames = o->frames;
     return 0;
 }
@@ -350,7 +361,7 @@ static int add_auth(tg_self *self, const tg_auth_backend *b, void (*destroy)(voi
                     void *arg)
 {
     tg_offer *o;
-    int rc = offer_begin(self, TG_OFFER_AUTH, b, sizeof(*b), &o);
+    int rc = offer_begin(self, TG_OFFER_AUTH, b, UP_TO(tg_auth_backend, check), &o);
     if (rc < 0)
         return rc;
     take(&o->auth, sizeof(o->auth), b);
@@ -365,7 +376,7 @@ static int add_store(tg_self *self, const tg_store *s, void (*destroy)(void *arg
                      void *arg)
 {
     tg_offer *o;
-    int rc = offer_begin(self, TG_OFFER_STORE, s, sizeof(*s), &o);
+    int rc = offer_begin(self, TG_OFFER_STORE, s, UP_TO(tg_store, scan), &o);
     if (rc < 0)
         return rc;
     take(&o->store, sizeof(o->store), s);
@@ -380,7 +391,7 @@ static int add_driver(tg_self *self, const tg_driver *d, void (*destroy)(void *a
                       void *arg)
 {
     tg_offer *o;
-    int rc = offer_begin(self, TG_OFFER_DRIVER, d, sizeof(*d), &o);
+    int rc = offer_begin(self, TG_OFFER_DRIVER, d, UP_TO(tg_driver, call), &o);
     if (rc < 0)
         return rc;
     take(&o->driver, sizeof(o->driver), d);

@@ -15,6 +15,7 @@ typedef enum tg_offer_kind {
 } tg_offer_kind;
 
 #define TG_OFFER_MAGIC 0x0ffe2000u
+#define TG_FRAMES_MAX 16 ///< forms of one adapter
 
 typedef struct tg_offer {
     uint32_t magic;
@@ -56,6 +57,8 @@ void tg_seats_free(tg_runtime *rt);
 tg_offer *tg_offer_of(tg_version *v, const tg_adapter *a);
 /// The framer of `o` for frames of at most `max` bytes. NULL: out of memory, or raw.
 tg_framer *tg_offer_framer(tg_offer *o, uint32_t max);
+/// Takes an array of structs as large as the plugin knows them. @return 0; TG_E_INVAL: no size.
+int tg_frames_take(const tg_frame *first, uint32_t n, tg_frame *out);
 /// Ids of plugins and of what they offer: letters, digits, '-', '_', '.'.
 bool tg_id_valid(tg_slice id, size_t max);
 void tg_offers_free(tg_version *v); ///< in reverse, running destructors

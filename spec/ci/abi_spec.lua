@@ -26,6 +26,11 @@ describe("make abi", function()
     return sh(("TG_ABI_ROOT=%s lua5.4 .ci/abi.lua %s"):format(root, flag or ""))
   end
 
+  --- Raises the minor, as whatever grows must.
+  local function rise()
+    change("host", "#define TG_ABI_MINOR ", "#define TG_ABI_MINOR 9")
+  end
+
   before_each(function()
     root = os.tmpname()
     os.remove(root)
@@ -44,6 +49,7 @@ describe("make abi", function()
 
   it("wants growth at the end of a table to be accepted, and then is content", function()
     change("runtime", "} tg_work_api;", "    int (*cancel)(void *ctx);\n} tg_work_api;")
+    rise()
     assert.is_false(abi())
     assert.is_true(abi "--accept")
     assert.is_true(abi())
@@ -53,9 +59,27 @@ describe("make abi", function()
   it("takes a new error number and a higher minor with acceptance", function()
     local last = [[X(AGAIN, -30, "would block")]]
     change("types", last, last .. [[ X(NEW, -31, "new")]])
-    change("host", "#define TG_ABI_MINOR 0", "#define TG_ABI_MINOR 1")
+    rise()
     assert.is_false(abi())
     assert.is_true(abi "--accept")
+  end)
+
+  it("wants a higher minor for what grows, since a plugin asks for it by that", function()
+    change("runtime", "} tg_work_api;", "    int (*cancel)(void *ctx);\n} tg_work_api;")
+    assert.is_false(abi "--accept")
+    rise()
+    assert.is_true(abi "--accept")
+  end)
+
+  it("refuses a member in what was padding: a plugin's stack is in it", function()
+    local struct = "typedef struct tg_sink {"
+    change("host", struct, "typedef struct tg_pad { uint32_t size; uint64_t a; uint32_t b;\n} tg_pad;\n"
+      .. struct)
+    rise()
+    assert.is_true(abi "--accept")
+    change("host", "uint32_t b;\n", "uint32_t b;\n    uint32_t c;\n")
+    change("host", "#define TG_ABI_MINOR 9", "#define TG_ABI_MINOR 99")
+    assert.is_false(abi "--accept")
   end)
 
   local breaks = {

@@ -14,8 +14,12 @@
 #include "spool.h"
 #include "store.h"
 
+/// The major changes when what was built before no longer works. The minor counts additions:
+/// each that a plugin may ask for raises it, and all tables have it in common. 1.1: drivers'
+/// labelled metrics and cells, commands, damaged frames, on_shutdown, guards of frames, spools,
+/// files, kept keys, stores that are read in pages, a session's granted expiry.
 #define TG_ABI_MAJOR 1
-#define TG_ABI_MINOR 0
+#define TG_ABI_MINOR 1
 #define TG_PLUGIN_MAGIC "TIDEGATE"
 #define TG_LUA_VERSION 504 ///< LUA_VERSION_NUM of the scripts' Lua
 
@@ -37,7 +41,8 @@ typedef struct tg_host {
     /// Explains the error that the running load/start/reconfigure callback is about to return.
     void (*set_error)(tg_self *self, tg_slice text);
 
-    /// @return the table `name` of at least major.minor, or NULL. Names: "msg", "conn",
+    /// @return the table `name` of at least major.minor of the ABI, or NULL. What is newer than
+    /// the minor asked for is there if `size` of the table reaches so far. Names: "msg", "conn",
     /// "listen", "frame", "session", "auth", "timer", "poll", "work", "kv", "metric",
     /// "register", "engine", "spool", "files".
     const void *(*query)(const char *name, uint16_t major, uint16_t minor);
@@ -113,7 +118,7 @@ typedef struct tg_plugin {
     char magic[8];
     uint32_t size;
     uint16_t abi_major; ///< must be the host's
-    uint16_t abi_minor; ///< at most the host's
+    uint16_t abi_minor; ///< that it cannot do without: at most the host's
     uint32_t capabilities;
     uint32_t flags;
     uint32_t state_schema; ///< number of the saved state's form

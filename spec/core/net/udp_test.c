@@ -224,8 +224,8 @@ static int64_t listen_to_nobody(tg_net_conn *c, void *user, tg_slice data)
 
 static void see_kept(tg_worker *w, void *ctx)
 {
-    (void)w;
-    *(size_t *)ctx = the_lab.conn->origin->port->kept;
+    const tg_acceptor *a = TG_OWNER(w->acceptors.next, tg_acceptor, node);
+    *(size_t *)ctx = a->origin.port->kept;
 }
 
 static size_t kept(void)

@@ -58,8 +58,8 @@ static void bad_plugins_are_refused_with_the_reason(void **state)
     (void)state;
     refused("nothing", NULL, TG_E_NOTFOUND, "plugin 'nothing' is not in");
     refused("/nonexistent/x.so", NULL, TG_E_NOTFOUND, "/nonexistent/x.so");
-    refused(built("abi_major"), NULL, TG_E_VERSION, "built for ABI 2, this host has 1.0");
-    refused(built("abi_minor"), NULL, TG_E_VERSION, "needs ABI 1.1");
+    refused(built("abi_major"), NULL, TG_E_VERSION, "built for ABI 2, this host has 1.");
+    refused(built("abi_minor"), NULL, TG_E_VERSION, "needs ABI 1.");
     refused(built("no_symbol"), NULL, TG_E_MALFORMED, "does not export tg_plugin_v1");
     refused(built("bad_id"), NULL, TG_E_MALFORMED, "its id");
     refused(built("bad_capability"), NULL, TG_E_VERSION, "capabilities");
