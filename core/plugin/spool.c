@@ -318,8 +318,7 @@ static void keep_pushed(tg_queue_of_bytes *q, const tg_spool_request *r)
     if (!next || q->nfront == TG_SPOOL_PEEK_MAX ||
         q->front_bytes + r->len > TG_SPOOL_FRONT_BYTES)
         return;
-    tg_spool_item t = {
-        .number = q->next, .at = tg_clock_ms(), .sum = q->sum, .len = r->len};
+    tg_spool_item t = {.number = q->next, .at = r->at, .sum = q->sum, .len = r->len};
     t.bytes = malloc(r->len + 1);
     if (t.bytes == NULL)
         return;
@@ -479,6 +478,7 @@ static void step(tg_queue_of_bytes *q)
 static void take_push(tg_queue_of_bytes *q, tg_spool_request *r)
 {
     tg_list_add(&q->pushes, &r->node);
+    r->at = tg_clock_ms();
     if (r->len > q->bounds.max_bytes)
         refuse_push(q, r, TG_E_TOOBIG);
 }

@@ -25,6 +25,7 @@ typedef struct tg_spool_request {
     tg_alarm alarm; ///< of a peek
     tg_spool_spec bounds; ///< without its name
     uint64_t n; ///< items, or the number to take away
+    uint64_t at; ///< of a push: when it came, ms since the epoch
     uint32_t wait_ms;
     size_t len;
     char bytes[];

@@ -116,7 +116,7 @@ static void draft_push(const tg_queue_of_bytes *q, tg_spool_draft *d,
                        const tg_spool_request *r, uint64_t n, uint64_t sum)
 {
     size_t key = tg_spool_key(q, 'i', n, d->at);
-    put_u64(d->at + key, tg_clock_ms());
+    put_u64(d->at + key, r->at);
     put_u64(d->at + key + 8, sum);
     memcpy(d->at + key + TG_SPOOL_HEAD_LEN, r->bytes, r->len);
     add(d, TG_WRITE_PUT, key, TG_SPOOL_HEAD_LEN + r->len);

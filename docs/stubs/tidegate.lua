@@ -375,7 +375,7 @@ tg.spool = {}
 ---@class tg.SpoolOptions
 ---@field max_bytes? integer|string a size; "64MiB" unless given
 ---@field max_count? integer items; no bound unless given
----@field max_age? number|string what is older is dropped when it is met; no bound unless given
+---@field max_age? number|string since its push; what is older is dropped when it is met; no bound unless given
 ---@field when_full? "drop"|"refuse" what is oldest goes, or a push fails with FULL
 
 ---@class tg.SpoolItem

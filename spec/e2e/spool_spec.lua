@@ -181,6 +181,18 @@ describe("a spool", function()
     end)
   end
 
+  it("has one age in memory and on disk: from the push on", function()
+    start "disk"
+    local ask = connect()
+    for i = 1, 30 do ask("push item-" .. i) end
+    local before = ask "peek 30"
+    kill()
+    start "disk"
+    ask = connect()
+    assert.same(before, ask "peek 30")
+    host:stop()
+  end)
+
   it("on disk outlives kill -9, whole and read in pages", function()
     start "disk"
     local ask = connect()

@@ -23,12 +23,15 @@ enum { TG_POLL_READ = 1, TG_POLL_WRITE = 2 };
 
 typedef struct tg_poll_api {
     uint32_t size;
-    /// Watches a client library's descriptor on this worker's loop, level-triggered.
+    /// Watches a client library's descriptor on this worker's loop, level-triggered. The watch
+    /// is closed before its descriptor, always: the number may be another's a moment later, and
+    /// the watch would go on with that. A library that closes it by itself says so before.
     /// @param fn `events` is what is ready, or TG_E_* when the descriptor failed.
     int (*open)(int fd, int events, void (*fn)(void *ctx, int events), void *ctx,
                 tg_poll *out);
     int (*set)(tg_poll p, int events); ///< 0 pauses it
-    int (*close)(tg_poll p); ///< before the descriptor is closed
+    /// Before the descriptor is closed. No call of `fn` follows. @return TG_E_CLOSED.
+    int (*close)(tg_poll p);
 } tg_poll_api;
 
 typedef struct tg_work_api {

@@ -18,7 +18,8 @@ typedef struct tg_spool_spec {
     tg_slice name; ///< letters, digits, '-', '_', '.', at most 63
     uint64_t max_bytes; ///< of what is pushed; 0: 64 MiB
     uint64_t max_count; ///< 0: no bound
-    uint64_t max_age_ms; ///< what is older is dropped when it is met; 0: no bound
+    uint64_t max_age_ms; ///< since its push; what is older is dropped when it is met; 0: no
+        ///< bound
 } tg_spool_spec;
 
 enum { TG_SPOOL_PEEK_MAX = 256 }; ///< items that one peek gives at most, and 1 MiB
@@ -36,7 +37,8 @@ typedef struct tg_spool_api {
     int (*push)(tg_spool q, tg_slice bytes, tg_done_fn *done, void *ctx);
     /// The oldest `n` items, which stay; fewer when there are no more, or they are large.
     /// @param wait_ms how long to wait for a first one; 0: not at all.
-    /// @param done a list of {id, at (ms since the epoch), bytes}, oldest first.
+    /// @param done a list of {id, at (when it was pushed, ms since the epoch), bytes}, oldest
+    /// first.
     int (*peek)(tg_spool q, uint32_t n, uint32_t wait_ms, tg_done_fn *done, void *ctx);
     /// Takes away all items up to and with number `id`. @param done when it is committed.
     int (*ack)(tg_spool q, uint64_t id, tg_done_fn *done, void *ctx);

@@ -35,15 +35,13 @@ extern tg_env tg __attribute__((visibility("hidden")));
 
 /// Defines the plugin object. Members are those of tg_plugin, e.g.
 ///   TG_PLUGIN(.id = "echo", .version = "1.0.0", .life = { .load = load });
-#define TG_PLUGIN(...)                       \
-    tg_env tg;                               \
-    TG_API const tg_plugin tg_plugin_v1 = {  \
-        .magic = TG_PLUGIN_MAGIC,            \
-        .size = sizeof(tg_plugin),           \
-        .abi_major = TG_ABI_MAJOR,           \
-        .abi_minor = TG_ABI_MINOR,           \
-        __VA_ARGS__                          \
-    }
+#define TG_PLUGIN(...)                                                                     \
+    tg_env tg;                                                                             \
+    TG_API const tg_plugin tg_plugin_v1 = {.magic = TG_PLUGIN_MAGIC,                       \
+                                           .size = sizeof(tg_plugin),                      \
+                                           .abi_major = TG_ABI_MAJOR,                      \
+                                           .abi_minor = TG_ABI_MINOR,                      \
+                                           __VA_ARGS__}
 
 /// Declares the options of the plugin's config, as JSON: {"name": {"type": "integer",
 /// "default": 1, "help": "…"}, …}. Read before the plugin is loaded.
@@ -80,8 +78,9 @@ TG_PRINTF(2, 3) static inline void tg_logf(tg_level level, const char *fmt, ...)
     int len = vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     if (len > 0)
-        tg.host->log(tg.self, level,
-                     (tg_slice){text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1});
+        tg.host->log(
+            tg.self, level,
+            (tg_slice){text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1});
 }
 
 /// Explains why load() or start() is about to fail, and gives the code back.
@@ -93,8 +92,9 @@ TG_PRINTF(2, 3) static inline int tg_fail(int code, const char *fmt, ...)
     int len = vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     if (len > 0)
-        tg.host->set_error(tg.self, (tg_slice){text, (size_t)len < sizeof(text) ? (size_t)len
-                                                                              : sizeof(text) - 1});
+        tg.host->set_error(
+            tg.self,
+            (tg_slice){text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1});
     return code;
 }
 

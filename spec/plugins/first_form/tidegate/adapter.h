@@ -16,12 +16,12 @@ typedef enum tg_transport {
 
 /// How a byte stream falls into frames. Declared, and run by the host in C.
 typedef enum tg_frame_kind {
-    TG_FRAME_RAW,       ///< on_data gets the bytes as they come
-    TG_FRAME_LENGTH,    ///< a size field says how long the frame is
-    TG_FRAME_ESCAPED,   ///< between flag bytes, with an escape byte inside
+    TG_FRAME_RAW, ///< on_data gets the bytes as they come
+    TG_FRAME_LENGTH, ///< a size field says how long the frame is
+    TG_FRAME_ESCAPED, ///< between flag bytes, with an escape byte inside
     TG_FRAME_DELIMITER, ///< ends with given bytes
-    TG_FRAME_LINE,      ///< ends with LF, a CR before it belongs to the end
-    TG_FRAME_FIXED,     ///< always the same size
+    TG_FRAME_LINE, ///< ends with LF, a CR before it belongs to the end
+    TG_FRAME_FIXED, ///< always the same size
 } tg_frame_kind;
 
 typedef enum tg_check {
@@ -40,35 +40,37 @@ typedef enum tg_check {
 /// with none that fits the stream is searched for the next magic (counted as junk).
 typedef struct tg_frame {
     uint32_t size;
-    uint8_t kind;       ///< tg_frame_kind
-    uint8_t check;      ///< tg_check
-    uint8_t check_be;   ///< the stored checksum has its high byte first
+    uint8_t kind; ///< tg_frame_kind
+    uint8_t check; ///< tg_check
+    uint8_t check_be; ///< the stored checksum has its high byte first
     uint8_t size_width; ///< LENGTH: 1, 2, 3, 4, or 0 for a base-128 number as MQTT has it
-    uint8_t size_be;    ///< LENGTH: high byte first
-    uint8_t escape;     ///< ESCAPED: the escape byte
-    uint8_t nescapes;   ///< ESCAPED: pairs in use
-    uint8_t lenient;    ///< LENGTH with check and trailer: 1: where the size leads nowhere, the
-                        ///< nearest trailer behind bytes whose checksum fits ends the frame
-    uint8_t escapes[TG_FRAME_ESCAPES][2]; ///< ESCAPED: {byte after the escape, what it means}
-    tg_slice magic;                       ///< first bytes of a frame; ESCAPED: the flag
-    tg_slice trailer;     ///< last bytes: must follow a LENGTH frame, end a DELIMITER frame
-    uint32_t size_at;     ///< LENGTH: offset of the size field from the frame's first byte
-    int32_t size_adjust;  ///< LENGTH: whole frame = size_at + width + value + adjust
-    uint32_t check_from;  ///< first byte under the checksum, from the frame's first byte
-    uint32_t check_tail;  ///< bytes between the stored checksum and the frame's end
-    uint32_t min;         ///< whole frame, bytes; a smaller one is junk
-    uint32_t max;         ///< whole frame, bytes; a larger one is junk (FIXED: its size)
-    uint32_t stall_ms;    ///< a started frame that does not grow is given up; 0: 10,000
+    uint8_t size_be; ///< LENGTH: high byte first
+    uint8_t escape; ///< ESCAPED: the escape byte
+    uint8_t nescapes; ///< ESCAPED: pairs in use
+    uint8_t
+        lenient; ///< LENGTH with check and trailer: 1: where the size leads nowhere, the
+        ///< nearest trailer behind bytes whose checksum fits ends the frame
+    uint8_t escapes[TG_FRAME_ESCAPES]
+                   [2]; ///< ESCAPED: {byte after the escape, what it means}
+    tg_slice magic; ///< first bytes of a frame; ESCAPED: the flag
+    tg_slice trailer; ///< last bytes: must follow a LENGTH frame, end a DELIMITER frame
+    uint32_t size_at; ///< LENGTH: offset of the size field from the frame's first byte
+    int32_t size_adjust; ///< LENGTH: whole frame = size_at + width + value + adjust
+    uint32_t check_from; ///< first byte under the checksum, from the frame's first byte
+    uint32_t check_tail; ///< bytes between the stored checksum and the frame's end
+    uint32_t min; ///< whole frame, bytes; a smaller one is junk
+    uint32_t max; ///< whole frame, bytes; a larger one is junk (FIXED: its size)
+    uint32_t stall_ms; ///< a started frame that does not grow is given up; 0: 10,000
 } tg_frame;
 
 /// One line of `tidegate decode`.
 typedef struct tg_field_note {
     uint32_t size;
-    uint32_t depth;  ///< nesting, 0 outermost
+    uint32_t depth; ///< nesting, 0 outermost
     uint32_t offset; ///< bytes from the frame's first byte
     uint32_t length; ///< bytes
     tg_slice name;
-    tg_slice raw;   ///< as on the wire
+    tg_slice raw; ///< as on the wire
     tg_slice value; ///< readable
 } tg_field_note;
 
@@ -76,9 +78,9 @@ typedef struct tg_adapter tg_adapter;
 struct tg_adapter {
     uint32_t size;
     uint32_t transports; ///< TG_TCP | …: what a listener may offer it on
-    const char *id;      ///< as listeners name it
+    const char *id; ///< as listeners name it
     uint32_t state_size; ///< bytes that each connection carries for the adapter, zeroed
-    uint32_t nframes;    ///< 0: raw, on_data is called
+    uint32_t nframes; ///< 0: raw, on_data is called
     const tg_frame *frames;
 
     /// The connection is up (TLS included). Also for those opened with dial().
@@ -122,13 +124,13 @@ typedef struct tg_conn_info {
     uint32_t size;
     uint32_t transport; ///< one of tg_transport
     uint32_t worker;
-    uint8_t outgoing;  ///< opened with dial()
+    uint8_t outgoing; ///< opened with dial()
     uint8_t anonymous; ///< the listener lets clients in without credentials
     uint16_t reserved;
-    tg_slice peer;     ///< "192.0.2.1:5000", "[2001:db8::1]:5000"
+    tg_slice peer; ///< "192.0.2.1:5000", "[2001:db8::1]:5000"
     tg_slice listener; ///< its name in the config; empty for dialed ones
-    tg_slice cert_cn;  ///< common name of the verified client certificate; else empty
-    uint64_t opened;   ///< ms since the epoch
+    tg_slice cert_cn; ///< common name of the verified client certificate; else empty
+    uint64_t opened; ///< ms since the epoch
     uint64_t bytes_in, bytes_out;
 } tg_conn_info;
 
@@ -136,15 +138,15 @@ typedef struct tg_conn_info {
 typedef struct tg_dial {
     uint32_t size;
     uint16_t port;
-    uint8_t tls;          ///< 1: TLS, the name is verified
-    uint8_t insecure;     ///< 1: TLS without verification
-    tg_slice host;        ///< name or address
-    tg_slice ca_file;     ///< PEM; empty: the system's
-    tg_slice cert_file;   ///< PEM client certificate and
-    tg_slice key_file;    ///< its key; empty none
-    uint32_t timeout_ms;  ///< for one attempt; 0: 10,000
-    uint32_t backoff_ms;  ///< first pause between attempts; 0: one attempt only
-    uint32_t backoff_max_ms;  ///< the pause doubles, with jitter, up to here
+    uint8_t tls; ///< 1: TLS, the name is verified
+    uint8_t insecure; ///< 1: TLS without verification
+    tg_slice host; ///< name or address
+    tg_slice ca_file; ///< PEM; empty: the system's
+    tg_slice cert_file; ///< PEM client certificate and
+    tg_slice key_file; ///< its key; empty none
+    uint32_t timeout_ms; ///< for one attempt; 0: 10,000
+    uint32_t backoff_ms; ///< first pause between attempts; 0: one attempt only
+    uint32_t backoff_max_ms; ///< the pause doubles, with jitter, up to here
     const tg_value *options; ///< handed to on_open; copied
 } tg_dial;
 

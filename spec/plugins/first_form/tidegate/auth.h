@@ -24,7 +24,7 @@ typedef struct tg_auth_request {
     tg_slice peer;
     tg_slice listener;
     tg_slice adapter;
-    tg_slice cert_cn;      ///< of a verified client certificate
+    tg_slice cert_cn; ///< of a verified client certificate
     const tg_value *extra; ///< a map of the adapter's own; NULL none
 } tg_auth_request;
 
@@ -37,7 +37,8 @@ typedef struct tg_auth_backend {
     uint32_t size;
     const char *id;
     /// @return TG_E_* when it could not start; then it must not complete.
-    int (*check)(const struct tg_auth_backend *self, const tg_auth_request *request, tg_op op);
+    int (*check)(const struct tg_auth_backend *self, const tg_auth_request *request,
+                 tg_op op);
 } tg_auth_backend;
 
 typedef struct tg_auth_api {

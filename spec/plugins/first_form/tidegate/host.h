@@ -58,8 +58,10 @@ typedef struct tg_host {
 /// What is registered must stay valid until `destroy(arg)` is called; `destroy` may be NULL.
 typedef struct tg_register_api {
     uint32_t size;
-    int (*adapter)(tg_self *self, const tg_adapter *a, void (*destroy)(void *arg), void *arg);
-    int (*auth)(tg_self *self, const tg_auth_backend *b, void (*destroy)(void *arg), void *arg);
+    int (*adapter)(tg_self *self, const tg_adapter *a, void (*destroy)(void *arg),
+                   void *arg);
+    int (*auth)(tg_self *self, const tg_auth_backend *b, void (*destroy)(void *arg),
+                void *arg);
     int (*store)(tg_self *self, const tg_store *s, void (*destroy)(void *arg), void *arg);
     int (*driver)(tg_self *self, const tg_driver *d, void (*destroy)(void *arg), void *arg);
 } tg_register_api;
@@ -111,8 +113,9 @@ typedef struct tg_plugin {
     uint16_t abi_minor; ///< at most the host's
     uint32_t capabilities;
     uint32_t flags;
-    uint32_t state_schema;    ///< number of the saved state's form
-    uint32_t lua_version_num; ///< LUA_VERSION_NUM it was built for if it brings a Lua module
+    uint32_t state_schema; ///< number of the saved state's form
+    uint32_t
+        lua_version_num; ///< LUA_VERSION_NUM it was built for if it brings a Lua module
     char id[64];
     char version[32];
     char build_id[64];

@@ -10,7 +10,7 @@
 /// What can be read of a message. Only the host makes one; it grows at the end.
 typedef struct tg_message {
     uint32_t size;
-    uint8_t qos;    ///< 0, 1 or 2, as published
+    uint8_t qos; ///< 0, 1 or 2, as published
     uint8_t retain; ///< published with the retain flag
     uint16_t flags; ///< TG_MSG_*
     tg_slice topic;
@@ -20,9 +20,9 @@ typedef struct tg_message {
     /// properties. Never message expiry, topic alias or subscription identifiers.
     tg_slice props;
     tg_slice publisher; ///< client id; empty for the host itself
-    uint64_t created;   ///< ms since the epoch, when it was published
-    uint64_t expires;   ///< ms since the epoch; 0 never
-    uint64_t origin;    ///< session that published it (no-local); 0 none
+    uint64_t created; ///< ms since the epoch, when it was published
+    uint64_t expires; ///< ms since the epoch; 0 never
+    uint64_t origin; ///< session that published it (no-local); 0 none
 } tg_message;
 
 typedef const tg_message *tg_msg;
@@ -44,11 +44,11 @@ typedef struct tg_msg_spec {
 typedef struct tg_delivery {
     uint32_t size;
     uint8_t qos;
-    uint8_t retain;   ///< the flag to show the receiver
-    uint8_t dup;      ///< sent before on an earlier connection
+    uint8_t retain; ///< the flag to show the receiver
+    uint8_t dup; ///< sent before on an earlier connection
     uint8_t released; ///< QoS 2: the receiver has it (PUBREC); only the release is due
-    uint16_t packet_id;      ///< QoS above 0: the window's number for it; 0 with QoS 0
-    uint16_t nsub_ids;       ///< subscription identifiers that matched
+    uint16_t packet_id; ///< QoS above 0: the window's number for it; 0 with QoS 0
+    uint16_t nsub_ids; ///< subscription identifiers that matched
     const uint32_t *sub_ids; ///< borrowed
     tg_msg msg;
     uint32_t expiry_s; ///< what is left of the message's life; 0 no limit

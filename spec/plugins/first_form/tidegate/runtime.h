@@ -13,7 +13,7 @@ typedef struct tg_timer_api {
     int (*start)(uint32_t ms, uint32_t repeat_ms, void (*fn)(void *ctx), void *ctx,
                  tg_timer *out);
     int (*stop)(tg_timer t); ///< TG_E_CLOSED once it has fired for the last time
-    uint64_t (*now)(void);   ///< this worker's loop time, ms, monotonic
+    uint64_t (*now)(void); ///< this worker's loop time, ms, monotonic
     uint64_t (*clock)(void); ///< ms since the epoch
 } tg_timer_api;
 
@@ -23,9 +23,10 @@ typedef struct tg_poll_api {
     uint32_t size;
     /// Watches a client library's descriptor on this worker's loop, level-triggered.
     /// @param fn `events` is what is ready, or TG_E_* when the descriptor failed.
-    int (*open)(int fd, int events, void (*fn)(void *ctx, int events), void *ctx, tg_poll *out);
+    int (*open)(int fd, int events, void (*fn)(void *ctx, int events), void *ctx,
+                tg_poll *out);
     int (*set)(tg_poll p, int events); ///< 0 pauses it
-    int (*close)(tg_poll p);           ///< before the descriptor is closed
+    int (*close)(tg_poll p); ///< before the descriptor is closed
 } tg_poll_api;
 
 typedef struct tg_work_api {
@@ -66,7 +67,8 @@ typedef struct tg_driver {
     /// Starts `method` with the list `args` on a worker; ends with complete(op, code, value)
     /// from any thread. A code below 0 becomes the script's `nil, {code, message, retry}`;
     /// for it `value` may be a map with `message` and `retry`.
-    int (*call)(const struct tg_driver *self, tg_slice method, const tg_value *args, tg_op op);
+    int (*call)(const struct tg_driver *self, tg_slice method, const tg_value *args,
+                tg_op op);
 } tg_driver;
 
 #endif

@@ -17,14 +17,14 @@ typedef struct tg_will {
 
 typedef struct tg_session_spec {
     uint32_t size;
-    uint8_t clean_start;   ///< drop what an earlier session of this id left
+    uint8_t clean_start; ///< drop what an earlier session of this id left
     uint8_t drop_overflow; ///< reserved, 0
-    uint16_t receive_max;  ///< QoS above 0 in flight to the peer; 0: the host's limit
+    uint16_t receive_max; ///< QoS above 0 in flight to the peer; 0: the host's limit
     tg_slice client_id;
     tg_slice user; ///< as authenticated; empty: anonymous
     uint32_t expiry_s; ///< after the connection ends; 0 with it, TG_EXPIRY_NEVER
-    const tg_will *will;         ///< NULL none
-    const tg_value *attributes;  ///< a map, e.g. what auth returned; NULL none
+    const tg_will *will; ///< NULL none
+    const tg_value *attributes; ///< a map, e.g. what auth returned; NULL none
 } tg_session_spec;
 
 /// @param code 0, TG_E_CLOSED (the connection went first), TG_E_BUSY, TG_E_LIMIT, TG_E_IO,
@@ -41,21 +41,21 @@ typedef enum tg_sub_flag {
 
 typedef struct tg_sub {
     uint32_t size;
-    uint8_t qos;   ///< highest QoS the subscriber wants
+    uint8_t qos; ///< highest QoS the subscriber wants
     uint8_t flags; ///< tg_sub_flag
     uint16_t reserved;
     uint32_t sub_id; ///< subscription identifier; 0 none
 } tg_sub;
 
 typedef enum tg_close_flag {
-    TG_CLOSE_KEEP_WILL = 1 << 0,   ///< not a normal end: the will is published
+    TG_CLOSE_KEEP_WILL = 1 << 0, ///< not a normal end: the will is published
     TG_CLOSE_END_SESSION = 1 << 1, ///< forget it now, whatever its expiry
 } tg_close_flag;
 
 typedef enum tg_ack {
-    TG_ACK_DONE,     ///< QoS 1 PUBACK, QoS 2 PUBCOMP: leaves the window
+    TG_ACK_DONE, ///< QoS 1 PUBACK, QoS 2 PUBCOMP: leaves the window
     TG_ACK_RECEIVED, ///< QoS 2 PUBREC: from now on only the release is due
-    TG_ACK_REFUSED,  ///< PUBACK or PUBREC with an error: leaves the window, counted
+    TG_ACK_REFUSED, ///< PUBACK or PUBREC with an error: leaves the window, counted
 } tg_ack;
 
 /// @param code 0; TG_E_FULL when a receiver's queue dropped it; TG_E_IO when the store failed.

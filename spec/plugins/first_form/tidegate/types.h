@@ -33,36 +33,36 @@ static inline bool tg_slice_eq(tg_slice a, tg_slice b)
 
 /// Every failure that a function of the ABI may return: name, value, text. Numbers never
 /// change and new ones are added at the end; 0 is success, positive values are a function's own.
-#define TG_ERRORS(X)                                          \
-    X(NOMEM, -1, "out of memory")                             \
-    X(CLOSED, -2, "peer closed the connection")               \
-    X(FULL, -3, "queue is full")                              \
-    X(INVAL, -4, "invalid argument")                          \
-    X(EXISTS, -5, "already exists")                           \
-    X(NOTFOUND, -6, "not found")                              \
-    X(TIMEOUT, -7, "timed out")                               \
-    X(DENIED, -8, "not authorized")                           \
-    X(UNSUPPORTED, -9, "not supported")                       \
-    X(TOOBIG, -10, "larger than the limit")                   \
-    X(MALFORMED, -11, "malformed data")                       \
-    X(CHECKSUM, -12, "wrong checksum")                        \
-    X(VERSION, -13, "incompatible version")                   \
-    X(IO, -14, "input/output error")                          \
-    X(RESOLVE, -15, "host name could not be resolved")        \
-    X(REFUSED, -16, "connection refused")                     \
-    X(TLS, -17, "TLS failure")                                \
-    X(LIMIT, -18, "limit reached")                            \
-    X(CANCELLED, -19, "cancelled")                            \
-    X(BUDGET, -20, "budget exceeded")                         \
-    X(SCRIPT, -21, "script error")                            \
-    X(BUSY, -22, "busy")                                      \
-    X(TAKENOVER, -23, "session taken over")                   \
-    X(SHUTDOWN, -24, "host is shutting down")                 \
-    X(IDLE, -25, "nothing received for too long")             \
-    X(PROTOCOL, -26, "protocol violation")                    \
-    X(KICKED, -27, "closed by an administrator")              \
-    X(RELOADED, -28, "the plugin's version was retired")      \
-    X(THREAD, -29, "called on the wrong thread")              \
+#define TG_ERRORS(X)                                                                       \
+    X(NOMEM, -1, "out of memory")                                                          \
+    X(CLOSED, -2, "peer closed the connection")                                            \
+    X(FULL, -3, "queue is full")                                                           \
+    X(INVAL, -4, "invalid argument")                                                       \
+    X(EXISTS, -5, "already exists")                                                        \
+    X(NOTFOUND, -6, "not found")                                                           \
+    X(TIMEOUT, -7, "timed out")                                                            \
+    X(DENIED, -8, "not authorized")                                                        \
+    X(UNSUPPORTED, -9, "not supported")                                                    \
+    X(TOOBIG, -10, "larger than the limit")                                                \
+    X(MALFORMED, -11, "malformed data")                                                    \
+    X(CHECKSUM, -12, "wrong checksum")                                                     \
+    X(VERSION, -13, "incompatible version")                                                \
+    X(IO, -14, "input/output error")                                                       \
+    X(RESOLVE, -15, "host name could not be resolved")                                     \
+    X(REFUSED, -16, "connection refused")                                                  \
+    X(TLS, -17, "TLS failure")                                                             \
+    X(LIMIT, -18, "limit reached")                                                         \
+    X(CANCELLED, -19, "cancelled")                                                         \
+    X(BUDGET, -20, "budget exceeded")                                                      \
+    X(SCRIPT, -21, "script error")                                                         \
+    X(BUSY, -22, "busy")                                                                   \
+    X(TAKENOVER, -23, "session taken over")                                                \
+    X(SHUTDOWN, -24, "host is shutting down")                                              \
+    X(IDLE, -25, "nothing received for too long")                                          \
+    X(PROTOCOL, -26, "protocol violation")                                                 \
+    X(KICKED, -27, "closed by an administrator")                                           \
+    X(RELOADED, -28, "the plugin's version was retired")                                   \
+    X(THREAD, -29, "called on the wrong thread")                                           \
     X(AGAIN, -30, "would block")
 
 typedef enum tg_errno {
@@ -105,7 +105,7 @@ typedef enum tg_kind {
 struct tg_pair;
 
 typedef struct tg_value {
-    uint8_t kind;   ///< tg_kind
+    uint8_t kind; ///< tg_kind
     uint8_t secret; ///< 1: never printed, logged or listed
     uint16_t reserved;
     uint32_t line; ///< where it stands in its source file; 0 unknown
