@@ -22,6 +22,12 @@ local function drop(dev, key)
 end
 M.drop = drop
 
+--- Of a terminal that is gone, or that is not known any more.
+function M.forget(dev)
+  M.adjust(-(dev.holding or 0))
+  dev.parts, dev.holding = nil, nil
+end
+
 local function open(dev, key, msg, now)
   dev.parts = dev.parts or {}
   dev.holding = dev.holding or 0

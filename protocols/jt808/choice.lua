@@ -9,6 +9,16 @@ local wire = require "wire"
 
 local M = {}
 
+--- All vendors that the config names.
+---@return table<string, true>
+function M.vendors(config)
+  local out = { [config.vendor] = true }
+  for _, map in ipairs { config.vendors, config.models } do
+    for _, vendor in pairs(map) do out[vendor] = true end
+  end
+  return out
+end
+
 --- The edition of a device's bodies, and its vendor.
 ---@param phone string as in the header
 ---@param header string "2013" or "2019"
@@ -35,10 +45,12 @@ end
 --- Editions by the number that keys of plain positions have.
 M.editions = { [0] = "2013", "2019", "2011" }
 
---- Positions in a vendor's dialect, compiled when one is first met.
+--- Positions in a vendor's dialect.
 local dialects = {}
 
-local function positions(vendor)
+---@param vendor string
+---@return table layouts by edition, compiled when the vendor is new
+function M.positions(vendor)
   if vendor == "standard" then return registry[0x0200].layout end
   if not dialects[vendor] then
     local items, out = extras.dialect(vendor), {}
@@ -56,7 +68,7 @@ end
 ---@param entry table of the registry
 ---@param vendor string? whose positions have extra items of their own
 function M.layout(entry, edition, vendor, config)
-  if entry.id == 0x0200 and vendor then return positions(vendor)[edition] end
+  if entry.id == 0x0200 and vendor then return M.positions(vendor)[edition] end
   if entry.id == 0x8004 and config and config.server_time == "local" then
     return general.time_local[edition]
   end

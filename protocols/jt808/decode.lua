@@ -80,6 +80,15 @@ local function plain_layouts(vendor)
   return out
 end
 
+--- Compiles what the vendors of a config need, when it is loaded: a compilation takes its time,
+--- and decode has little. Only for a vendor that came into the options later it is done there.
+function M.prepare(config)
+  for vendor in pairs(choice.vendors(config)) do
+    choice.positions(vendor)
+    if not plain[vendor] then plain_layouts(vendor) end
+  end
+end
+
 local NUMBER = { ["2013"] = 0, ["2019"] = 1 << 40, ["2011"] = 2 << 40 }
 
 --- What the config says of plain positions, looked at once: new values come with new maps, in

@@ -61,10 +61,13 @@ local function split(text)
   return order, by_tag
 end
 
+local merged = {} -- by name
+
 --- The standard's items with those of a vendor in their place.
 function M.dialect(name)
   local overlay = dialects[name]
   if not overlay then return M.standard end
+  if merged[name] then return merged[name] end
   local function pieces(text)
     local order, starts = split(text)
     local out = {}
@@ -82,7 +85,8 @@ function M.dialect(name)
   end
   local out = {}
   for i, tag in ipairs(order) do out[i] = all[tag] end
-  return table.concat(out, "\n")
+  merged[name] = table.concat(out, "\n")
+  return merged[name]
 end
 
 return M

@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Attachments of an alarm: a terminal opens a connection of its own for them, announces files,
--- sends their blocks between the messages, and asks whether all came. Blocks are published as
--- they are, under the file's name and their offset; only ranges are kept here. A name is the
--- terminal's: it is a level of a topic and never a path.
+-- sends their blocks between the messages, and asks whether all came. A whole file is stored by
+-- the host; until then its blocks are held, bounded per connection and per worker. What does not
+-- fit, or what a host keeps no files for, is published block by block as it comes. A name is the
+-- terminal's: the host makes a safe one of it.
 local tg = require "tidegate"
 local replies = require "replies"
 
@@ -11,6 +12,7 @@ local M = {}
 M.HEAD = tg.struct "_magic:hex[4] name:gbk[50] offset:u32be length:u32be data:hex[*]"
 local FILES = 64 -- of one connection
 local GAPS = 255 -- one answer names no more
+local BLOCKS = 4096 -- of one file
 
 --- A block, as the frame is.
 function M.decode(frame)
@@ -28,17 +30,32 @@ local function files_of(dev)
   return dev.files
 end
 
+--- Bytes that this worker holds of files that are not whole yet.
+local held = 0
+
+local function hold(dev, file, bytes)
+  file.held, dev.file_bytes = file.held + bytes, (dev.file_bytes or 0) + bytes
+  held = held + bytes
+end
+
+local function let_go(dev, file)
+  hold(dev, file, -file.held)
+  file.blocks = {}
+end
+
 --- 0x1211: what will come.
-function M.announce(conn, dev, data)
-  if not data.name or not data.size then
+local function announce(conn, dev, data)
+  if not data.name or data.name == "" or not data.size then
     return conn:complain "an announcement without the file's name or size"
   end
   local files, n = files_of(dev), 0
   for _ in pairs(files) do n = n + 1 end
-  if n >= FILES and not files[data.name] then
+  local old = files[data.name]
+  if n >= FILES and not old then
     return conn:complain "too many files are announced"
   end
-  files[data.name] = { size = data.size, ranges = {} }
+  if old then let_go(dev, old) end
+  files[data.name] = { size = data.size, ranges = {}, blocks = {}, held = 0 }
 end
 
 --- Adds a range; those that touch become one.
@@ -56,17 +73,38 @@ local function add(ranges, from, to)
   return out
 end
 
+local function publish(conn, dev, name, block, config)
+  local topic = config.attachment_topic:gsub("%${(%w+)}",
+    { device = dev.device, file = level(name), offset = block.offset })
+  conn:publish { topic = topic, device = dev.device, payload = block.bytes }
+end
+
+--- What was held goes out after all, and so does what follows.
+local function spill(conn, dev, name, file, config)
+  for _, block in ipairs(file.blocks) do publish(conn, dev, name, block, config) end
+  let_go(dev, file)
+  file.spilled = true
+end
+
 --- A block of a file that was announced.
 function M.block(conn, dev, msg, config)
   local data = msg.data
   local file = data.name and files_of(dev)[data.name]
-  if not file or data.offset + data.length > file.size or #file.ranges > GAPS then
+  if not file or data.offset + data.length > file.size or #file.ranges > GAPS
+    or #file.blocks >= BLOCKS then
     return conn:complain "a block of a file that was not announced"
   end
+  local block = { offset = data.offset, bytes = tg.hex.decode(data.data) or "" }
   file.ranges = add(file.ranges, data.offset, data.offset + data.length)
-  local topic = config.attachment_topic:gsub("%${(%w+)}",
-    { device = dev.device, file = level(data.name), offset = data.offset })
-  conn:publish { topic = topic, device = dev.device, payload = tg.hex.decode(data.data) or "" }
+  local most = config.attachments == "file" and config.attachment_size or 0
+  local size = #block.bytes
+  if not file.spilled and ((dev.file_bytes or 0) + size > most
+    or held + size > config.reassembly_total) then
+    spill(conn, dev, data.name, file, config)
+  end
+  if file.spilled then return publish(conn, dev, data.name, block, config) end
+  file.blocks[#file.blocks + 1] = block
+  hold(dev, file, size)
 end
 
 local function missing(file)
@@ -79,17 +117,84 @@ local function missing(file)
   return out
 end
 
+--- The bytes of a file of which all came; blocks may have come twice or overlap.
+local function whole(file)
+  table.sort(file.blocks, function(a, b) return a.offset < b.offset end)
+  local out, at = {}, 0
+  for _, block in ipairs(file.blocks) do
+    local stop = block.offset + #block.bytes
+    if stop > at then
+      out[#out + 1] = block.bytes:sub(at - block.offset + 1)
+      at = stop
+    end
+  end
+  return table.concat(out)
+end
+
+--- @return boolean fine false: it was to be stored, and was not
+local function store(conn, dev, data, file, config)
+  if file.spilled then return true end
+  local stored, err = tg.files.write({ dev.device, dev.alarm or "attachments", data.name },
+    whole(file))
+  if stored then
+    data.file, data.sha256 = stored.path, stored.sha256
+  elseif err.code == "UNSUPPORTED" then
+    spill(conn, dev, data.name, file, config)
+  else
+    conn:complain("an attachment was not stored: " .. err.message)
+    data.not_stored = err.message
+    file.ranges = {} -- the terminal keeps it, and may send it again
+  end
+  let_go(dev, file)
+  return stored ~= nil or file.spilled == true
+end
+
 --- 0x1212: answered with what is still missing.
-function M.done(conn, dev, data, config)
+--- @return boolean complete
+local function done(conn, dev, data, config)
   if not data.name then return false, conn:complain "a file without a name is done" end
   local file = files_of(dev)[data.name]
   local gaps = file and missing(file) or { { offset = 0, length = data.size or 0 } }
+  if file and #gaps == 0 and not store(conn, dev, data, file, config) then
+    gaps = missing(file)
+  end
   replies.send(conn, dev, 0x9212, {
     name = data.name, type = data.type_raw, result = #gaps == 0 and 0 or 1,
     missing = table.move(gaps, 1, math.min(#gaps, GAPS), 1, {}),
   }, config)
   if #gaps == 0 then dev.files[data.name] = nil end
   return #gaps == 0
+end
+
+--- A terminal comes from another version with what it holds, or leaves.
+function M.adjust(dev, sign)
+  for _, file in pairs(dev.files or {}) do held = held + sign * (file.held or 0) end
+end
+
+function M.forget(dev)
+  M.adjust(dev, -1)
+  dev.files, dev.file_bytes = nil, nil
+end
+
+--- Adds what a listener for attachments does with their messages.
+function M.handle(handlers, say, out, config)
+  handlers[0x1210] = function(conn, dev, msg)
+    local number = msg.data.alarm_number
+    dev.alarm = number and number ~= "" and number or "attachments"
+    out.message(conn, dev, msg)
+    say.answer(conn, dev, msg, 0)
+  end
+
+  handlers[0x1211] = function(conn, dev, msg)
+    announce(conn, dev, msg.data)
+    out.message(conn, dev, msg)
+    say.answer(conn, dev, msg, 0)
+  end
+
+  handlers[0x1212] = function(conn, dev, msg)
+    msg.data.complete = done(conn, dev, msg.data, config)
+    out.message(conn, dev, msg)
+  end
 end
 
 return M

@@ -17,7 +17,9 @@ local function declare(id, checked, many, blocks)
     sessions = many and "many" or "one", order = many and "device" or "connection",
     config = options,
   }
-  M.decode = require("decode").decode
+  local decode = require "decode"
+  decode.prepare(M.config)
+  M.decode = decode.decode
   M.encode = require("encode").encode
   require("session").add(M, many, blocks)
   require("commands").add(M, many)

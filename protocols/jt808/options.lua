@@ -104,6 +104,14 @@ return {
   media_topic = {
     type = "topic", default = "jt808/${device}/media_file/${file}", help = "of their bytes",
   },
+  attachments = {
+    type = "enum", choices = { "file", "blocks" }, default = "file",
+    help = "of alarms: files of the host (where it keeps none: as blocks), or blocks as they come",
+  },
+  attachment_size = {
+    type = "size", default = "4MiB", max = 8388608,
+    help = "held of one connection until a file is whole; what is more goes out in blocks",
+  },
   attachment_topic = {
     type = "topic", default = "jt808/${device}/attachment_file/${file}/${offset}",
     help = "of the blocks that come to a listener for attachments",

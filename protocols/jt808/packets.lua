@@ -135,9 +135,7 @@ function M.new(config, say, out)
     return keep_media(conn, dev, msg)
   end
 
-  function self.closed(conn)
-    for _, dev in pairs(conn.state.devices or {}) do assemble.adjust(-(dev.holding or 0)) end
-  end
+  self.forget = assemble.forget
 
   --- Timers of the version before are gone.
   function self.moved(conn)

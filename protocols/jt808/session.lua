@@ -72,7 +72,16 @@ function M.add(adapter, many, blocks)
     return dev
   end
 
-  local function forget(conn, dev) devices(conn)[dev.known_as or dev.phone] = nil end
+  --- What it holds of the worker's room.
+  local function release(dev)
+    assemble.forget(dev)
+    files.forget(dev)
+  end
+
+  local function forget(conn, dev)
+    release(dev)
+    devices(conn)[dev.known_as or dev.phone] = nil
+  end
 
   -- ---- registration, authentication ------------------------------------------------------------
 
@@ -225,18 +234,7 @@ function M.add(adapter, many, blocks)
     say.reply(conn, dev, msg, registry.entry(0x0A00), fine and 0 or 1)
   end
 
-  handle[0x1211] = function(conn, dev, msg)
-    if blocks then files.announce(conn, dev, msg.data) end
-    out.message(conn, dev, msg)
-    say.answer(conn, dev, msg, 0)
-  end
-
-  if blocks then
-    handle[0x1212] = function(conn, dev, msg)
-      msg.data.complete = files.done(conn, dev, msg.data, config)
-      out.message(conn, dev, msg)
-    end
-  end
+  if blocks then files.handle(handle, say, out, config) end
 
   local function message(conn, dev, msg)
     if msg.fragment then return assemble.packet(conn, dev, msg) end
@@ -293,8 +291,14 @@ function M.add(adapter, many, blocks)
   end
 
   function adapter.on_idle(conn) conn:close("idle") end
-  function adapter.on_close(conn) assemble.closed(conn) end
-  function adapter.on_move(conn) assemble.moved(conn) end
+  function adapter.on_close(conn)
+    for _, dev in pairs(conn.state.devices or {}) do release(dev) end
+  end
+
+  function adapter.on_move(conn)
+    assemble.moved(conn)
+    for _, dev in pairs(conn.state.devices or {}) do files.adjust(dev, 1) end
+  end
 end
 
 return M

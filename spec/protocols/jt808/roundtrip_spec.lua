@@ -97,6 +97,19 @@ local function canonical(bytes)
   return bytes:sub(1, head) .. order(bytes:sub(head + 1, -2)) .. bytes:sub(-1)
 end
 
+--- The host's module as the adapter sees it, except that nothing is compiled after the load.
+local WATCHED = [[
+local tg = require "tidegate"
+local out, loading = {}, true
+for name, value in pairs(tg) do out[name] = value end
+function out.struct(text)
+  if not loading then error("a layout is compiled late: " .. text:sub(1, 40)) end
+  return tg.struct(text)
+end
+function out.loaded() loading = false end
+return out
+]]
+
 describe("jt808 decode and encode", function()
   local folder
 
@@ -110,6 +123,35 @@ describe("jt808 decode and encode", function()
     file:close()
   end)
   teardown(function() os.execute("rm -rf " .. folder) end)
+
+  it("find all layouts ready that the options name", function()
+    local own = folder .. "/watched"
+    assert(os.execute(("mkdir %s && cp protocols/jt808/*.lua %s && sed -i"
+      .. " 's/require \"tidegate\"/require \"watched\"/' %s/*.lua"):format(own, own, own)))
+    local file = assert(io.open(own .. "/watched.lua", "w"))
+    file:write(WATCHED)
+    file:close()
+    file = assert(io.open(own .. "/init.lua"))
+    local init = file:read "a"
+    file:close()
+    file = assert(io.open(own .. "/init.lua", "w"))
+    file:write((init:gsub("return M%s*$", "tg.loaded()\nreturn M\n")))
+    file:close()
+    local login = "feed 1 " .. terminal.hex(terminal.frame(0x0102, "code", { serial = 1 }))
+    local north = "feed 1 " .. terminal.hex(terminal.frame(0x0200, terminal.POSITION
+      .. "\xEB\2\1\2", { serial = 2 }))
+    local south = "feed 1 " .. terminal.hex(terminal.frame(0x0200, "\0\0\0\0\0\0\0\15"
+      .. terminal.POSITION:sub(9) .. "\xEB\2\1\2", { serial = 3 }))
+    for _, config in ipairs { "{}", '{"vendor":"obd"}', '{"payload":"emqx","vendor":"lock"}',
+      '{"vendors":{"013800138000":"list_eb","013800138001":"tpms"}}' } do
+      local blocks = offline.run(own, { "open " .. config,
+        "connect 192.0.2.1:5000", login, north, south })
+      for i = 3, 5 do
+        assert.same({}, offline.of(blocks[i], "log"))
+        assert.equal(1, #offline.of(blocks[i], "publish"), config)
+      end
+    end
+  end)
 
   local function again(some, config)
     local commands, where, out = {}, {}, {}

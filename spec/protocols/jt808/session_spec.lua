@@ -306,6 +306,21 @@ describe("jt808 long messages", function()
     assert.equal(20, refused)
   end)
 
+  it("of terminals that log out leave room for others", function()
+    local commands = {}
+    for n = 1, 5 do
+      local function from(text) return (text:gsub("^feed 1", "feed " .. n + 1)) end
+      commands[#commands + 1] = "connect 192.0.2.1:" .. n
+      commands[#commands + 1] = from(LOGIN)
+      commands[#commands + 1] = from(packet(1, ("x"):rep(900), { total = 2 }))
+      commands[#commands + 1] = from(feed(0x0003, "", { serial = 20 }))
+    end
+    local blocks = run(commands, { login = false, config = '{"reassembly_total":1000}' })
+    for n = 1, 5 do
+      assert.equal(0, terminal.answer(terminal.sent(blocks[4 * n - 1])[1])[3], n)
+    end
+  end)
+
   it("begin again with another first packet", function()
     local blocks = run { packet(1, "old", { id = 0x0701, total = 2 }),
       packet(1, "\0\0\0\4ab", { id = 0x0701, total = 2 }),
@@ -331,14 +346,58 @@ describe("jt808 attachments", function()
       { login = false, path = PATH .. " jt808-attachments" })
     assert.equal(DEVICE .. "-attachments", first(blocks[1], "bind").device)
     assert.equal("a.jpg", terminal.published(blocks[1])[1][2].files[1].name)
-    local topic = "jt808/" .. DEVICE .. "/attachment_file/a.jpg/4"
-    assert.equal(topic, first(blocks[3], "publish").topic)
-    assert.equal("~}gh", first(blocks[3], "publish").payload)
     local again = terminal.sent(blocks[4])[1]
     assert.equal(0x9212, again.id)
     assert.equal("\5a.jpg\0\1\1" .. string.pack(">I4I4", 0, 4), again.body)
     assert.equal("\5a.jpg\0\0\0", terminal.sent(blocks[6])[1].body)
-    assert.is_true(terminal.published(blocks[6])[1][2].complete)
+    -- Offline the host keeps no files: the blocks go out instead.
+    local out = offline.of(blocks[6], "publish")
+    local topic = "jt808/" .. DEVICE .. "/attachment_file/a.jpg/"
+    assert.same({ topic .. 0, "abcd", topic .. 4, "~}gh" },
+      { out[1].topic, out[1].payload, out[2].topic, out[2].payload })
+    assert.is_true(terminal.published(blocks[6])[3][2].complete)
+  end)
+
+  it("are the same at every cut of the stream", function()
+    local bytes = terminal.frame(0x1210, INFO, { serial = 1 })
+      .. terminal.frame(0x1211, FILE, { serial = 2 })
+      .. terminal.unhex(block(4, "~}gh"):sub(8)) .. terminal.unhex(block(0, "01cd"):sub(8))
+      .. terminal.frame(0x1212, FILE, { serial = 3 })
+    for from = 1, #bytes - 1, 40 do
+      local commands, conn = { 'open {"logins_per_minute":100}' }, 0
+      for cut = from, math.min(from + 39, #bytes - 1) do
+        conn = conn + 1
+        commands[#commands + 1] = "connect 192.0.2.1:" .. conn
+        for _, part in ipairs { bytes:sub(1, cut), bytes:sub(cut + 1) } do
+          commands[#commands + 1] = ("feed %d %s"):format(conn, terminal.hex(part))
+        end
+      end
+      local blocks = offline.run(PATH .. " jt808-attachments", commands)
+      for n = 1, conn do
+        local kinds, whole = {}, {}
+        for i = 3 * n, 3 * n + 1 do
+          for _, p in ipairs(terminal.published(blocks[i])) do
+            if p[3]:find "attachment_file" then
+              whole[#whole + 1] = p[2]
+            else
+              kinds[#kinds + 1] = p[1]
+            end
+          end
+        end
+        assert.same({ "attachments", "attachment", "attachment_done" }, kinds, from + n)
+        assert.same({ "01cd", "~}gh" }, whole)
+      end
+    end
+  end)
+
+  it("that are larger than what is held go out in blocks as they come", function()
+    local blocks = run({ feed(0x1210, INFO, { serial = 1 }), feed(0x1211, FILE, { serial = 2 }),
+      block(0, "abcd"), block(4, "efgh"), feed(0x1212, FILE, { serial = 4 }) },
+      { login = false, path = PATH .. " jt808-attachments", config = '{"attachment_size":6}' })
+    assert.equal(0, #offline.of(blocks[3], "publish"))
+    local both = offline.of(blocks[4], "publish")
+    assert.same({ "abcd", "efgh" }, { both[1].payload, both[2].payload })
+    assert.is_true(terminal.published(blocks[5])[1][2].complete)
   end)
 
   it("whose announcements are cut short are nothing", function()
@@ -350,7 +409,7 @@ describe("jt808 attachments", function()
       for _, e in ipairs(offline.of(events, "log")) do assert.are_not.equal("error", e.level) end
     end
     assert.equal(0, #offline.of(blocks[4], "publish"))
-    assert.is_true(terminal.published(blocks[8])[1][2].complete)
+    assert.is_true(terminal.published(blocks[8])[2][2].complete)
   end)
 
   it("that were not announced are nothing", function()
