@@ -13,6 +13,13 @@ struct kick {
     char id[];
 };
 
+// One that was restored has no seat until its shard adopts it.
+static uint32_t worker_of(const tg_hub *h, const tg_sess *s)
+{
+    uint64_t where = atomic_load(&s->where);
+    return where != 0 ? tg_handle_worker(where) : tg_restore_worker(h, s->hash);
+}
+
 // Who is just being taken over has lost that connection anyway: the kick waits with the latest
 // claim for the session to arrive, and ends what was to be opened there.
 // @return the worker that has the session; -1: there is none, or its claim knows now.
@@ -22,7 +29,7 @@ static int find_worker(tg_hub *h, tg_slice id, bool forget, bool *found)
     pthread_mutex_t *lock = tg_clients_lock(h->clients, hash);
     const tg_sess *s = tg_clients_find(h->clients, id, hash);
     bool claimed = s != NULL && s->claim != NULL;
-    int worker = s != NULL && !claimed ? (int)tg_handle_worker(atomic_load(&s->where)) : -1;
+    int worker = s != NULL && !claimed ? (int)worker_of(h, s) : -1;
     if (claimed) {
         s->claim->kicked = true;
         s->claim->forget |= forget;
@@ -39,7 +46,7 @@ int tg_hub_where(tg_hub *h, tg_slice client_id)
     const tg_sess *s = tg_clients_find(h->clients, client_id, hash);
     int worker = TG_E_NOTFOUND;
     if (s != NULL)
-        worker = (int)tg_handle_worker(atomic_load(&s->where));
+        worker = (int)worker_of(h, s);
     pthread_mutex_unlock(lock);
     return worker;
 }
@@ -50,8 +57,8 @@ static tg_sess *find_here(tg_shard *sh, tg_slice id)
     uint32_t hash = (uint32_t)tg_hash(id);
     pthread_mutex_t *lock = tg_clients_lock(sh->hub->clients, hash);
     tg_sess *s = tg_clients_find(sh->hub->clients, id, hash);
-    bool here = s != NULL && s->claim == NULL &&
-                tg_handle_worker(atomic_load(&s->where)) == sh->index;
+    uint64_t where = s != NULL ? atomic_load(&s->where) : 0;
+    bool here = where != 0 && s->claim == NULL && tg_handle_worker(where) == sh->index;
     pthread_mutex_unlock(lock);
     return here ? s : NULL;
 }
@@ -78,7 +85,7 @@ static void kick_run(tg_mail *mail, void *receiver)
     int worker = sh != NULL && s == NULL ? find_worker(sh->hub, id, k->forget, &found) : -1;
     if (s != NULL)
         kick_here(sh, s, k->forget);
-    if (worker < 0)
+    if (worker < 0 || (uint32_t)worker == sh->index) // or could not be adopted
         free(k);
     else
         tg_shard_control(sh, (uint32_t)worker, &k->head);

@@ -8,6 +8,8 @@
 
 #define FORM 1
 #define FORM_ORIGIN 2 // an entry that names its origin
+#define FORM_ATTRIBUTES 2 // a session with attributes
+#define DEPTH 16 // of lists and maps in each other
 
 uint64_t tg_read_uint(tg_reader *r, unsigned width)
 {
@@ -45,29 +47,136 @@ void tg_put_id(tg_buf *b, char kind, const tg_sess *s)
     tg_buf_put(b, s->id, s->id_len);
 }
 
+static void put_bytes(tg_buf *b, tg_slice s)
+{
+    tg_put_uint(b, s.len, 4);
+    tg_buf_put(b, s.at, s.len);
+}
+
+static void put_value(tg_buf *b, const tg_value *v, unsigned depth);
+
+static void put_map(tg_buf *b, const tg_value *v, unsigned depth)
+{
+    tg_put_uint(b, v->map.count, 4);
+    for (size_t i = 0; i < v->map.count; i++) {
+        put_bytes(b, v->map.pairs[i].key);
+        put_value(b, &v->map.pairs[i].value, depth);
+    }
+}
+
+// A secret is for the live connection, and what is deeper than any adapter's is left out.
+static void put_value(tg_buf *b, const tg_value *v, unsigned depth)
+{
+    bool nested = v->kind == TG_LIST || v->kind == TG_MAP;
+    uint8_t kind = v->secret || (nested && depth == 0) ? TG_NIL : v->kind;
+    uint64_t bits;
+    tg_put_uint(b, kind, 1);
+    switch ((tg_kind)kind) {
+    case TG_NIL:
+        break;
+    case TG_BOOL:
+        tg_put_uint(b, v->boolean, 1);
+        break;
+    case TG_INT:
+        tg_put_uint(b, (uint64_t)v->integer, 8);
+        break;
+    case TG_NUM:
+        memcpy(&bits, &v->number, sizeof(bits));
+        tg_put_uint(b, bits, 8);
+        break;
+    case TG_STR:
+        put_bytes(b, v->string);
+        break;
+    case TG_LIST:
+        tg_put_uint(b, v->list.count, 4);
+        for (size_t i = 0; i < v->list.count; i++)
+            put_value(b, &v->list.items[i], depth - 1);
+        break;
+    case TG_MAP:
+        put_map(b, v, depth - 1);
+        break;
+    }
+}
+
+static tg_value get_value(tg_reader *r, tg_arena *arena, unsigned depth);
+
+// Each member takes a byte at least, so what is claimed is bounded by what is there.
+static tg_value get_members(tg_reader *r, tg_arena *arena, unsigned depth, bool map)
+{
+    tg_value_builder b = {.arena = arena};
+    uint64_t n = tg_read_uint(r, 4);
+    r->failed |= n > tg_reader_left(r) || depth == 0;
+    for (uint64_t i = 0; i < n && !r->failed && !arena->failed; i++) {
+        tg_slice key = map ? tg_read_bytes(r, tg_read_uint(r, 4)) : (tg_slice){0};
+        tg_build(&b, "", get_value(r, arena, depth - 1));
+        if (!arena->failed)
+            b.pairs[b.count - 1].key = key;
+    }
+    return map ? tg_build_map(&b) : tg_build_list(&b);
+}
+
+static tg_value get_value(tg_reader *r, tg_arena *arena, unsigned depth)
+{
+    uint64_t kind = tg_read_uint(r, 1), bits;
+    tg_value v = {0};
+    switch (kind) {
+    case TG_NIL:
+        return v;
+    case TG_BOOL:
+        return tg_value_of_bool(tg_read_uint(r, 1) != 0);
+    case TG_INT:
+        return tg_value_of_int((int64_t)tg_read_uint(r, 8));
+    case TG_NUM:
+        bits = tg_read_uint(r, 8);
+        v.kind = TG_NUM;
+        memcpy(&v.number, &bits, sizeof(bits));
+        return v;
+    case TG_STR:
+        return tg_value_of_slice(tg_read_bytes(r, tg_read_uint(r, 4)));
+    case TG_LIST:
+    case TG_MAP:
+        return get_members(r, arena, depth, kind == TG_MAP);
+    default:
+        r->failed = true;
+        return v;
+    }
+}
+
 void tg_put_session(tg_buf *b, const tg_sess *s)
 {
-    tg_put_uint(b, FORM, 1);
+    const tg_value *attributes = tg_who_attributes(s->who);
+    tg_put_uint(b, attributes != NULL ? FORM_ATTRIBUTES : FORM, 1);
     tg_put_uint(b, s->expiry_s, 4);
     tg_put_uint(b, s->since, 8);
     tg_put_uint(b, s->link != NULL, 1);
     tg_slice user = tg_who_user(s->who);
     tg_put_uint(b, user.len, 1);
     tg_buf_put(b, user.at, user.len);
+    if (attributes != NULL)
+        put_value(b, attributes, DEPTH);
 }
 
 bool tg_get_session(tg_reader *r, tg_whos *whos, tg_sess *s)
 {
-    if (tg_read_uint(r, 1) != FORM)
+    uint64_t form = tg_read_uint(r, 1);
+    if (form != FORM && form != FORM_ATTRIBUTES)
         return false;
     s->expiry_s = (uint32_t)tg_read_uint(r, 4);
     s->since = tg_read_uint(r, 8);
     atomic_init(&s->online, tg_read_uint(r, 1) != 0);
     tg_slice user = tg_read_bytes(r, tg_read_uint(r, 1));
-    if (r->failed || user.len == 0)
-        return !r->failed;
-    s->who = tg_who_get(whos, user, NULL);
-    return s->who != NULL;
+    tg_arena arena = {0};
+    tg_value attributes = {0};
+    bool given = form == FORM_ATTRIBUTES;
+    if (given)
+        attributes = get_value(r, &arena, DEPTH);
+    bool good = !r->failed && !arena.failed;
+    if (good && (user.len > 0 || given)) {
+        s->who = tg_who_get(whos, user, given ? &attributes : NULL);
+        good = s->who != NULL;
+    }
+    tg_arena_free(&arena);
+    return good;
 }
 
 void tg_put_sub(tg_buf *b, const tg_route *r)

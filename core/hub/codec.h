@@ -3,7 +3,8 @@
 ///
 /// | key                                | value                                     |
 /// |------------------------------------|-------------------------------------------|
-/// | "s" id                             | session: expiry, since, connected, user   |
+/// | "s" id                             | session: expiry, since, connected, user,  |
+/// |                                    | attributes                                |
 /// | "u" id filter                      | subscription: QoS, flags, identifier      |
 /// | "q" id number:u64                  | message that waits or is in the window    |
 /// | "m" id number:u64                  | what the peer knows of it: TG_ENTRY_*     |

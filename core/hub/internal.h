@@ -101,6 +101,8 @@ void tg_persist_close(tg_shard *sh);
 
 // restore.c
 int tg_restore(tg_hub *h, tg_error *e);
+/// The worker that adopts a restored session of this hash.
+uint32_t tg_restore_worker(const tg_hub *h, uint32_t hash);
 void tg_restore_adopt(tg_shard *sh);
 
 #endif

@@ -26,6 +26,11 @@ static tg_sess *owner(const struct restore *r, tg_slice key, tg_reader *rest)
     return tg_clients_find(r->hub->clients, id, (uint32_t)tg_hash(id));
 }
 
+uint32_t tg_restore_worker(const tg_hub *h, uint32_t hash)
+{
+    return hash % h->config.workers;
+}
+
 static int on_session(void *ctx, tg_slice key, tg_slice value)
 {
     struct restore *r = ctx;
@@ -43,7 +48,7 @@ static int on_session(void *ctx, tg_slice key, tg_slice value)
         return 0;
     }
     s->flags = TG_SESS_STORED;
-    tg_sess_push(&r->hub->restored[hash % r->hub->config.workers], s);
+    tg_sess_push(&r->hub->restored[tg_restore_worker(r->hub, hash)], s);
     tg_metric_add(r->hub->metrics.sessions, 1);
     r->sessions++;
     return 0;

@@ -132,8 +132,8 @@ static UNUSED void world_advance(world *w, uint64_t ms)
     }
 }
 
-static UNUSED void world_open_with(world *w, uint32_t workers, const tg_hub_limits *limits,
-                                   const tg_store *store, tg_hub_op_fn *op_new)
+static UNUSED void world_prepare(world *w, uint32_t workers, const tg_hub_limits *limits,
+                                 const tg_store *store, tg_hub_op_fn *op_new)
 {
     *w = (world){.workers = workers, .seed = 1, .data_limit = 1000000};
     world_ms = world_ms == 0 ? 1700000000000 : world_ms + 1000;
@@ -147,12 +147,23 @@ static UNUSED void world_open_with(world *w, uint32_t workers, const tg_hub_limi
     assert_int_equal(tg_hub_new(&c, &w->hub, &e), 0);
     if (store != NULL)
         assert_int_equal(tg_hub_set_store(w->hub, store, op_new, w, &e), 0);
-    for (uint32_t i = 0; i < workers; i++) {
+}
+
+static UNUSED void world_begin(world *w)
+{
+    for (uint32_t i = 0; i < w->workers; i++) {
         w->here = i;
         w->wheel[i] = tg_wheel_new(world_ms);
         assert_int_equal(tg_shard_open(w->hub, i, w->wheel[i], &w->shard[i]), 0);
     }
     world_settle(w);
+}
+
+static UNUSED void world_open_with(world *w, uint32_t workers, const tg_hub_limits *limits,
+                                   const tg_store *store, tg_hub_op_fn *op_new)
+{
+    world_prepare(w, workers, limits, store, op_new);
+    world_begin(w);
 }
 
 static UNUSED void world_open(world *w, uint32_t workers, const tg_hub_limits *limits)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What was acknowledged must be there after a crash.
+#include "base/value.h"
 #include "slow_store.h"
 
 static world w;
@@ -349,6 +350,135 @@ static void records_that_make_no_sense_are_skipped(void **state)
     forget_all();
 }
 
+static void see(void *ctx, const tg_session_info *i)
+{
+    const tg_value *list = tg_value_get(i->attributes, "list");
+    assert_false(i->connected);
+    assert_true(tg_slice_eq(i->user, tg_str("ann")));
+    assert_true(tg_slice_eq(tg_value_str(i->attributes, "text", tg_str("")), tg_str("x")));
+    assert_int_equal(tg_value_int(i->attributes, "int", 0), -5);
+    assert_true(tg_value_bool(i->attributes, "yes", false));
+    assert_non_null(list);
+    assert_int_equal(list->list.count, 2);
+    assert_true(list->list.items[0].number == 1.5);
+    assert_int_equal(list->list.items[1].kind, TG_MAP);
+    const tg_value *secret = tg_value_get(i->attributes, "secret");
+    assert_int_equal(secret->kind, TG_NIL);
+    (*(int *)ctx)++;
+}
+
+// Whose a session is, is known while it is away, also after a restart.
+static void attributes_come_back(void **state)
+{
+    (void)state;
+    tg_value items[] = {tg_value_of_num(1.5), {.kind = TG_MAP}};
+    tg_value hidden = tg_value_of_str("hidden"), list = {.kind = TG_LIST};
+    hidden.secret = 1;
+    list.list.items = items;
+    list.list.count = 2;
+    tg_pair members[] = {{tg_str("text"), tg_value_of_str("x")},
+                         {tg_str("int"), tg_value_of_int(-5)},
+                         {tg_str("yes"), tg_value_of_bool(true)},
+                         {tg_str("list"), list},
+                         {tg_str("secret"), hidden}};
+    tg_value map = {.kind = TG_MAP};
+    map.map.pairs = members;
+    map.map.count = 5;
+    start(NULL);
+    client_init(&a, &w, 1);
+    tg_session_spec spec = spec_of("a", 100, false);
+    spec.user = tg_str("ann");
+    spec.attributes = &map;
+    client_open_spec(&a, &spec);
+    settle_all(&w);
+    for (int restarts = 0; restarts < 2; restarts++) {
+        crash(&w);
+        start(NULL);
+        settle_all(&w);
+        int seen = 0;
+        for (uint32_t i = 0; i < 3; i++) {
+            w.here = i;
+            tg_shard_find_session(w.shard[i], tg_str("a"), see, &seen);
+        }
+        assert_int_equal(seen, 1);
+    }
+    world_close(&w);
+    forget_all();
+}
+
+static void see_user(void *ctx, const tg_session_info *i)
+{
+    assert_true(tg_slice_eq(i->user, tg_str("ann")));
+    *(const tg_value **)ctx = i->attributes;
+}
+
+// As hosts wrote it that knew no attributes; and with some that were cut off or make no sense.
+static void sessions_of_earlier_forms_are_read(void **state)
+{
+    (void)state;
+    static const char record[] = "\1\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\3ann";
+    static const char *const tails[] = {"", "\6\xff\xff\xff\xff", "\4\0\0", "\11",
+                                        "\6\0\0\0\1\0\0\0\1k"};
+    static const size_t lens[] = {0, 5, 3, 1, 10};
+    for (size_t i = 0; i <= sizeof(lens) / sizeof(lens[0]); i++) {
+        char text[64];
+        size_t len = sizeof(record) - 1;
+        memcpy(text, record, len);
+        if (i > 0) {
+            text[0] = 2;
+            memcpy(text + len, tails[i - 1], lens[i - 1]);
+            len += lens[i - 1];
+        }
+        apply(&(tg_write){TG_WRITE_PUT, 0, {"s\0\1a", 4}, {text, len}});
+        tg_log_set_level("hub", -1);
+        start(NULL);
+        tg_log_set_level("hub", TG_LOG_ERROR);
+        const tg_value *attributes = &(tg_value){0};
+        for (uint32_t k = 0; k < 3; k++)
+            tg_shard_find_session(w.shard[k], tg_str("a"), see_user, &attributes);
+        if (i == 0)
+            assert_null(attributes);
+        else
+            assert_non_null(attributes); // not called: there is none
+        world_close(&w);
+        forget_all();
+    }
+}
+
+// A kick of a restored session, before or after its worker has it, reaches that worker.
+static void a_restored_session_can_be_kicked(void **state)
+{
+    (void)state;
+    for (int early = 0; early < 2; early++) {
+        for (char name = 'a'; name < 'i'; name++) { // some on each worker
+            char id[] = {name, 0};
+            start(NULL);
+            open_durable(&a, 0, id, 100);
+            sub(&a, "t", 1);
+            client_close(&a, 0);
+            settle_all(&w);
+            crash(&w);
+            fail_with = 0;
+            world_prepare(&w, 3, NULL, &slow, op_new);
+            if (early)
+                assert_int_equal(tg_hub_kick(w.hub, tg_str(id), true), 0);
+            assert_in_range(tg_hub_where(w.hub, tg_str(id)), 0, 2);
+            world_begin(&w);
+            if (!early)
+                assert_int_equal(tg_hub_kick(w.hub, tg_str(id), true), 0);
+            settle_all(&w);
+            assert_int_equal(tg_hub_kick(w.hub, tg_str(id), true), TG_E_NOTFOUND);
+            assert_int_equal(npairs, 0);
+            open_durable(&p, 0, "p", 0);
+            client_pub(&p, "t", "1", 1);
+            settle_all(&w);
+            assert_int_equal(p.receivers, 0);
+            world_close(&w);
+            forget_all();
+        }
+    }
+}
+
 // The crash test: acknowledged numbers must come, in order, whatever was lost with the host.
 #define NUMBERS 3000
 static bool acked[NUMBERS], had[NUMBERS];
@@ -523,6 +653,9 @@ int main(void)
         cmocka_unit_test(what_ends_leaves_the_store),
         cmocka_unit_test(a_session_whose_time_ran_out_while_nobody_was_there_ends),
         cmocka_unit_test(records_that_make_no_sense_are_skipped),
+        cmocka_unit_test(attributes_come_back),
+        cmocka_unit_test(a_restored_session_can_be_kicked),
+        cmocka_unit_test(sessions_of_earlier_forms_are_read),
         cmocka_unit_test(nothing_acknowledged_is_lost_in_a_crash),
     };
     tg_log_set_level("hub", TG_LOG_ERROR);
