@@ -22,10 +22,9 @@ local function kill()
   host.process:wait()
 end
 
-local function client(id, options)
-  local o = { id = id, clean = false, version = 5, props = { session_expiry = 1000 } }
-  for key, value in pairs(options or {}) do o[key] = value end
-  return Mqtt.connect(host.ports.mqtt, o)
+local function client(id, more)
+  return Mqtt.connect(host.ports.mqtt,
+    { id = id, clean = false, props = { session_expiry = 1000 } }, more)
 end
 
 -- ---- numbered load ----------------------------------------------------------------------

@@ -11,9 +11,8 @@ local host
 local function client(options) return Mqtt.connect(host.ports.mqtt, options) end
 
 local function keeper(more)
-  local options = { id = "keeper", clean = false, props = { session_expiry = 100 } }
-  for key, value in pairs(more or {}) do options[key] = value end
-  return client(options)
+  return Mqtt.connect(host.ports.mqtt,
+    { id = "keeper", clean = false, props = { session_expiry = 100 } }, more)
 end
 
 --- A session that is away, and wants `qos`.

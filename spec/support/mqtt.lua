@@ -10,7 +10,8 @@ local loop = require "support.loop"
 local wire = require "support.mqtt_wire"
 local Tcp = require "support.tcp"
 
-local Mqtt = { wire = wire }
+-- names: of the standards, by protocol level
+local Mqtt = { wire = wire, names = { [4] = "MQTT 3.1.1", [5] = "MQTT 5.0" } }
 Mqtt.__index = Mqtt
 
 --- A connection without a word.
@@ -19,10 +20,15 @@ function Mqtt.open(port, version)
   return setmetatable(self, Mqtt)
 end
 
---- Sends CONNECT and takes the CONNACK, which must be good unless options.refused.
-function Mqtt.connect(port, options)
-  options = options or {}
-  options.version = options.version or 5
+--- Sends CONNECT and takes the CONNACK, which must be good unless refused is set.
+--- @param options table? of CONNECT: id, version, clean, props, will, … (mqtt_wire.connect)
+--- @param more table? options that go over those
+function Mqtt.connect(port, options, more)
+  local all = { version = 5 }
+  for _, list in ipairs { options or {}, more or {} } do
+    for key, value in pairs(list) do all[key] = value end
+  end
+  options = all
   local self = Mqtt.open(port, options.version)
   self:send(wire.connect(options))
   self.connack = self:read "CONNACK"
@@ -62,6 +68,16 @@ function Mqtt:read(kind, ms)
       packet.reason, packet.topic), 2)
   end
   return packet
+end
+
+--- The next packet is a PUBLISH, and this one; it is not answered.
+function Mqtt:expect(payload, dup, id)
+  local m = self:read "PUBLISH"
+  if m.payload ~= payload or m.dup ~= dup or (id or m.packet_id) ~= m.packet_id then
+    error(("wanted %s (DUP %s, identifier %s), got %s (%s, %s)"):format(payload, dup, id,
+      m.payload, m.dup, m.packet_id), 2)
+  end
+  return m
 end
 
 --- Goes on with the session of `other`: with its QoS 2 messages that are half received.

@@ -3,10 +3,7 @@
 local uv = require "luv"
 local loop = require "support.loop"
 
-local Tcp = {}
-Tcp.__index = Tcp
-
-local alive = {}
+local Tcp = require "support.socket"()
 
 local function hex(bytes)
   return (bytes:gsub(".", function(c) return ("%02X "):format(c:byte()) end))
@@ -35,9 +32,8 @@ function Tcp.connect(port, address)
     error(("connect to port %d: %s"):format(port, failure), 2)
   end
   self.handle:nodelay(true)
-  alive[self] = true
   listen(self)
-  return self
+  return self:opened()
 end
 
 --- Queues `bytes`; they leave while the loop runs.
@@ -95,28 +91,8 @@ function Tcp:pause() self.handle:read_stop() end
 
 function Tcp:resume() listen(self) end
 
-function Tcp:close()
-  if alive[self] then
-    alive[self] = nil
-    self.handle:close()
-    uv.run "nowait"
-  end
-end
-
 --- Ends with a reset instead of a FIN.
-function Tcp:reset()
-  if alive[self] then
-    alive[self] = nil
-    self.handle:close_reset()
-    uv.run "nowait"
-  end
-end
-
-function Tcp.cleanup()
-  local left = {}
-  for conn in pairs(alive) do left[#left + 1] = conn end
-  for _, conn in ipairs(left) do conn:close() end
-end
+function Tcp:reset() self:close "close_reset" end
 
 Tcp.hex = hex
 

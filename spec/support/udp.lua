@@ -3,10 +3,7 @@
 local uv = require "luv"
 local loop = require "support.loop"
 
-local Udp = {}
-Udp.__index = Udp
-
-local alive = {}
+local Udp = require "support.socket"()
 
 --- A socket with a port of its own. What came waits in `self.got`.
 function Udp.open(port, address)
@@ -16,8 +13,7 @@ function Udp.open(port, address)
   self.handle:recv_start(function(_, bytes)
     if bytes then self.got[#self.got + 1] = bytes end
   end)
-  alive[self] = true
-  return self
+  return self:opened()
 end
 
 --- One datagram.
@@ -38,20 +34,6 @@ function Udp:move()
   local next = Udp.open(self.port, self.address)
   self:close()
   return next
-end
-
-function Udp:close()
-  if alive[self] then
-    alive[self] = nil
-    self.handle:close()
-    uv.run "nowait"
-  end
-end
-
-function Udp.cleanup()
-  local left = {}
-  for socket in pairs(alive) do left[#left + 1] = socket end
-  for _, socket in ipairs(left) do socket:close() end
 end
 
 return Udp

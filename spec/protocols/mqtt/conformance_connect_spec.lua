@@ -7,7 +7,6 @@ local tags = require "support.statements"
 local wire = Mqtt.wire
 
 local host
-local NAMES = { [4] = "MQTT 3.1.1", [5] = "MQTT 5.0" }
 local ALL = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 local function client(options) return Mqtt.connect(host.ports.mqtt, options) end
@@ -66,7 +65,7 @@ local function start()
 end
 
 for v = 4, 5 do
-  describe(NAMES[v] .. " CONNECT", function()
+  describe(Mqtt.names[v] .. " CONNECT", function()
     setup(start)
     teardown(function() host:stop() Host.cleanup() end)
 

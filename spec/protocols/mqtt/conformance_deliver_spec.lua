@@ -7,7 +7,6 @@ local tags = require "support.statements"
 local wire = Mqtt.wire
 
 local host
-local NAMES = { [4] = "MQTT 3.1.1", [5] = "MQTT 5.0" }
 
 local function client(id, v) return Mqtt.connect(host.ports.mqtt, { id = id, version = v }) end
 
@@ -21,17 +20,8 @@ local function unknown_acks()
   return host:metric 'tidegate_mqtt_unknown_acks_total{listener="mqtt"}'
 end
 
--- The next PUBLISH must be this one; it is not answered.
-local function expect(c, payload, dup, id)
-  local m = c:read "PUBLISH"
-  assert.equal(payload, m.payload)
-  assert.equal(dup, m.dup)
-  if id then assert.equal(id, m.packet_id) end
-  return m
-end
-
 for v = 4, 5 do
-  describe(NAMES[v] .. " delivery", function()
+  describe(Mqtt.names[v] .. " delivery", function()
     local pub
 
     setup(function() host = Host.start {} end)
@@ -50,7 +40,7 @@ for v = 4, 5 do
       local used, free = {}, nil
       for i = 1, 24 do
         pub:publish("t", tostring(i), { qos = 1 + i % 2 })
-        local m = expect(c, tostring(i), false)
+        local m = c:expect(tostring(i), false)
         assert.equal(1 + i % 2, m.qos)
         assert.is_nil(used[m.packet_id])
         used[m.packet_id] = true
@@ -72,7 +62,7 @@ for v = 4, 5 do
       for i = 1, 10 do
         payloads[i] = tostring(i):rep(i % 3 == 0 and 5000 or 1) -- large ones go another way
         pub:publish("t", payloads[i], { qos = 1 + i % 2 })
-        ids[i] = expect(c, payloads[i], false).packet_id
+        ids[i] = c:expect(payloads[i], false).packet_id
       end
       assert.same({}, c:settle()) -- not before it is back
       c:send(wire.ack("PUBACK", ids[4]))
@@ -81,7 +71,7 @@ for v = 4, 5 do
         c:drop()
         c = keeper(v)
         for i = 1, 10 do
-          if i ~= 4 then expect(c, payloads[i], true, ids[i]) end
+          if i ~= 4 then c:expect(payloads[i], true, ids[i]) end
         end
         assert.same({}, c:settle())
       end
@@ -96,7 +86,7 @@ for v = 4, 5 do
       local ids = {}
       for i = 1, 4 do
         pub:publish("t", tostring(i), { qos = 2 })
-        ids[i] = expect(c, tostring(i), false).packet_id
+        ids[i] = c:expect(tostring(i), false).packet_id
       end
       local order = { 2, 1, 4, 3 } -- of the PUBRECs
       for _, i in ipairs(order) do c:send(wire.ack("PUBREC", ids[i])) end
@@ -122,20 +112,20 @@ for v = 4, 5 do
       c:subscribe("t", 2)
       pub:publish("t", "one", { qos = 1 })
       pub:publish("t", "two", { qos = 2 })
-      local one, two = expect(c, "one", false).packet_id, expect(c, "two", false).packet_id
+      local one, two = c:expect("one", false).packet_id, c:expect("two", false).packet_id
       c:send(wire.ack("PUBCOMP", one) .. wire.ack("PUBACK", two) .. wire.ack("PUBCOMP", two))
       c:settle()
       c:drop()
       c = keeper(v)
-      expect(c, "one", true, one)
-      expect(c, "two", true, two)
+      c:expect("one", true, one)
+      c:expect("two", true, two)
       c:send(wire.ack("PUBREC", two))
       c:read "PUBREL"
       c:send(wire.ack("PUBACK", two))
       c:settle()
       c:drop()
       c = keeper(v)
-      expect(c, "one", true, one)
+      c:expect("one", true, one)
       assert.equal(two, c:read("PUBREL").packet_id)
       assert.same({}, c:settle())
       c:drop()
@@ -147,7 +137,7 @@ for v = 4, 5 do
       c:subscribe("t", 2)
       pub:publish("t", "one", { qos = 1 })
       pub:publish("t", "two", { qos = 2 })
-      local one, two = expect(c, "one", false).packet_id, expect(c, "two", false).packet_id
+      local one, two = c:expect("one", false).packet_id, c:expect("two", false).packet_id
       local before = unknown_acks()
       c:send(wire.ack("PUBREC", one) .. wire.ack("PUBACK", two))
       if v == 5 then c:send(wire.ack("PUBREC", one, 0x80) .. wire.ack("PUBACK", two, 0x80)) end
@@ -157,8 +147,8 @@ for v = 4, 5 do
       assert.equal(v == 5 and 4 or 2, unknown_acks() - before)
       c:drop()
       c = keeper(v)
-      expect(c, "one", true, one)
-      expect(c, "two", true, two)
+      c:expect("one", true, one)
+      c:expect("two", true, two)
       if v == 5 then
         c:send(wire.ack("PUBACK", one, 0x80) .. wire.ack("PUBREC", two, 0x80))
         c:settle()

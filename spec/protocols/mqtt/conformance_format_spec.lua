@@ -8,11 +8,10 @@ local tags = require "support.statements"
 local wire = Mqtt.wire
 
 local host
-local NAMES = { [4] = "MQTT 3.1.1", [5] = "MQTT 5.0" }
 local MALFORMED = 0x81
 
 for v = 4, 5 do
-  describe(NAMES[v] .. " packets", function()
+  describe(Mqtt.names[v] .. " packets", function()
     local witness
 
     -- Sends `bytes` of a client of its own, which must be thrown out for them.

@@ -7,11 +7,7 @@ local wire = Mqtt.wire
 
 local host
 
-local function client(id, more)
-  local options = { id = id }
-  for key, value in pairs(more or {}) do options[key] = value end
-  return Mqtt.connect(host.ports.mqtt, options)
-end
+local function client(id, more) return Mqtt.connect(host.ports.mqtt, { id = id }, more) end
 
 describe("MQTT 5.0 PUBLISH", function()
   local sub, pub

@@ -7,11 +7,7 @@ local wire = Mqtt.wire
 
 local host
 
-local function client(id, more)
-  local options = { id = id }
-  for key, value in pairs(more or {}) do options[key] = value end
-  return Mqtt.connect(host.ports.mqtt, options)
-end
+local function client(id, more) return Mqtt.connect(host.ports.mqtt, { id = id }, more) end
 
 local KEPT = { clean = false, props = { session_expiry = 100 } }
 local NO_LOCAL, AS_PUBLISHED, IF_NEW, NEVER = 0x04, 0x08, 0x10, 0x20

@@ -7,12 +7,9 @@ local tags = require "support.statements"
 local wire = Mqtt.wire
 
 local host
-local NAMES = { [4] = "MQTT 3.1.1", [5] = "MQTT 5.0" }
 
 local function client(id, v, more)
-  local options = { id = id, version = v }
-  for key, value in pairs(more or {}) do options[key] = value end
-  return Mqtt.connect(host.ports.mqtt, options)
+  return Mqtt.connect(host.ports.mqtt, { id = id, version = v }, more)
 end
 
 -- What a subscription is sent of its topic's retained message: payload and QoS, or nil.
@@ -28,7 +25,7 @@ local function retained(v, topic)
 end
 
 for v = 4, 5 do
-  describe(NAMES[v] .. " PUBLISH", function()
+  describe(Mqtt.names[v] .. " PUBLISH", function()
     local sub, pub
 
     setup(function() host = Host.start {} end)

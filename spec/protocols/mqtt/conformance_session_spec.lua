@@ -7,22 +7,18 @@ local tags = require "support.statements"
 local wire = Mqtt.wire
 
 local host
-local NAMES = { [4] = "MQTT 3.1.1", [5] = "MQTT 5.0" }
 
 local function client(id, v, more)
-  local options = { id = id, version = v }
-  for key, value in pairs(more or {}) do options[key] = value end
-  return Mqtt.connect(host.ports.mqtt, options)
+  return Mqtt.connect(host.ports.mqtt, { id = id, version = v }, more)
 end
 
 local function kept(id, v, more)
-  local options = { clean = false, props = { session_expiry = 100 } }
-  for key, value in pairs(more or {}) do options[key] = value end
-  return client(id, v, options)
+  return Mqtt.connect(host.ports.mqtt, { id = id, version = v, clean = false,
+    props = { session_expiry = 100 } }, more)
 end
 
 for v = 4, 5 do
-  describe(NAMES[v] .. " sessions", function()
+  describe(Mqtt.names[v] .. " sessions", function()
     setup(function() host = Host.start {} end)
     teardown(function() host:stop() Host.cleanup() end)
 
@@ -96,7 +92,7 @@ for v = 4, 5 do
     end)
   end)
 
-  describe(NAMES[v] .. " wills", function()
+  describe(Mqtt.names[v] .. " wills", function()
     local sub
 
     setup(function() host = Host.start {} end)

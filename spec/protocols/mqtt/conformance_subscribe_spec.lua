@@ -7,12 +7,9 @@ local tags = require "support.statements"
 local wire = Mqtt.wire
 
 local host
-local NAMES = { [4] = "MQTT 3.1.1", [5] = "MQTT 5.0" }
 
 local function client(id, v, more)
-  local options = { id = id, version = v }
-  for key, value in pairs(more or {}) do options[key] = value end
-  return Mqtt.connect(host.ports.mqtt, options)
+  return Mqtt.connect(host.ports.mqtt, { id = id, version = v }, more)
 end
 
 -- Filter → topics that it matches, and topics that it does not.
@@ -35,7 +32,7 @@ local NO_FILTERS = { "", "a#", "a/#/b", "#/a", "##", "a/##", "a+", "+a", "a/+b",
   "++", "a/#b" }
 
 for v = 4, 5 do
-  describe(NAMES[v] .. " SUBSCRIBE", function()
+  describe(Mqtt.names[v] .. " SUBSCRIBE", function()
     local c, pub
     local failed = v == 4 and 0x80 or 0x8F
 
@@ -146,7 +143,7 @@ for v = 4, 5 do
     end)
   end)
 
-  describe(NAMES[v] .. " UNSUBSCRIBE", function()
+  describe(Mqtt.names[v] .. " UNSUBSCRIBE", function()
     local c, pub
 
     setup(function() host = Host.start {} end)

@@ -18,15 +18,6 @@ local function keeper(more)
   return Mqtt.connect(host.ports.mqtt, { id = "keeper", clean = false, props = props })
 end
 
--- The next PUBLISH must be this one; it is not answered.
-local function expect(c, payload, dup, id)
-  local m = c:read "PUBLISH"
-  assert.equal(payload, m.payload)
-  assert.equal(dup, m.dup)
-  if id then assert.equal(id, m.packet_id) end
-  return m
-end
-
 describe("MQTT 5.0 delivery", function()
   local pub
 
@@ -44,7 +35,7 @@ describe("MQTT 5.0 delivery", function()
     for qos = 1, 2 do
       for _, reason in ipairs { 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99 } do
         pub:publish("t", "x", { qos = qos })
-        local m = expect(c, "x", false)
+        local m = c:expect("x", false)
         c:send(wire.ack(qos == 1 and "PUBACK" or "PUBREC", m.packet_id, reason))
         assert.same({}, c:settle()) -- no PUBREL either
       end
@@ -62,7 +53,7 @@ describe("MQTT 5.0 delivery", function()
       c:subscribe("t", 2)
       for i = 1, 8 do pub:publish("t", tostring(i), { qos = 1 + i % 2 }) end
       local open, last = {}, 9 -- the ninth is its own
-      for i = 1, window do open[i] = expect(c, tostring(i), false) end
+      for i = 1, window do open[i] = c:expect(tostring(i), false) end
       assert.same({}, c:settle()) -- PINGRESP comes, and no other message
       assert.same({ 1 }, c:subscribe("u", 1))
       c:send(wire.publish(5, "u", "9", { qos = 1, packet_id = 1 }))
@@ -77,7 +68,7 @@ describe("MQTT 5.0 delivery", function()
           assert.same({}, c:settle()) -- PUBCOMP frees the place, not PUBREC
           c:send(wire.ack("PUBCOMP", m.packet_id))
         end
-        if i + window <= last then open[#open + 1] = expect(c, tostring(i + window), false) end
+        if i + window <= last then open[#open + 1] = c:expect(tostring(i + window), false) end
       end
       c:disconnect()
     end
@@ -147,12 +138,12 @@ describe("MQTT 5.0 delivery", function()
     c:subscribe("t", 2)
     pub:publish("t", "one", { qos = 1, props = { message_expiry = 2 } })
     pub:publish("t", "two", { qos = 2, props = { message_expiry = 2 } })
-    local one, two = expect(c, "one", false), expect(c, "two", false)
+    local one, two = c:expect("one", false), c:expect("two", false)
     Host.pass(2200)
     c:drop()
     c = keeper()
-    expect(c, "one", true, one.packet_id)
-    expect(c, "two", true, two.packet_id)
+    c:expect("one", true, one.packet_id)
+    c:expect("two", true, two.packet_id)
     c:send(wire.ack("PUBREC", two.packet_id))
     assert.equal(0, c:read("PUBREL").reason)
     c:drop()

@@ -8,7 +8,6 @@ local tags = require "support.statements"
 local wire = Mqtt.wire
 
 local host, oracle
-local NAMES = { [4] = "MQTT 3.1.1", [5] = "MQTT 5.0" }
 
 -- Our names of properties, its names.
 local PROPS = {
@@ -133,7 +132,7 @@ local ALL_PROPS = { payload_format = 1, message_expiry = 100, content_type = "te
   user = { { "a", "1" }, { "b", "2" }, { "a", "3" } } }
 
 for v = 4, 5 do
-  describe("mqtt-packet reads " .. NAMES[v], function()
+  describe("mqtt-packet reads " .. Mqtt.names[v], function()
     setup(start)
     teardown(stop)
 
@@ -168,7 +167,7 @@ for v = 4, 5 do
     end)
   end)
 
-  describe("mqtt-packet makes " .. NAMES[v], function()
+  describe("mqtt-packet makes " .. Mqtt.names[v], function()
     setup(start)
     teardown(stop)
 
