@@ -73,8 +73,8 @@ describe("make abi", function()
 
   it("refuses a member in what was padding: a plugin's stack is in it", function()
     local struct = "typedef struct tg_sink {"
-    change("host", struct, "typedef struct tg_pad { uint32_t size; uint64_t a; uint32_t b;\n} tg_pad;\n"
-      .. struct)
+    change("host", struct,
+      "typedef struct tg_pad { uint32_t size; uint64_t a; uint32_t b;\n} tg_pad;\n" .. struct)
     rise()
     assert.is_true(abi "--accept")
     change("host", "uint32_t b;\n", "uint32_t b;\n    uint32_t c;\n")
