@@ -173,10 +173,17 @@ static bool take_quantity(const tg_option *o, const tg_value *v, int64_t *out)
     return *out >= 0;
 }
 
+/// A choice that looks like a number may be written as one: edition = 2019.
 static bool take_choice(const tg_option *o, const tg_value *v, int64_t *out)
 {
-    for (size_t i = 0; v->kind == TG_STR && o->choices[i] != NULL; i++) {
-        if (!tg_slice_eq(v->string, tg_str(o->choices[i])))
+    char digits[24];
+    tg_slice chosen = v->kind == TG_STR ? v->string : (tg_slice){0};
+    if (v->kind == TG_INT) {
+        snprintf(digits, sizeof(digits), "%" PRId64, v->integer);
+        chosen = tg_str(digits);
+    }
+    for (size_t i = 0; o->choices[i] != NULL; i++) {
+        if (!tg_slice_eq(chosen, tg_str(o->choices[i])))
             continue;
         *out = (int64_t)i;
         return true;

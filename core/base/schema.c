@@ -192,7 +192,7 @@ static int take(const reader *r, const entry *n, const tg_option *o, const tg_va
     if (rc < 0)
         return rc;
     if (n->kind == KIND_ENUM)
-        plain = *v; // a plugin reads the word, not its number
+        plain = tg_value_of_str(o->choices[plain.integer]); // the word, not its number
     if (n->kind == KIND_LIST) {
         *out = listed(r, v);
     } else {

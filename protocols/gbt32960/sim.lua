@@ -73,7 +73,7 @@ end
 local function position(fix)
   return {
     fix = "valid", latitude = fix.latitude, longitude = fix.longitude,
-    coordinates = edition == 2025 and "WGS84" or nil,
+    datum = edition == 2025 and "WGS84" or nil,
   }
 end
 

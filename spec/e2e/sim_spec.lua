@@ -55,6 +55,39 @@ describe("a simulator", function()
     return report
   end
 
+  it("of jt808 has both editions", function()
+    local sub = subscribe(host, "jt808/+/location")
+    for n, edition in ipairs { 2013, 2019 } do
+      local sim = spawn("jt808", "--edition", edition, "--first", n)
+      local line = sub:line(("%012d/location"):format(13900000000 + n))
+      local report = cjson.decode(line:match " (.*)$")
+      assert.equal(tostring(edition), report.edition)
+      assert.equal(0, finish(sim).damaged)
+    end
+    sub:kill "sigterm"
+    sub:wait()
+    host:stop()
+  end)
+
+  it("of gbt32960 has both editions", function()
+    local sub = subscribe(host, "gbt32960/+/report")
+    for _, edition in ipairs { 2016, 2025 } do
+      local sim = spawn("gbt32960", "--edition", edition, "--first", edition)
+      local line = sub:line(("LSIM%013d/report"):format(edition))
+      local report = cjson.decode(line:match " (.*)$")
+      assert.equal(edition, report.edition)
+      assert.equal(edition == 2025 and "WGS84" or nil, report.position.datum)
+      assert.is_nil(report.flaws)
+      assert.equal(0, finish(sim).damaged)
+    end
+    local sim = Host.spawn(Host.binary, { "sim", "gbt32960", "--edition", "2020" })
+    assert.are_not.equal(0, sim:wait())
+    assert.matches("expected one of '2016', '2025'", table.concat(sim.err, " "))
+    sub:kill "sigterm"
+    sub:wait()
+    host:stop()
+  end)
+
   for _, kind in ipairs(KINDS) do
     it("of " .. kind.name .. " reports along its route and answers commands", function()
       local file = Host.folder() .. "/route.csv"

@@ -129,6 +129,17 @@ static const char *complaint(fixture *f, const char *key, tg_value v)
     return f->e.message;
 }
 
+static void a_choice_may_be_written_as_the_number_that_it_looks_like(void **state)
+{
+    fixture *f = *state;
+    declare(f, "edition", "enum", "choices", words(f, "2016", "2025"), NULL, NIL);
+    tg_build(&f->config, "edition", INT(2025));
+    assert_int_equal(apply(f), 0);
+    assert_true(tg_slice_eq(tg_value_str(&f->out, "edition", NIL.string), TG_LIT("2025")));
+    assert_non_null(
+        strstr(complaint(f, "edition", INT(2020)), "expected one of '2016', '2025'"));
+}
+
 static void a_wrong_config_names_place_option_and_remedy(void **state)
 {
     fixture *f = *state;
@@ -231,6 +242,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(defaults_fill_what_the_config_leaves_out),
         T(what_is_configured_is_checked_converted_and_kept),
+        T(a_choice_may_be_written_as_the_number_that_it_looks_like),
         T(a_wrong_config_names_place_option_and_remedy),
         T(a_required_option_is_missed),
         T(a_wrong_schema_is_its_authors_error),
