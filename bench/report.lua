@@ -87,6 +87,15 @@ function M.beside(samples, windows)
   end
 end
 
+--- Server time for a report as a part of what the other one needs with one in flight.
+function M.ratios(samples, windows)
+  local theirs = M.value(samples, 1, "other", "cpu_us")
+  for _, window in ipairs(windows) do
+    print(("\n%d in flight: %.2f of the other server's time for a report"):format(window,
+      M.value(samples, window, "tidegate", "cpu_us") / theirs))
+  end
+end
+
 --- Takes a program's result lines.
 function M.collect(results, text)
   for line in text:gmatch "[^\n]+" do

@@ -4,7 +4,7 @@
 -- Servers take turns and each number is the median of its runs, so that a busy moment of the
 -- machine touches both and decides nothing. The last four run only when they are asked for:
 -- `growth` takes minutes and 2 GB, `callgrind` minutes, `profile` promises nothing, `other`
--- needs another server of JT/T 808.
+-- fetches another server of JT/T 808, for which it needs Go and the net.
 package.path = "./spec/?.lua;./bench/?.lua;" .. package.path
 
 local build, part = arg[1] or "build/release", arg[2]
@@ -15,6 +15,7 @@ local servers = require "servers"
 local report = require "report"
 local growth = require "growth"
 local mqtt = require "mqtt"
+local peer = require "peer"
 local callgrind = require "callgrind"
 local profile = require "profile"
 
@@ -58,10 +59,12 @@ local function devices()
   wrong = wrong + report.fleets(samples, FLEETS)
 end
 
--- Terminals of JT/T 808 at our server and at another one, in turns: the command OTHER starts it,
--- it listens on OTHER_PORT, and need not know more than one report in flight.
+-- Terminals of JT/T 808 at our server and at another one, in turns: that of peer.lua, or one that
+-- the command OTHER starts and that listens on OTHER_PORT. It need not know more than one report
+-- in flight.
 local function other()
-  local command, port = assert(os.getenv "OTHER"), tonumber(os.getenv "OTHER_PORT")
+  local command, port = peer.command()
+  if not command then return print("other: skipped: " .. port) end
   local samples = {}
   for n = 1, RUNS do
     for _, run in ipairs { { "tidegate", 1 }, { "other", 1 }, { "tidegate", 10 } } do
@@ -75,6 +78,7 @@ local function other()
     end
   end
   report.beside(samples, { 1, 10 })
+  report.ratios(samples, { 1, 10 })
 end
 
 -- Programs that print {"name":…,"value":…,"unit":…,"target":…,"better":"more"|"less"} a line.

@@ -298,3 +298,17 @@ describe("tidegate bench, asked wrongly", function()
     assert.matches("%-h, %-%-host HOST +of the broker %(127%.0%.0%.1%)", out)
   end)
 end)
+
+describe("the comparison with another server", function()
+  after_each(Host.cleanup)
+
+  it("is skipped, with the reason, where there is no Go", function()
+    local pipe = assert(io.popen "command -v lua5.4")
+    local lua = pipe:read "l"
+    pipe:close()
+    local code, out = Host.run(lua, { "bench/run.lua", Host.build, "other" },
+      { env = { PATH = Host.folder() } })
+    assert.equal(0, code)
+    assert.matches("^other: skipped: there is no Go: ", out)
+  end)
+end)
