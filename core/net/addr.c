@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/conn_impl.h"
+#include "net/addr.h"
 
 static int parse_port(const char *text, uint16_t *port)
 {

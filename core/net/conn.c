@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/metric.h"
@@ -17,25 +16,6 @@
 
 #define HANDSHAKE_MS 10000
 #define LAST_READS 16 // of a broken socket, until it gives its error
-
-static tg_net_conn *check(const tg_net_conn *c)
-{
-    assert(c != NULL && c->magic == TG_CONN_MAGIC);
-    return (tg_net_conn *)c;
-}
-
-static tg_net_conn *own(const tg_net_conn *c)
-{
-    assert(check(c)->origin->worker == tg_worker_here());
-    return (tg_net_conn *)c;
-}
-
-static uint64_t clock_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME_COARSE, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static void count_open(const tg_net_conn *c, int by)
 {
@@ -75,7 +55,7 @@ tg_net_conn *tg_conn_new(tg_worker *w, tg_origin *o)
         return NULL;
     }
     c->fd = -1;
-    c->opened = clock_ms();
+    c->opened = tg_conn_clock();
     o->refs++;
     tg_list_add(&w->conns, &c->node);
     w->nconns++;
@@ -249,12 +229,12 @@ static void on_broken(tg_net_conn *c)
 
 void tg_conn_ready(tg_net_conn *c, unsigned events)
 {
-    if (events == TG_IO_BROKEN && check(c)->state != TG_ST_CONNECT) {
+    if (events == TG_IO_BROKEN && tg_conn_check(c)->state != TG_ST_CONNECT) {
         on_broken(c);
         return;
     }
     bool in_vain = (events & TG_IO_READ) && !tg_conn_reading(c);
-    if (ready[check(c)->state] != NULL)
+    if (ready[tg_conn_check(c)->state] != NULL)
         ready[c->state](c, events);
     if (in_vain && c->fd >= 0)
         poll_for(c, wanted(c));
@@ -374,7 +354,7 @@ void tg_conn_tls_broken(tg_net_conn *c)
 
 void tg_net_close(tg_net_conn *c, int reason)
 {
-    if (own(c)->closing)
+    if (tg_conn_own(c)->closing)
         return;
     if (c->state != TG_ST_OPEN) {
         tg_conn_abort(c, reason);
@@ -454,7 +434,7 @@ void tg_conns_run(tg_worker *w)
     w->todo = NULL;
     w->todo_end = &w->todo;
     while (c != NULL) {
-        tg_net_conn *next = check(c)->next_job;
+        tg_net_conn *next = tg_conn_check(c)->next_job;
         c->next_job = NULL;
         c->listed = false;
         run_todo(c);
@@ -465,13 +445,13 @@ void tg_conns_run(tg_worker *w)
 void tg_conns_abort(tg_worker *w, int reason)
 {
     for (tg_list *n = w->conns.next; n != &w->conns; n = n->next)
-        tg_conn_abort(check(TG_OWNER(n, tg_net_conn, node)), reason);
+        tg_conn_abort(tg_conn_check(TG_OWNER(n, tg_net_conn, node)), reason);
 }
 
 void tg_dials_abort(tg_worker *w)
 {
     for (tg_list *n = w->conns.next; n != &w->conns; n = n->next) {
-        tg_net_conn *c = check(TG_OWNER(n, tg_net_conn, node));
+        tg_net_conn *c = tg_conn_check(TG_OWNER(n, tg_net_conn, node));
         if (c->more->dial != NULL)
             tg_conn_abort(c, TG_E_SHUTDOWN);
     }
@@ -481,7 +461,7 @@ void tg_net_each(tg_worker *w, void (*each)(void *ctx, tg_net_conn *c), void *ct
 {
     assert(tg_worker_here() == w);
     for (tg_list *n = w->conns.next; n != &w->conns; n = n->next) {
-        tg_net_conn *c = check(TG_OWNER(n, tg_net_conn, node));
+        tg_net_conn *c = tg_conn_check(TG_OWNER(n, tg_net_conn, node));
         if (!c->closing)
             each(ctx, c);
     }
@@ -491,12 +471,13 @@ void tg_net_each(tg_worker *w, void (*each)(void *ctx, tg_net_conn *c), void *ct
 
 void tg_net_pause(tg_net_conn *c)
 {
-    own(c)->paused = true; // the poll is stopped by the next event, if one comes at all
+    tg_conn_own(c)->paused =
+        true; // the poll is stopped by the next event, if one comes at all
 }
 
 void tg_net_resume(tg_net_conn *c)
 {
-    if (!own(c)->paused)
+    if (!tg_conn_own(c)->paused)
         return;
     c->paused = false;
     if (c->closing)
@@ -510,7 +491,7 @@ void tg_net_resume(tg_net_conn *c)
 
 void tg_net_set_idle(tg_net_conn *c, uint32_t ms)
 {
-    own(c)->idle_ms = ms < INT32_MAX ? ms : INT32_MAX;
+    tg_conn_own(c)->idle_ms = ms < INT32_MAX ? ms : INT32_MAX;
     c->own_idle = ms != 0 || c->more->udp == NULL;
     if (!c->own_idle) // a peer that may be gone for good is never kept for ever
         c->idle_ms = ms = c->origin->limits.quiet_ms;
@@ -521,99 +502,13 @@ void tg_net_set_idle(tg_net_conn *c, uint32_t ms)
 
 void tg_net_ready(tg_net_conn *c)
 {
-    if (own(c)->state == TG_ST_OPEN)
+    if (tg_conn_own(c)->state == TG_ST_OPEN)
         c->phased = false;
 }
 
 size_t tg_net_pending(const tg_net_conn *c)
 {
-    if (own(c)->more->udp != NULL)
+    if (tg_conn_own(c)->more->udp != NULL)
         return c->more->udp->pending;
     return tg_out_bytes(c) + tg_secure_pending(c);
-}
-
-uint64_t tg_net_heard(const tg_net_conn *c)
-{
-    uint64_t at = clock_ms() - (tg_worker_ms(own(c)->origin->worker) - c->heard);
-    return at > c->opened ? at : c->opened; // two clocks: one is coarser
-}
-
-bool tg_net_closing(const tg_net_conn *c)
-{
-    return check(c)->closing;
-}
-
-bool tg_net_throttled(const tg_net_conn *c)
-{
-    return check(c)->throttled;
-}
-
-void *tg_net_user(tg_net_conn *c)
-{
-    return check(c)->user;
-}
-
-tg_net_conn *tg_net_of(const void *user)
-{
-    return check((const tg_net_conn *)((const char *)user - offsetof(tg_net_conn, user)));
-}
-
-tg_worker *tg_net_worker(const tg_net_conn *c)
-{
-    return check(c)->origin->worker;
-}
-
-struct tg_listener *tg_net_listener(const tg_net_conn *c)
-{
-    return check(c)->origin->listener;
-}
-
-// Kept for the next who asks: a connection that opens is asked for by its adapter, by auth and
-// perhaps by a log, and none of them needs it for longer.
-const char *tg_conn_peer(const tg_net_conn *c)
-{
-    tg_worker *w = c->origin->worker;
-    if (w->peer_of == c)
-        return w->peer_text;
-    w->peer_of = c;
-    w->peer_text[0] = '\0';
-    if (c->peer.any.sa_family != AF_UNSPEC)
-        tg_addr_text(&c->peer, w->peer_text, sizeof(w->peer_text));
-    return w->peer_text;
-}
-
-void tg_conn_complain(tg_net_conn *c, tg_log_module module, const char *why)
-{
-    uint32_t held;
-    const tg_listener *l = c->origin->listener;
-    if (!tg_log_on(module, TG_LOG_WARN) ||
-        !tg_log_gate_pass(&c->origin->gate, tg_worker_now(c->origin->worker),
-                          TG_LOGS_A_MINUTE, &held))
-        return;
-    const tg_field fields[] = {TG_F("listener", l != NULL ? tg_listener_name(l) : ""),
-                               TG_F("peer", tg_conn_peer(c)), TG_F("reason", why),
-                               TG_FN("left_out", held)};
-    bool first = l == NULL; // a dialed one has no listener
-    tg_log_write(module, TG_LOG_WARN, fields + first, 3u - first + (held > 0),
-                 "connection ended");
-}
-
-void tg_net_info(const tg_net_conn *c, tg_conn_info *out)
-{
-    own(c);
-    memset(out, 0, sizeof(*out));
-    out->size = sizeof(*out);
-    if (c->more->udp != NULL || c->origin->datagrams)
-        out->transport = TG_UDP;
-    else
-        out->transport = c->origin->tls != NULL ? TG_TLS : TG_TCP;
-    out->worker = c->origin->worker->index;
-    out->outgoing = c->outgoing;
-    out->peer = tg_str(tg_conn_peer(c));
-    if (c->origin->listener != NULL)
-        out->listener = tg_str(tg_listener_name(c->origin->listener));
-    out->cert_cn = tg_secure_cn(c);
-    out->opened = c->opened;
-    out->bytes_in = c->bytes_in;
-    out->bytes_out = c->bytes_out;
 }

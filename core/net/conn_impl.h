@@ -3,9 +3,10 @@
 #ifndef TG_NET_CONN_IMPL_H
 #define TG_NET_CONN_IMPL_H
 
-#include <netinet/in.h>
+#include <assert.h>
 
 #include "base/log.h"
+#include "net/addr.h"
 #include "net/conn.h"
 #include "net/worker_impl.h"
 
@@ -20,12 +21,6 @@ typedef struct tg_dialing tg_dialing;
 typedef struct tg_secure tg_secure;
 typedef struct tg_port tg_port;
 typedef struct tg_peer tg_peer;
-
-typedef union tg_addr {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-} tg_addr;
 
 /// Counters of a listener's connections.
 typedef struct tg_origin_metrics {
@@ -126,6 +121,18 @@ struct tg_net_conn {
     _Alignas(16) char user[];
 };
 
+static inline tg_net_conn *tg_conn_check(const tg_net_conn *c)
+{
+    assert(c != NULL && c->magic == TG_CONN_MAGIC);
+    return (tg_net_conn *)c;
+}
+
+static inline tg_net_conn *tg_conn_own(const tg_net_conn *c) ///< of the thread that asks
+{
+    assert(tg_conn_check(c)->origin->worker == tg_worker_here());
+    return (tg_net_conn *)c;
+}
+
 // conn.c: life and time.
 tg_net_conn *tg_conn_new(tg_worker *w, tg_origin *o);
 void tg_conn_detach(tg_net_conn *c); ///< closes the descriptor
@@ -145,9 +152,6 @@ void tg_conn_poll(tg_net_conn *c); ///< waits for what the state wants
 int tg_io_conn(tg_net_conn *c, unsigned want); ///< io.c: waits for just this
 uint32_t tg_conn_stall_ms(const tg_net_conn *c);
 int tg_conn_errno(int error); ///< errno to TG_E_*
-const char *tg_conn_peer(const tg_net_conn *c); ///< until the worker asks for another's
-/// One line that names the peer, rate-limited: why this room ends the connection.
-void tg_conn_complain(tg_net_conn *c, tg_log_module module, const char *why);
 void tg_conns_run(tg_worker *w); ///< what a turn's end has to do
 void tg_conns_abort(tg_worker *w, int reason);
 void tg_dials_abort(tg_worker *w); ///< the host ends: those that are not open yet
@@ -164,6 +168,12 @@ static inline size_t tg_conn_limit(uint32_t limit, size_t otherwise)
 /// Counts bytes of `c`, for itself and for its listener.
 void tg_conn_count_in(tg_net_conn *c, size_t n);
 void tg_conn_count_out(tg_net_conn *c, size_t n);
+
+// conn_info.c
+uint64_t tg_conn_clock(void); ///< ms since the epoch, as often as the kernel moves it
+const char *tg_conn_peer(const tg_net_conn *c); ///< until the worker asks for another's
+/// One line that names the peer, rate-limited: why this room ends the connection.
+void tg_conn_complain(tg_net_conn *c, tg_log_module module, const char *why);
 
 // conn_read.c
 void tg_conn_read(tg_net_conn *c);
@@ -223,14 +233,5 @@ void tg_rate_read(tg_net_conn *c, size_t bytes);
 size_t tg_rate_room(tg_net_conn *c); ///< how much to read at once
 /// Ends a pause when its time has come. @return ms left of it, 0: none.
 uint32_t tg_rate_check(tg_net_conn *c);
-
-// addr.c
-/// "1.2.3.4:5", "[::1]:5", "*:5". @return 0, TG_E_INVAL.
-int tg_addr_parse(tg_slice text, tg_addr *out, bool *both_families);
-void tg_addr_text(const tg_addr *a, char *out, size_t len);
-socklen_t tg_addr_len(const tg_addr *a);
-void tg_addr_unmap(tg_addr *a); ///< an IPv4 peer of a socket for both families
-void tg_addr_set_port(tg_addr *a, uint16_t port);
-uint16_t tg_addr_port(const tg_addr *a);
 
 #endif
