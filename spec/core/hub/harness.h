@@ -149,21 +149,20 @@ static UNUSED void world_prepare(world *w, uint32_t workers, const tg_hub_limits
         assert_int_equal(tg_hub_set_store(w->hub, store, op_new, w, &e), 0);
 }
 
-static UNUSED void world_begin(world *w)
+static UNUSED void world_begin(world *w, uint32_t worker)
 {
-    for (uint32_t i = 0; i < w->workers; i++) {
-        w->here = i;
-        w->wheel[i] = tg_wheel_new(world_ms);
-        assert_int_equal(tg_shard_open(w->hub, i, w->wheel[i], &w->shard[i]), 0);
-    }
-    world_settle(w);
+    w->here = worker;
+    w->wheel[worker] = tg_wheel_new(world_ms);
+    assert_int_equal(tg_shard_open(w->hub, worker, w->wheel[worker], &w->shard[worker]), 0);
 }
 
 static UNUSED void world_open_with(world *w, uint32_t workers, const tg_hub_limits *limits,
                                    const tg_store *store, tg_hub_op_fn *op_new)
 {
     world_prepare(w, workers, limits, store, op_new);
-    world_begin(w);
+    for (uint32_t i = 0; i < workers; i++)
+        world_begin(w, i);
+    world_settle(w);
 }
 
 static UNUSED void world_open(world *w, uint32_t workers, const tg_hub_limits *limits)
