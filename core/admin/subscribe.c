@@ -208,8 +208,9 @@ static int deliver(void *link, tg_session session, const tg_delivery *d)
     return full ? TG_E_FULL : 0;
 }
 
-static void ended(void *link, tg_session session, int reason)
+static void ended(void *link, tg_session session, uint16_t number, int reason)
 {
+    (void)number;
     (void)session;
     stream *s = check(link);
     s->session.id = 0;

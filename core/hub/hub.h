@@ -75,7 +75,8 @@ int tg_hub_set_store(tg_hub *h, const tg_store *store, tg_hub_op_fn *op_new, voi
 typedef struct tg_link {
     /// As tg_adapter's on_deliver and on_session_end.
     int (*deliver)(void *link, tg_session s, const tg_delivery *d);
-    void (*ended)(void *link, tg_session s, int reason);
+    /// @param number what tg_session_link() had kept for the link.
+    void (*ended)(void *link, tg_session s, uint16_t number, int reason);
 } tg_link;
 
 /// As tg_session_api, with the shard in front. `ops` and `link` must live until close, ended()

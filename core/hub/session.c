@@ -246,6 +246,7 @@ void tg_sess_detach(tg_shard *sh, tg_sess *s, int reason)
     const tg_link *ops = s->ops;
     void *link = s->link;
     tg_session handle = {s->handle};
+    uint16_t number = s->number;
     bool opening = s->state == TG_SESS_OPENING;
     tg_slots_del(&sh->attached, s->handle);
     s->ops = NULL;
@@ -259,7 +260,7 @@ void tg_sess_detach(tg_shard *sh, tg_sess *s, int reason)
     // An open that was not answered yet fails with the reason, and that is all its link hears.
     tg_wait_cancel(sh, s, opening && reason != 0 ? reason : TG_E_CANCELLED);
     if (reason != 0 && !opening && ops->ended != NULL)
-        ops->ended(link, handle, reason);
+        ops->ended(link, handle, number, reason);
 }
 
 void tg_sess_shutdown(tg_shard *sh, tg_sess *s)

@@ -67,25 +67,13 @@ static int hold(const tg_local *here, tg_line *l, tg_session s)
     return 0;
 }
 
-// One that the hub has let go of is searched for; they mostly go from the end.
-static uint16_t place_of(const tg_local *here, tg_line *l, tg_session s)
+// The last one takes the place of the one that leaves. @param i its place
+static bool leave(const tg_local *here, tg_line *l, tg_session s, uint16_t i)
 {
-    uint16_t *place, i = l->nsessions;
-    if (linked(here, s, &place) == l)
-        return *place;
-    while (i > 0 && at(l, (uint16_t)(i - 1))->id != s.id)
-        i--;
-    return i;
-}
-
-// The last one takes the place of the one that leaves.
-static bool let_go(const tg_local *here, tg_line *l, tg_session s)
-{
-    uint16_t *place, i = place_of(here, l, s);
+    uint16_t *place;
     if (i == 0)
         return false;
-    if (linked(here, s, &place) == l)
-        *place = 0;
+    assert(i <= l->nsessions && at(l, (uint16_t)(i - 1))->id == s.id);
     tg_session last = *at(l, --l->nsessions);
     *at(l, (uint16_t)(i - 1)) = last;
     if (last.id != s.id && linked(here, last, &place) == l)
@@ -93,6 +81,17 @@ static bool let_go(const tg_local *here, tg_line *l, tg_session s)
     if (l->nsessions == 0)
         tg_net_settle(tg_line_net(l), false);
     return true;
+}
+
+// One that the hub still knows.
+static bool let_go(const tg_local *here, tg_line *l, tg_session s)
+{
+    uint16_t *place, i = 0;
+    if (linked(here, s, &place) == l) {
+        i = *place;
+        *place = 0;
+    }
+    return leave(here, l, s, i);
 }
 
 // What the hub calls.
@@ -111,17 +110,21 @@ static int deliver(void *link, tg_session s, const tg_delivery *d)
     return rc;
 }
 
-static void ended(void *link, tg_session s, int reason)
+static void tell_end(tg_line *l, tg_session s, int reason)
 {
-    tg_line *l = link;
-    assert(l->magic == TG_LINE_MAGIC);
-    if (!let_go(tg_here(), l, s) || (l->flags & TG_LINE_GONE))
-        return;
     if (l->offer->adapter.on_session_end == NULL)
         return;
     tg_call_begin(l->offer->self, "on_session_end");
     l->offer->adapter.on_session_end(tg_line_conn(l), tg_line_state(l), s, reason);
     tg_call_end();
+}
+
+static void ended(void *link, tg_session s, uint16_t place, int reason)
+{
+    tg_line *l = link;
+    assert(l->magic == TG_LINE_MAGIC);
+    if (leave(tg_here(), l, s, place) && (l->flags & TG_LINE_GONE) == 0)
+        tell_end(l, s, reason);
 }
 
 static const tg_link link_ops = {.deliver = deliver, .ended = ended};
@@ -253,7 +256,9 @@ void tg_line_sessions_shutdown(tg_line *l)
     tg_local *here = tg_here();
     while (l->nsessions > 0) {
         tg_session s = *at(l, (uint16_t)(l->nsessions - 1));
-        ended(l, s, TG_E_SHUTDOWN);
+        let_go(here, l, s);
+        if ((l->flags & TG_LINE_GONE) == 0)
+            tell_end(l, s, TG_E_SHUTDOWN);
         tg_session_close(here->shard, s, TG_CLOSE_KEEP_WILL);
     }
 }

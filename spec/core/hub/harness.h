@@ -202,6 +202,7 @@ typedef struct client {
     int opened; // code of the last open; 1: not answered
     bool present;
     int ended; // reason; 0: not
+    uint16_t number; // that the hub kept, at the end
     bool full; // answers TG_E_FULL
     int refuse; // answers this
     bool ack; // acknowledges at once
@@ -266,9 +267,10 @@ static int client_deliver(void *link, tg_session s, const tg_delivery *d)
     return 0;
 }
 
-static void client_ended(void *link, tg_session s, int reason)
+static void client_ended(void *link, tg_session s, uint16_t number, int reason)
 {
     client *c = link;
+    c->number = number;
     assert_false(c->dead);
     assert_true(s.id == c->s.id);
     assert_int_equal(c->worker, c->w->here);

@@ -304,6 +304,35 @@ static void received_ids_are_remembered_across_reconnects(void **state)
     world_close(&w);
 }
 
+// What a link that holds many keeps with each session comes back with its end, whatever order
+// they end in: it need not look for it.
+static void a_link_is_told_of_an_end_with_its_own_number(void **state)
+{
+    (void)state;
+    world w;
+    static client c[100];
+    world_open(&w, 2, NULL);
+    for (unsigned i = 0; i < 100; i++) {
+        char id[8];
+        uint16_t *number;
+        snprintf(id, sizeof(id), "c%u", i);
+        client_open(&c[i], &w, 0, id, 0);
+        assert_ptr_equal(tg_session_link(w.shard[0], c[i].s, &client_link, &number), &c[i]);
+        assert_int_equal(*number, 0);
+        *number = (uint16_t)(65535 - i);
+    }
+    for (unsigned k = 0; k < 100; k++) {
+        unsigned i = k * 37 % 100;
+        char id[8];
+        snprintf(id, sizeof(id), "c%u", i);
+        tg_hub_kick(w.hub, tg_str(id), false);
+        world_settle(&w);
+        assert_int_equal(c[i].ended, TG_E_KICKED);
+        assert_int_equal(c[i].number, 65535 - i);
+    }
+    world_close(&w);
+}
+
 static void bad_calls_are_refused(void **state)
 {
     (void)state;
@@ -617,6 +646,7 @@ int main(void)
         cmocka_unit_test(queues_are_bounded_by_count_bytes_and_age),
         cmocka_unit_test(messages_and_sessions_expire),
         cmocka_unit_test(received_ids_are_remembered_across_reconnects),
+        cmocka_unit_test(a_link_is_told_of_an_end_with_its_own_number),
         cmocka_unit_test(bad_calls_are_refused),
         cmocka_unit_test(a_cancelled_open_is_never_answered),
         cmocka_unit_test(an_answer_from_within_a_delivery_neither_recurses_nor_overtakes),

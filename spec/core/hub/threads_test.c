@@ -105,8 +105,9 @@ static int on_deliver(void *ctx, tg_session s, const tg_delivery *d)
     return 0;
 }
 
-static void on_ended(void *ctx, tg_session s, int reason)
+static void on_ended(void *ctx, tg_session s, uint16_t number, int reason)
 {
+    (void)number;
     link *l = ctx;
     (void)s;
     assert_true(reason == TG_E_TAKENOVER || reason == TG_E_SHUTDOWN);
@@ -134,8 +135,9 @@ static int on_nothing(void *ctx, tg_session s, const tg_delivery *d)
     return d->qos > 0 ? TG_E_TOOBIG : 0;
 }
 
-static void ended_nothing(void *ctx, tg_session s, int reason)
+static void ended_nothing(void *ctx, tg_session s, uint16_t number, int reason)
 {
+    (void)number;
     (void)ctx;
     (void)s;
     (void)reason;
