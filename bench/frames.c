@@ -198,10 +198,12 @@ static void jt808_report(tg_buf *out, unsigned n)
 
 static void gbt32960_log_in(tg_buf *out)
 {
-    static const char unit[] = "\x1a\x0b\x18\x0e\0\0"
-                               "\0\1"
-                               "89860000000000000001\0";
-    gbt32960_frame(out, 1, unit, sizeof(unit)); // its last byte: codes of no length
+    gbt32960_login(out, 1);
+}
+
+static void gbt32960_moves(tg_buf *out, unsigned n)
+{
+    gbt32960_report(out, 1, n);
 }
 
 static const protocol protocols[] = {
@@ -209,8 +211,8 @@ static const protocol protocols[] = {
      GT06_ANSWER_SIZE, gt06_log_in, gt06_report},
     {"jt808", "JT/T 808 position to a JSON message, through Lua", 200000, 500, 20,
      jt808_log_in, jt808_report},
-    {"gbt32960", "GB/T 32960 report to a JSON message, through Lua", 60000, 250, 31,
-     gbt32960_log_in, gbt32960_report},
+    {"gbt32960", "GB/T 32960 report to a JSON message, through Lua", 60000, 250,
+     GBT32960_LOGIN_ANSWER, gbt32960_log_in, gbt32960_moves},
 };
 
 /// In a process of its own: what another one left in the heap would show.

@@ -3,17 +3,23 @@
 #ifndef TG_BENCH_GBT32960_FRAMES_H
 #define TG_BENCH_GBT32960_FRAMES_H
 
+#include <stdio.h>
+
 #include "base/buf.h"
 
-/// Of one VIN.
-static inline void gbt32960_frame(tg_buf *out, uint8_t command, const void *unit,
-                                  size_t len)
+enum { GBT32960_LOGIN_ANSWER = 31 }; ///< bytes; they echo the login's time
+
+/// `device`: the last digits of its VIN.
+static inline void gbt32960_frame(tg_buf *out, unsigned device, uint8_t command,
+                                  const void *unit, size_t len)
 {
     size_t start = out->len;
+    char vin[18];
+    snprintf(vin, sizeof(vin), "LTEST%012u", device);
     const uint8_t head[] = {'#', '#', command, 0xFE};
     const uint8_t tail[] = {1, (uint8_t)(len >> 8), (uint8_t)len};
     tg_buf_put(out, head, sizeof(head));
-    tg_buf_put(out, "LTEST000000000001", 17);
+    tg_buf_put(out, vin, 17);
     tg_buf_put(out, tail, sizeof(tail));
     tg_buf_put(out, unit, len);
     uint8_t bcc = 0;
@@ -22,8 +28,16 @@ static inline void gbt32960_frame(tg_buf *out, uint8_t command, const void *unit
     tg_buf_putc(out, (char)bcc);
 }
 
+static inline void gbt32960_login(tg_buf *out, unsigned device)
+{
+    static const char unit[] = "\x1a\x0b\x18\x0e\0\0"
+                               "\0\1"
+                               "89860000000000000001\0";
+    gbt32960_frame(out, device, 1, unit, sizeof(unit)); // its last byte: codes of no length
+}
+
 /// Whole vehicle, a motor, position, extremes, alarms; `n` moves it a little.
-static inline void gbt32960_report(tg_buf *out, unsigned n)
+static inline void gbt32960_report(tg_buf *out, unsigned device, unsigned n)
 {
     const uint8_t unit[] = {
         // clang-format off
@@ -42,7 +56,7 @@ static inline void gbt32960_report(tg_buf *out, unsigned n)
         7, 1, 0, 0, 0, 0x10, 1, 0, 0, 1, 2, 0, 0, 0,
         // clang-format on
     };
-    gbt32960_frame(out, 2, unit, sizeof(unit));
+    gbt32960_frame(out, device, 2, unit, sizeof(unit));
 }
 
 #endif

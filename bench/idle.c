@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a connection costs that says nothing: real connections of GT06 trackers and of JT/T 808
-// terminals to the host in this process, before and after their login. A login adds a session and the script's object;
-// the other side of the sockets is only descriptors. Measured twice: what the allocator gave
-// out, and what the process holds in memory.
+// What a connection costs that says nothing: real connections of GT06 trackers, JT/T 808
+// terminals and GB/T 32960 vehicles to the host in this process, before their login and after it
+// and some heartbeats. A login adds a session and the script's object; the other side of the
+// sockets is only descriptors. Measured twice: what the allocator gave out, and what the process
+// holds in memory. Usage: idle [plugins] [adapter]
 #include <malloc.h>
 #include <sys/wait.h>
 
+#include "gbt32960_frames.h"
 #include "gt06_frames.h"
 #include "inhost.h"
 #include "jt808_frames.h"
 
-enum { CONNECTIONS = 8000, WARM = 200 };
+enum { CONNECTIONS = 8000, WARM = 200, HEARTBEATS = 10 };
 
 typedef struct usage {
     double allocated, resident;
@@ -60,14 +62,38 @@ static void say(int fd, tg_buf *out)
     out->len = 0;
 }
 
+static void hear(int fd, size_t len)
+{
+    char answer[64];
+    if (recv(fd, answer, len, MSG_WAITALL) != (ssize_t)len)
+        fail("a login or a heartbeat was not answered", NULL);
+}
+
 static void gt06_log_in(int fd, unsigned device)
 {
     tg_buf out = {0};
-    char answer[GT06_ANSWER_SIZE];
     gt06_login(&out, 1, device);
     say(fd, &out);
-    if (recv(fd, answer, sizeof(answer), MSG_WAITALL) != GT06_ANSWER_SIZE)
-        fail("a login was not answered", NULL);
+    hear(fd, GT06_ANSWER_SIZE);
+    for (unsigned i = 0; i < HEARTBEATS; i++) {
+        gt06_heartbeat(&out, (uint16_t)(i + 2));
+        say(fd, &out);
+        hear(fd, GT06_ANSWER_SIZE);
+    }
+    tg_buf_free(&out);
+}
+
+static void gbt32960_log_in(int fd, unsigned device)
+{
+    tg_buf out = {0};
+    gbt32960_login(&out, device + 1);
+    say(fd, &out);
+    hear(fd, GBT32960_LOGIN_ANSWER);
+    for (unsigned i = 0; i < HEARTBEATS; i++) {
+        gbt32960_frame(&out, device + 1, 7, "", 0);
+        say(fd, &out);
+        hear(fd, GBT32960_LOGIN_ANSWER - 6); // without a time
+    }
     tg_buf_free(&out);
 }
 
@@ -95,15 +121,22 @@ static void jt808_log_in(int fd, unsigned device)
     say(fd, &out);
     if (jt808_read(fd, frame) < 18 || frame[1] != (char)0x80)
         fail("a login was refused", NULL);
+    for (unsigned i = 0; i < HEARTBEATS; i++) {
+        jt808_frame(&out, device, 0x0002, i + 3, "", 0);
+        say(fd, &out);
+        jt808_read(fd, frame);
+    }
     tg_buf_free(&out);
 }
 
 static const struct {
     const char *adapter, *name;
+    double bytes; // promised
     void (*log_in)(int fd, unsigned device);
 } kinds[] = {
-    {"gt06", "idle connection", gt06_log_in},
-    {"jt808", "idle JT/T 808 terminal", jt808_log_in},
+    {"gt06", "idle connection", 2000, gt06_log_in},
+    {"jt808", "idle JT/T 808 terminal", 2048, jt808_log_in},
+    {"gbt32960", "idle GB/T 32960 vehicle", 2048, gbt32960_log_in},
 };
 
 static void wait_for_connections(uint32_t n)
@@ -150,7 +183,7 @@ static void run(const char *plugins, size_t kind)
     const char *name = kinds[kind].name;
     if (kind == 0)
         report(name, "connected", empty, connected, 2000);
-    report(name, "logged in, with its session", empty, logged_in, kind == 0 ? 2000 : 2048);
+    report(name, "logged in, with its session", empty, logged_in, kinds[kind].bytes);
     for (int i = 0; i < WARM + CONNECTIONS; i++)
         close(fds[i]);
     inhost_stop(&h);
@@ -161,6 +194,8 @@ int main(int argc, char **argv)
 {
     const char *plugins = argc > 1 ? argv[1] : "build/release/plugins";
     for (size_t kind = 0; kind < sizeof(kinds) / sizeof(kinds[0]); kind++) {
+        if (argc > 2 && strcmp(argv[2], kinds[kind].adapter) != 0)
+            continue;
         fflush(stdout);
         pid_t child = fork();
         if (child == 0) {

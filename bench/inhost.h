@@ -65,7 +65,7 @@ static inline void inhost_start(inhost *h, const char *plugin_path)
                 .expiry_max_s = 3600},
         .plugin_path = plugin_path,
         .state_dir = h->state,
-        .kv_bytes = 1 << 20,
+        .kv_bytes = 64 << 20, // as in etc/tidegate.lua
         .slow_callback_ms = 1000,
     };
     if (tg_runtime_new(&c, &h->rt, &e) < 0 ||

@@ -110,6 +110,7 @@ static void end_first(tg_sess *s)
     s->extra->scans = scan->next;
     scan->next = NULL;
     tg_scan_free(scan);
+    tg_sess_tidy(s);
 }
 
 // What goes on is read anew each time: deliver() may close the session.

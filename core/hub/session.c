@@ -64,6 +64,16 @@ tg_extra *tg_sess_extra(tg_sess *s)
     return s->extra;
 }
 
+void tg_sess_tidy(tg_sess *s)
+{
+    tg_extra *x = s->extra;
+    if (x == NULL || x->will != NULL || x->inbound != NULL || x->scans != NULL ||
+        tg_alarm_armed(&x->alarm) || tg_alarm_armed(&x->will_due))
+        return;
+    s->extra = NULL;
+    free(x);
+}
+
 int tg_sess_seat(tg_shard *sh, tg_sess *s)
 {
     uint64_t seat = tg_slots_add(&sh->seats, s);

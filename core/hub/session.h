@@ -187,6 +187,7 @@ typedef struct tg_target {
 tg_sess *tg_sess_new(tg_slice id, uint32_t hash);
 void tg_sess_free(void *p);
 tg_extra *tg_sess_extra(tg_sess *s); ///< @return NULL: out of memory
+void tg_sess_tidy(tg_sess *s); ///< frees it when nothing is in it
 int tg_sess_seat(tg_shard *sh, tg_sess *s); ///< gives it a place on this shard
 void tg_sess_attach(tg_shard *sh, tg_sess *s, tg_open *o);
 void tg_sess_online_now(tg_shard *sh, tg_sess *s); ///< the open was answered

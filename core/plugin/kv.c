@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shards with a lock each: workers meet only on the same sixteenth of the keys. What expired is
+// Shards with a lock each: workers meet only on the same sixteenth of the keys. Devices may have
+// a key or two each, so a table holds nothing but pointers, and an entry its hash. What expired is
 // dropped when it is met, by a few steps of a sweep at each write, and all at once before a
 // write is refused for want of room.
 #include "plugin/kv.h"
@@ -14,12 +15,13 @@
 #include "base/map.h"
 
 #define SHARDS 16
-#define SWEEP_STEPS 4
+#define FIRST_CAP 8
+#define SWEEP_STEPS 8
 #define OVERHEAD 64 // what an entry weighs besides its bytes
 
 typedef struct entry {
     uint64_t expires; // 0: never
-    uint32_t value_len;
+    uint32_t hash, value_len;
     uint16_t key_len;
     bool kept;
     char bytes[]; // from the struct's padding on
@@ -27,7 +29,8 @@ typedef struct entry {
 
 typedef struct shard {
     _Alignas(64) pthread_mutex_t lock;
-    tg_map map;
+    entry **at; // open addressing; no holes: what follows a deleted one moves up
+    uint32_t count, cap; // a power of two, or 0
     uint32_t hand; // of the sweep
 } shard;
 
@@ -61,9 +64,72 @@ tg_kv *tg_kv_new(uint64_t bytes)
     return kv;
 }
 
+// ---- the table of a shard -------------------------------------------------------------
+
+/// Where the entry of `key` is, or the empty place where it would go.
+static uint32_t probe(const shard *s, uint32_t hash, tg_slice key)
+{
+    uint32_t mask = s->cap - 1, i = hash & mask;
+    while (s->at[i] != NULL &&
+           !(s->at[i]->hash == hash && tg_slice_eq(key_of(s->at[i]), key)))
+        i = (i + 1) & mask;
+    return i;
+}
+
+static entry *look_up(const shard *s, tg_slice key)
+{
+    return s->count > 0 ? s->at[probe(s, (uint32_t)tg_hash(key), key)] : NULL;
+}
+
+static int grow(shard *s)
+{
+    uint32_t cap = s->cap == 0 ? FIRST_CAP : s->cap * 2;
+    entry **at = calloc(cap, sizeof(entry *));
+    if (at == NULL)
+        return TG_E_NOMEM;
+    for (uint32_t i = 0; i < s->cap; i++) {
+        entry *e = s->at[i];
+        uint32_t to = e != NULL ? e->hash & (cap - 1) : 0;
+        while (e != NULL && at[to] != NULL)
+            to = (to + 1) & (cap - 1);
+        if (e != NULL)
+            at[to] = e;
+    }
+    free(s->at);
+    s->at = at;
+    s->cap = cap;
+    return 0;
+}
+
+/// In the place of the one with its key, if there is one.
+static int place(shard *s, entry *e)
+{
+    if (s->count >= s->cap / 4 * 3 && grow(s) < 0)
+        return TG_E_NOMEM;
+    entry **to = &s->at[probe(s, e->hash, key_of(e))];
+    s->count += *to == NULL;
+    *to = e;
+    return 0;
+}
+
+static void take_out(shard *s, const entry *e)
+{
+    uint32_t mask = s->cap - 1, hole = probe(s, e->hash, key_of(e));
+    s->count--;
+    for (uint32_t i = (hole + 1) & mask; s->at[i] != NULL; i = (i + 1) & mask) {
+        if (((i - s->at[i]->hash) & mask) < ((i - hole) & mask))
+            continue; // its home lies behind the hole
+        s->at[hole] = s->at[i];
+        hole = i;
+    }
+    s->at[hole] = NULL;
+}
+
+// ---- entries ----------------------------------------------------------------------------
+
 static void drop(tg_kv *kv, shard *s, entry *e)
 {
-    tg_map_del(&s->map, key_of(e));
+    take_out(s, e);
     atomic_fetch_sub_explicit(&kv->bytes, weight(e), memory_order_relaxed);
     free(e);
 }
@@ -73,10 +139,9 @@ void tg_kv_free(tg_kv *kv)
     if (kv == NULL)
         return;
     for (int i = 0; i < SHARDS; i++) {
-        uint32_t at = 0;
-        for (entry *e; (e = tg_map_next(&kv->at[i].map, &at)) != NULL;)
-            free(e);
-        tg_map_free(&kv->at[i].map);
+        for (uint32_t k = 0; k < kv->at[i].cap; k++)
+            free(kv->at[i].at[k]);
+        free(kv->at[i].at);
         pthread_mutex_destroy(&kv->at[i].lock);
     }
     free(kv);
@@ -84,7 +149,7 @@ void tg_kv_free(tg_kv *kv)
 
 static shard *lock_for(tg_kv *kv, tg_slice key)
 {
-    shard *s = &kv->at[(tg_hash(key) >> 59) % SHARDS]; // the map itself uses the low bits
+    shard *s = &kv->at[(tg_hash(key) >> 59) % SHARDS]; // its table uses the low bits
     pthread_mutex_lock(&s->lock);
     return s;
 }
@@ -109,7 +174,7 @@ static void drop_expired(tg_kv *kv, shard *s, entry *e)
 
 static entry *find(tg_kv *kv, shard *s, tg_slice key, uint64_t now)
 {
-    entry *e = tg_map_find(&s->map, key);
+    entry *e = look_up(s, key);
     if (e == NULL || !expired(e, now))
         return e;
     drop_expired(kv, s, e);
@@ -118,15 +183,15 @@ static entry *find(tg_kv *kv, shard *s, tg_slice key, uint64_t now)
 
 static void sweep(tg_kv *kv, shard *s, uint64_t now, uint32_t steps)
 {
-    while (steps-- > 0) {
-        entry *e = tg_map_next(&s->map, &s->hand);
-        if (e == NULL) {
-            s->hand = 0;
-            return;
-        }
-        if (expired(e, now))
-            drop_expired(kv, s, e);
+    for (; steps > 0 && s->hand < s->cap; steps--) {
+        entry *e = s->at[s->hand];
+        if (e != NULL && expired(e, now))
+            drop_expired(kv, s, e); // another one may be in its place now
+        else
+            s->hand++;
     }
+    if (s->hand >= s->cap)
+        s->hand = 0;
 }
 
 // A write that does not fit holds its own shard: that one is swept whole; the others' garbage
@@ -146,6 +211,7 @@ static entry *make(tg_slice key, tg_slice value, uint64_t expires)
     if (e == NULL)
         return NULL;
     e->expires = expires;
+    e->hash = (uint32_t)tg_hash(key);
     e->kept = false;
     e->key_len = (uint16_t)key.len;
     e->value_len = (uint32_t)value.len;
@@ -164,9 +230,9 @@ static int put(tg_kv *kv, shard *s, tg_slice key, tg_slice value, uint64_t expir
     size_t size = OVERHEAD + key.len + value.len;
     if (size > gone && !fits(kv, s, size - gone, now))
         return TG_E_LIMIT;
-    old = tg_map_find(&s->map, key);
+    old = look_up(s, key);
     entry *e = make(key, value, expires);
-    if (e == NULL || tg_map_set(&s->map, key_of(e), e) < 0) {
+    if (e == NULL || place(s, e) < 0) {
         free(e);
         return TG_E_NOMEM;
     }

@@ -72,6 +72,7 @@ function M.add(adapter)
   end
 
   local function submit(conn, v, job)
+    v.jobs = v.jobs or {}
     local lane = v.jobs[job.cmd]
     if not lane then
       lane = { busy = false, queue = {} }

@@ -13,20 +13,15 @@ local M = {}
 local now = tg.time.now
 local kv = tg.kv
 
---- A name for this link among all of the host.
-local function token_of(conn)
-  local state = conn.state
-  if not state.token then
-    state.token = ("%d.%d.%d"):format(tg.worker(), conn.id, now())
-  end
-  return state.token
-end
+--- A name for this link among all of the host. Only a platform's keeps it: it is asked for with
+--- each report there.
+local function token_of(conn) return conn.state.token or ("%x"):format(conn.id) end
 
 --- Whether the VIN's newest login was on this link; also when the shared keys had no room
 --- left to say so.
 function M.owns(conn, vin)
   local v = conn.state.vehicles[vin]
-  return v ~= nil and (not v.shared or kv.get("owner/" .. vin) == conn.state.token)
+  return v ~= nil and (not v.shared or kv.get("owner/" .. vin) == token_of(conn))
 end
 
 --- Two devices with one VIN would throw each other out for ever.
@@ -124,7 +119,7 @@ end
 function M.forget(conn, vin)
   local state = conn.state
   if not state.vehicles or not state.vehicles[vin] then return end
-  if kv.get("owner/" .. vin) == state.token then kv.del("owner/" .. vin) end
+  if kv.get("owner/" .. vin) == token_of(conn) then kv.del("owner/" .. vin) end
   state.vehicles[vin], state.count = nil, state.count - 1
   keep_keys(conn, vin, nil)
 end
@@ -150,8 +145,8 @@ local function remember(conn, msg, state)
   if not old then state.count = state.count + 1 end
   state.vehicles[vin] = {
     shared = kv.set("owner/" .. vin, token_of(conn)) == true,
-    serial = msg.data.serial, edition = msg.edition, id = msg.id, packs = {},
-    jobs = old and old.jobs or {}, q = old and old.q or quality.new(vin),
+    serial = msg.data.serial, edition = msg.edition, id = msg.id,
+    jobs = old and old.jobs, q = old and old.q or quality.new(vin),
   }
   return true
 end
@@ -192,7 +187,7 @@ function M.platform_login(conn, msg, config)
     local ok, failed = bind(conn, msg, who, config)
     if not ok then return nil, "error", failed.message end
   end
-  token_of(conn)
+  state.token = token_of(conn)
   state.role, state.platform, state.serial = "platform", msg.device, msg.data.serial
   return true
 end

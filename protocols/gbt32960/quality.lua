@@ -53,17 +53,13 @@ end
 --- Counts what belongs to no vehicle.
 function M.count(what, n) totals[what](n or 1) end
 
---- Counters of a vehicle, from its login on.
-function M.new(vin)
-  return {
-    vin = vin, since = now(), frames = 0, reports = 0, reissued = 0, errors = 0, abnormal = 0,
-    invalid = 0, flaws = 0, damaged = 0,
-  }
-end
+--- Counters of a vehicle, from its login on. Those that are missing are at 0: most vehicles
+--- never need most of them, and vehicles are many.
+function M.new(vin) return { vin = vin, since = now(), frames = 0 } end
 
 local function add(q, what, n)
   if n > 0 then
-    q[what] = q[what] + n
+    q[what] = (q[what] or 0) + n
     totals[what](n)
     if own[q.vin] then own[q.vin][what](n) end
   end
@@ -120,8 +116,9 @@ function M.data(vin, v)
   local q = v.q
   return {
     vin = vin, edition = v.edition, since = tg.time.format(q.since), frames = q.frames,
-    reports = q.reports, reissued = q.reissued, errors = q.errors, abnormal = q.abnormal,
-    invalid = q.invalid, flaws = q.flaws, checksum_errors = q.damaged,
+    reports = q.reports or 0, reissued = q.reissued or 0, errors = q.errors or 0,
+    abnormal = q.abnormal or 0, invalid = q.invalid or 0, flaws = q.flaws or 0,
+    checksum_errors = q.damaged or 0,
     gap_ms = q.gap, gap_max_ms = q.gap_max, clock_offset_ms = q.clock_offset,
   }
 end

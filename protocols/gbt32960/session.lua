@@ -79,6 +79,7 @@ function M.add(adapter)
   end
 
   local function publish_cells(conn, msg, v)
+    v.packs = v.packs or {}
     for _, part in ipairs(msg.cells) do
       local pack = cells.add(v.packs, part)
       if pack then

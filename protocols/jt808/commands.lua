@@ -115,7 +115,7 @@ local function execute(conn, dev, job, config)
   end
   local frames, serial = encode.frames({
     id = job.message, data = job.data, header = dev.header, version = dev.version,
-    phone = dev.phone, serial = dev.serial, edition = dev.edition,
+    phone = dev.phone, serial = dev.serial, edition = dev.edition or dev.header,
     terminated = dev.terminated,
     key = config.encrypt_down and job.message ~= 0x8A00 and dev.key or nil,
   }, config)
@@ -185,7 +185,7 @@ end
 
 local function terminal(conn, device)
   local only, n
-  for _, dev in pairs(conn.state.devices or {}) do
+  for _, dev in pairs(conn.state) do
     if dev.ready and (not device or dev.device == device) then only, n = dev, (n or 0) + 1 end
   end
   if n == 1 then return only end

@@ -139,7 +139,7 @@ function M.new(config, say, out)
 
   --- Timers of the version before are gone.
   function self.moved(conn)
-    for _, dev in pairs(conn.state.devices or {}) do
+    for _, dev in pairs(conn.state) do
       assemble.adjust(dev.holding or 0)
       for key, a in pairs(dev.parts or {}) do
         watch(conn, dev, key, a.began, config.resend_after)

@@ -28,7 +28,7 @@ local function clock_text()
   return text
 end
 
-function M.new(config, adapter_id)
+function M.new(config)
   local out = {}
 
   --- A message as a record.
@@ -40,13 +40,6 @@ function M.new(config, adapter_id)
     return conn:publish { type = msg.type, device = dev.device, data = data }
   end
 
-  --- The topic of positions, made once: a device is digits, so nothing in it needs care.
-  function out.prepare(dev)
-    dev.template = config.topic
-    dev.topic = config.topic:gsub("%${(%w+)}",
-      { device = dev.device, type = "location", adapter = adapter_id })
-  end
-
   local members = {}
   local one, publish = { type = "location", members = members }, nil
 
@@ -54,10 +47,9 @@ function M.new(config, adapter_id)
   function out.position(conn, dev, msg)
     local ms = now()
     if ms ~= at then renew(ms) end
-    if dev.template ~= config.topic then out.prepare(dev) end
     publish = publish or conn.publish
     members[1], members[2] = msg.members, endings[msg.key >> 40]
-    one.topic, one.device = dev.topic, dev.device
+    one.device = dev.device
     return publish(conn, one)
   end
 

@@ -17,17 +17,18 @@ local M = {}
 
 local RING = 8 -- a message that comes again does so soon
 
---- Was it seen just now? Serials alone are not enough: terminals begin at 0 again.
+--- Was it seen just now? Serials alone are not enough: terminals begin at 0 again. The last keys
+--- are the numbered members of a device.
 local function seen(dev, key)
-  local ring, turn = dev.ring, dev.turn
-  local last = ring[turn]
+  local turn = dev.turn
+  local last = dev[turn]
   if not last or (key >> 8) - (last >> 8) ~= 1 then -- not simply the next one
-    for i = 1, #ring do
-      if ring[i] == key then return true end
+    for i = 1, RING do
+      if dev[i] == key then return true end
     end
   end
   turn = turn % RING + 1
-  dev.turn, ring[turn] = turn, key
+  dev.turn, dev[turn] = turn, key
   return false
 end
 
@@ -39,35 +40,31 @@ function M.add(adapter, many, blocks)
   local dropped = tg.metric.counter("before_auth", "messages of terminals that were not known")
   local again = tg.metric.counter("repeated", "messages that came twice")
   local say = replies.new(config)
-  local out = publish.new(config, adapter.id)
+  local out = publish.new(config)
   local assemble = packets.new(config, say, out)
 
   local handle_message
 
-  local function devices(conn)
-    local state = conn.state
-    if not state.devices then state.devices = {} end
-    return state.devices
-  end
-
-  --- What is kept of a terminal from its first message on. Sixteen members: one more, and each
-  --- of very many terminals pays for thirty-two.
+  --- What is kept of a terminal from its first message on, in the connection's state by its
+  --- phone. Eight members, version and ready among them: one more, and each of very many
+  --- terminals pays for sixteen. So what seldom differs is kept where it does.
   local function meet(conn, msg)
-    local all = devices(conn)
+    local all = conn.state
     if not many and next(all) and not all[msg.phone] then return nil end
     local header = msg.header or (#msg.phone == 10 and "2019" or "2013")
     local dev = {
+      false, false, false, false, false, false, false, false, -- room for RING keys
       phone = msg.phone, device = wire.identity(msg.phone), header = header,
-      version = msg.version, serial = 0, ring = {}, turn = 0,
+      version = msg.version, serial = 0, turn = 0,
     }
-    dev.edition = choice.settings(msg.phone, header, config)
     dev.terminated = choice.listed(config.terminate_strings, dev.device) or nil
     local other = config.headers[dev.device]
     if other and other ~= header then
       dev.header, dev.phone, dev.known_as = other, wire.phone(dev.device, other), msg.phone
     end
+    local edition = choice.settings(msg.phone, header, config)
+    dev.edition = edition ~= dev.header and edition or nil
     wire.prepare(dev)
-    out.prepare(dev)
     all[msg.phone] = dev
     return dev
   end
@@ -80,7 +77,7 @@ function M.add(adapter, many, blocks)
 
   local function forget(conn, dev)
     release(dev)
-    devices(conn)[dev.known_as or dev.phone] = nil
+    conn.state[dev.known_as or dev.phone] = nil
   end
 
   -- ---- registration, authentication ------------------------------------------------------------
@@ -259,7 +256,7 @@ function M.add(adapter, many, blocks)
 
   --- A block has no phone: it is of the terminal that announced it.
   local function block(conn, msg)
-    local _, dev = next(conn.state.devices or {})
+    local _, dev = next(conn.state)
     if not dev or not dev.ready then return conn:complain "a block before its announcement" end
     files.block(conn, dev, msg, config)
   end
@@ -268,8 +265,7 @@ function M.add(adapter, many, blocks)
 
   function adapter.on_message(conn, msg)
     send = send or conn.send
-    local all = conn.state.devices
-    local dev = all and all[msg.phone]
+    local dev = conn.state[msg.phone]
     if not dev then
       if msg.block then return block(conn, msg) end
       dev = meet(conn, msg)
@@ -292,12 +288,12 @@ function M.add(adapter, many, blocks)
 
   function adapter.on_idle(conn) conn:close("idle") end
   function adapter.on_close(conn)
-    for _, dev in pairs(conn.state.devices or {}) do release(dev) end
+    for _, dev in pairs(conn.state) do release(dev) end
   end
 
   function adapter.on_move(conn)
     assemble.moved(conn)
-    for _, dev in pairs(conn.state.devices or {}) do files.adjust(dev, 1) end
+    for _, dev in pairs(conn.state) do files.adjust(dev, 1) end
   end
 end
 

@@ -135,12 +135,24 @@ end
 
 -- ---- 0x8001 ------------------------------------------------------------------------------------
 
---- What every general answer to this device begins with, and what its checksum begins with.
+--- What general answers begin with, up to the phone: all devices have it in common.
+local START <const>, FORM <const> = "~" .. pack(">I2I2", 0x8001, 5), ">c5c6I8B"
+local FORM_2019 <const> = ">c6c10I8B"
+local starts = {} -- by protocol version
+local function start_2019(version)
+  local start = starts[version]
+  if not start then
+    start = "~" .. pack(">I2I2B", 0x8001, 0x4000 | 5, version)
+    starts[version] = start
+  end
+  return start
+end
+
+--- What the checksum of every general answer to this device begins with; none where the bytes
+--- in front of the serial need an escape.
 function M.prepare(to)
   local start = head(to, 0x8001, 5, 0):sub(1, -3)
-  to.start, to.sum = "~" .. start, xor8(start)
-  to.form = (">c%dI8B"):format(#start + 1)
-  to.plain = not start:find "[}~]"
+  to.sum = not start:find "[}~]" and xor8(start) or nil
 end
 
 local ONES <const>, HIGHS <const> = 0x0101010101010101, ~0x7F7F7F7F7F7F7F7F
@@ -155,12 +167,14 @@ function M.answer(to, reply_serial, reply_id, result)
   local word = serial << 48 | reply_serial << 32 | reply_id << 16 | result << 8
   local sum = word ~ word >> 32
   sum = sum ~ sum >> 16
-  word = word | (sum ~ sum >> 8 ~ to.sum) & 0xFF
+  word = word | (sum ~ sum >> 8 ~ (to.sum or 0)) & 0xFF
+  local start, form = START, FORM
+  if to.header == "2019" then start, form = start_2019(to.version or 1), FORM_2019 end
   local d, e = word ~ SEVEN_D, word ~ SEVEN_E
-  if ((d - ONES & ~d | e - ONES & ~e) & HIGHS) == 0 and to.plain then
-    return pack(to.form, to.start, word, 0x7E)
+  if ((d - ONES & ~d | e - ONES & ~e) & HIGHS) == 0 and to.sum then
+    return pack(form, start, to.phone, word, 0x7E)
   end
-  return M.frame(to.start:sub(2) .. sub(pack(">I8", word), 1, 7))
+  return M.frame(sub(start, 2) .. to.phone .. sub(pack(">I8", word), 1, 7))
 end
 
 return M

@@ -150,6 +150,48 @@ static void a_kept_key_is_told_of_also_when_its_time_is_over(void **state)
     tg_kv_free(kv);
 }
 
+/// Beside a plain array: keys that come, expire and go in no order, and how much they weigh.
+static void many_keys_that_come_and_go_are_as_they_were_left(void **state)
+{
+    (void)state;
+    enum { KEYS = 3000, STEPS = 60000 };
+    static struct {
+        int value;
+        uint64_t until;
+    } want[KEYS];
+    tg_kv *kv = tg_kv_new(0);
+    uint64_t seed = 7, now = 1000;
+    char key[16], value[16];
+    for (int i = 0; i < STEPS; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        unsigned k = (unsigned)(seed >> 33) % KEYS, what = (unsigned)(seed >> 60);
+        snprintf(key, sizeof(key), "key %u", k);
+        snprintf(value, sizeof(value), "%d", i);
+        now += what == 0;
+        bool there = want[k].until > now;
+        if (what < 6) {
+            assert_int_equal(tg_kv_del(kv, tg_str(key), now), there ? 0 : TG_E_NOTFOUND);
+            want[k].until = 0;
+        } else if (what < 12) {
+            uint32_t ttl = what < 9 ? 100 : 100000;
+            assert_int_equal(tg_kv_set(kv, tg_str(key), tg_str(value), ttl, now, false), 0);
+            want[k].value = i;
+            want[k].until = now + ttl;
+        } else {
+            snprintf(value, sizeof(value), "%d", want[k].value);
+            const char *is = value_of(kv, key, now);
+            assert_true((is != NULL) == there);
+            assert_true(!there || strcmp(is, value) == 0);
+        }
+    }
+    for (unsigned k = 0; k < KEYS; k++) {
+        snprintf(key, sizeof(key), "key %u", k);
+        tg_kv_del(kv, tg_str(key), now);
+    }
+    assert_int_equal(tg_kv_bytes(kv), 0);
+    tg_kv_free(kv);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +199,7 @@ int main(void)
         cmocka_unit_test(a_key_ends_when_its_time_is_over),
         cmocka_unit_test(a_number_counts_and_keeps_its_expiry),
         cmocka_unit_test(a_limit_holds_and_room_that_expired_is_used_again),
+        cmocka_unit_test(many_keys_that_come_and_go_are_as_they_were_left),
         cmocka_unit_test(threads_lose_no_count),
         cmocka_unit_test(a_kept_key_is_told_of_also_when_its_time_is_over),
     };
