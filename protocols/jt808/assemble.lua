@@ -90,8 +90,23 @@ function M.under_way(dev, msg)
   return dev.parts ~= nil and dev.parts[msg.id << 16 | msg.total] ~= nil
 end
 
+local MEDIA, HEAD <const> = 0x0801, 36 -- number, codes, position
+
+--- Some terminals put the head of a medium into each of its packets: its number and codes in all
+--- of them are no accident.
+local function cut_heads(a)
+  if a.id ~= MEDIA then return end
+  local head = a.packets[1]:sub(1, 8)
+  for n = 2, a.total do
+    local packet = a.packets[n]
+    if #packet <= HEAD or packet:sub(1, 8) ~= head then return end
+  end
+  for n = 2, a.total do a.packets[n] = a.packets[n]:sub(HEAD + 1) end
+end
+
 --- The whole body; the message is forgotten.
 function M.take(dev, a)
+  cut_heads(a)
   local body = table.concat(a.packets)
   drop(dev, a.id << 16 | a.total)
   return body

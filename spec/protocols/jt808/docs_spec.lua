@@ -2,6 +2,7 @@
 -- The guide: every command of the adapter has an example in it, each works as it is typed, and
 -- every option stands in its table.
 local cjson = require "cjson"
+local Host = require "support.host"
 local offline = require "support.offline"
 local terminal = dofile "spec/protocols/jt808/terminal.lua"
 
@@ -70,5 +71,96 @@ describe("the guide to jt808", function()
     for name in pairs(dofile "protocols/jt808/options.lua") do
       assert.truthy(text:find("\n| `" .. name .. "` |", 1, true), name)
     end
+  end)
+
+  describe("in a shell", function()
+    local host, conn
+    after_each(Host.cleanup)
+
+    --- Its lines for a shell, with this host's ports and program.
+    local function lines(of)
+      local out = {}
+      for block in guide():gmatch "```sh\n(.-)```" do
+        for line in block:gmatch "[^\n]+" do
+          if line:find(of) then
+            line = line:gsub("^tidegate", Host.binary)
+              :gsub("^mosquitto_pub", "%0 -p " .. host.ports.mqtt)
+              :gsub("%-%-port 7611", "--port " .. host.ports.datagrams)
+              :gsub("sim jt808 %-%-dev", ("sim jt808 --port %d --dev"):format(host.ports.jt808))
+              :gsub("10s", "3s")
+            out[#out + 1] = line
+          end
+        end
+      end
+      return out
+    end
+
+    before_each(function()
+      host = Host.start { config = {
+        plugins = { mqtt = {}, jt808 = {} },
+        listeners = {
+          { name = "mqtt", adapter = "mqtt", anonymous = true },
+          { name = "jt808", adapter = "jt808", anonymous = true },
+          { name = "datagrams", adapter = "jt808", transport = "udp", anonymous = true },
+        },
+      } }
+      conn = Host.connect(host.ports.jt808)
+    end)
+
+    local function hear()
+      Host.await(function() return select(2, conn.data:gsub("~", "")) >= 2 end, "a frame")
+      local frame = terminal.read(conn.data)[1]
+      conn.data = ""
+      return frame
+    end
+
+    local ANSWERS = {
+      [0x8201] = function(serial)
+        return 0x0201, string.pack(">I2", serial) .. terminal.POSITION
+      end,
+      [0x8106] = function(serial)
+        return 0x0104, string.pack(">I2BI4BI4", serial, 1, 1, 4, 60)
+      end,
+    }
+
+    it("has commands that reach a terminal, and tells their fate", function()
+      conn:send(terminal.frame(0x0102, "code", { serial = 0 }))
+      assert.equal(0, terminal.answer(hear())[3])
+      local sub = Host.spawn("mosquitto_sub", { "-p", host.ports.mqtt, "-t", "jt808/+/command" })
+      Host.eventually(function()
+        local _, topics = host:api("GET", "/api/v1/topics")
+        for _, item in ipairs(topics.items) do
+          if item.filter == "jt808/+/command" then return true end
+        end
+      end, "the subscription")
+      local all = lines(DEVICE)
+      assert.equal(4, #all)
+      for i, line in ipairs(all) do
+        local shell = Host.spawn("bash", { "-c", line }, { env = host:cli_env() })
+        local ask = hear()
+        local id, body = ANSWERS[ask.id](ask.serial)
+        conn:send(terminal.frame(id, body, { serial = i }))
+        assert.equal(0, (shell:wait()), line)
+        local fate = cjson.decode(sub:line '"state":"acked"')
+        assert.equal("job-17", fate.id)
+      end
+      sub:kill "sigterm"
+      sub:wait()
+      conn:close()
+      host:stop()
+    end)
+
+    it("has terminals to try it with", function()
+      conn:close()
+      local all = lines "sim jt808"
+      assert.equal(2, #all)
+      for _, line in ipairs(all) do
+        local code, out = Host.run("bash", { "-c", line .. " --json" })
+        assert.equal(0, code, line)
+        local report = cjson.decode(out)
+        assert.is_true(report.logins > 0 and report.acked > 0, out)
+      end
+      host:stop()
+    end)
   end)
 end)

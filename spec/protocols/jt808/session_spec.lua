@@ -235,6 +235,17 @@ describe("jt808 positions", function()
     assert.same({ ["0x51"] = "0102", fuel_l = 0.5 }, extras())
   end)
 
+  it("have no time where the clock makes no sense", function()
+    for time, raw in pairs { ["\x26\x13\1\0\0\0"] = "261301000000",
+      ["\x26\2\x30\0\0\0"] = "260230000000", ["\xFF\xFF\xFF\xFF\xFF\xFF"] = "ffffffffffff" } do
+      local blocks = run { feed(0x0200, POSITION:sub(1, 22) .. time, { serial = 1 }) }
+      local data = terminal.published(blocks[1])[1][2]
+      assert.is_nil(data.time)
+      assert.equal(raw, data.time_raw)
+      assert.equal(31.23, data.latitude)
+    end
+  end)
+
   it("of a batch say that they are old", function()
     local batch = "\0\1\1\0\28" .. POSITION
     local blocks = run { feed(0x0704, batch, { serial = 3 }) }
@@ -266,6 +277,14 @@ describe("jt808 long messages", function()
     local last = terminal.sent(blocks[4])[2]
     assert.equal(0x8800, last.id)
     assert.equal("\0\0\0\9", last.body)
+  end)
+
+  it("whose packets all have the head of the picture have it once", function()
+    local blocks = run { packet(1, HEAD .. "abc"), packet(2, HEAD .. "def"),
+      packet(3, HEAD .. "ghi") }
+    assert.equal("abcdefghi", terminal.published(blocks[3])[1][2])
+    blocks = run { packet(1, HEAD .. "abc"), packet(2, HEAD .. "def"), packet(3, "ghi") }
+    assert.equal("abc" .. HEAD .. "defghi", first(blocks[3], "publish").payload)
   end)
 
   it("are asked for what is missing, then given up", function()
@@ -412,6 +431,24 @@ describe("jt808 attachments", function()
     assert.is_true(terminal.published(blocks[8])[2][2].complete)
   end)
 
+  it("have names that are one level of a topic", function()
+    local commands, want = { feed(0x1210, INFO, { serial = 1 }) }, {}
+    for i, name in ipairs { "a/+#.jpg", "../b", "c\0d" } do
+      local long = name .. ("\0"):rep(50 - #name)
+      commands[2 * i] = feed(0x1211, string.pack(">s1BI4", name, 0, 4), { serial = 1 + i })
+      commands[2 * i + 1] = "feed 1 "
+        .. terminal.hex("01cd" .. long .. string.pack(">I4s4", 0, "abcd"))
+      want[i] = ("jt808/%s/attachment_file/%s/0"):format(DEVICE, name:gsub("[/+#%z]", "_"))
+    end
+    commands[8] = feed(0x1211, string.pack(">s1BI4", "", 0, 4), { serial = 9 })
+    local blocks = run(commands, { login = false, path = PATH .. " jt808-attachments",
+      config = '{"attachments":"blocks"}' })
+    for i, topic in ipairs(want) do
+      assert.equal(topic, first(blocks[2 * i + 1], "publish").topic)
+    end
+    assert.equal(1, #offline.of(blocks[8], "complain")) -- a file without a name
+  end)
+
   it("that were not announced are nothing", function()
     local blocks = run({ block(0, "abcd"), feed(0x1210, INFO, { serial = 1 }), block(0, "abcd") },
       { login = false, path = PATH .. " jt808-attachments" })
@@ -456,9 +493,11 @@ describe("jt808 answers", function()
     assert.equal("010203", terminal.published(blocks[1])[1][2].encrypted)
   end)
 
-  it("end after a long silence", function()
-    local blocks = run { "advance 601000" }
-    assert.equal(1, #offline.of(blocks[1], "close"))
+  it("end after a long silence, also in the middle of a frame", function()
+    for _, said in ipairs { "advance 1", "feed 1 7e0200" } do
+      local blocks = run { said, "advance 601000" }
+      assert.equal(1, #offline.of(blocks[2], "close"))
+    end
   end)
 end)
 
