@@ -20,7 +20,8 @@ function tricks.pattern() return ("a"):rep(3000):find(("a*"):rep(30) .. "b") end
 function tricks.rep() return ("x"):rep(1 << 40) end
 function tricks.move() return table.move({}, 1, 1 << 40, 2) end
 function tricks.hog() local t = {} while true do t[#t + 1] = ("x"):rep(1 << 16) end end
-function tricks.deep() return 1 + tricks.deep() end
+local function deep() return 1 + deep() end
+function tricks.deep() error(select(2, pcall(deep))) end -- out of memory, as hog, or of stack
 function tricks.gsub()
   local function loop() while true do end end
   return ("x"):gsub("x", function() xpcall(loop, loop) end)
