@@ -55,9 +55,7 @@ function M.new(config)
   local by_reply = {}
 
   by_reply[0x8004] = function(conn, dev)
-    local ms = tg.time.now()
-    if config.server_time == "local" then ms = ms + 8 * 3600000 end
-    send(conn, dev, 0x8004, { time = ms }, config)
+    send(conn, dev, 0x8004, { time = tg.time.now() }, config) -- the layout knows the zone
   end
 
   by_reply[0x8109] = function(conn, dev)
