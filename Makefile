@@ -163,6 +163,8 @@ else
 	@lua5.4 spec/run.lua $(B) build/address:spec/core build/thread:spec/core
 endif
 
+# Whatever a sanitizer finds in any process fails its test. `make test` has the C tests of the
+# core under both; with all specs it takes ten minutes and half an hour on two busy cores.
 asan: ## `make asan test`: the tests under AddressSanitizer and UBSan
 	@:
 tsan: ## `make tsan test`: the tests under ThreadSanitizer
