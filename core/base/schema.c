@@ -3,6 +3,7 @@
 // itself read through such a table: a plugin's author gets the same errors as its user.
 #include "base/options.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/rule.h"
@@ -191,8 +192,10 @@ static int take(const reader *r, const entry *n, const tg_option *o, const tg_va
         rc = check_topic(r, &plain, at);
     if (rc < 0)
         return rc;
-    if (n->kind == KIND_ENUM)
+    if (n->kind == KIND_ENUM) {
+        assert(o->choices != NULL);
         plain = tg_value_of_str(o->choices[plain.integer]); // the word, not its number
+    }
     if (n->kind == KIND_LIST) {
         *out = listed(r, v);
     } else {
