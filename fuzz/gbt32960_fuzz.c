@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A vehicle that logged in sends any bytes: as they are, or units made of them with right
-// lengths and checksums, in both editions. No script fails.
+// lengths and checksums, in both editions. An input that begins with a brace is a message down
+// to it. No script fails.
 // covers: protocols/gbt32960/*.lua
 #include "adapter.h"
 
@@ -57,6 +58,16 @@ static void put_units(tg_buf *out, const uint8_t *at, size_t left)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/// data: how, the size of pieces, then bytes or units.
+static void send_up(int conn, const uint8_t *data, size_t size, tg_buf *stream)
+{
+    if (data[0] & 1)
+        put_units(stream, data + 2, size - 2);
+    else
+        tg_buf_put(stream, data + 2, size - 2);
+    feed(&adapter, conn, tg_buf_slice(stream), data[1] > 0 ? data[1] * 8u : 1u << 16);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char login[] = "\x1a\1\2\3\4\5\0\1"
@@ -64,13 +75,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     tg_buf stream = {0};
+    bool down = data[0] == '{';
     int conn = begin(&adapter);
-    put_unit(&stream, data[0] & 2 ? V2025 : 0, 1, (tg_slice){login, sizeof(login) - 1});
-    if (data[0] & 1)
-        put_units(&stream, data + 2, size - 2);
-    else
-        tg_buf_put(&stream, data + 2, size - 2);
-    feed(&adapter, conn, tg_buf_slice(&stream), data[1] > 0 ? data[1] * 8u : 1u << 16);
+    put_unit(&stream, (down ? size & 1 : data[0] & 2) ? V2025 : 0, 1,
+             (tg_slice){login, sizeof(login) - 1});
+    if (down) {
+        feed(&adapter, conn, tg_buf_slice(&stream), 1u << 16);
+        tg_offline_deliver(adapter.o, "LTEST000000000001", TG_LIT("down"),
+                           (tg_slice){(const char *)data, size}, 1);
+    } else {
+        send_up(conn, data, size, &stream);
+    }
     end(&adapter, conn);
     tg_buf_free(&stream);
     return 0;
