@@ -49,11 +49,11 @@ static int on_deliver(void *link, tg_session s, const tg_delivery *d)
     return 0;
 }
 
-static void on_ended(void *link, tg_session s, int reason)
+static void on_ended(void *link, tg_session s, uint16_t number, int reason)
 {
     (void)link;
     (void)s;
-    (void)reason;
+    (void)number, (void)reason;
 }
 
 static void on_subscribed(void *ctx, int code, const tg_value *value)

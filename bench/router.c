@@ -119,11 +119,12 @@ static int take(void *link, tg_session s, const tg_delivery *d)
     return 0;
 }
 
-static void ended(void *link, tg_session s, int reason)
+static void ended(void *link, tg_session s, uint16_t number, int reason)
 {
     (void)link;
     (void)s;
     (void)reason;
+    (void)number;
 }
 
 static const tg_link ops = {take, ended};
