@@ -122,6 +122,7 @@ static int take(void *link, tg_session s, const tg_delivery *d)
 static void ended(void *link, tg_session s, uint16_t number, int reason)
 {
     (void)link;
+    (void)number;
     (void)s;
     (void)reason;
     (void)number;

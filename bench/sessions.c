@@ -49,6 +49,7 @@ static int on_deliver(void *link, tg_session s, const tg_delivery *d)
 static void on_ended(void *link, tg_session s, uint16_t number, int reason)
 {
     (void)link;
+    (void)number;
     (void)s;
     (void)number, (void)reason;
 }

@@ -11,7 +11,7 @@
 
 #define SMALL_CHUNK ((size_t)64 << 10)
 #define LARGE_CHUNK ((size_t)2 << 20)
-#define LARGE_FROM ((size_t)1 << 20) // in all
+#define LARGE_FROM ((size_t)8 << 20) // in all: a new one is at most a quarter of that
 #define LINE 128 // what the machine fetches at a time
 
 struct chunk { // at its beginning

@@ -15,6 +15,8 @@
 #include "lua/value.h"
 
 #define SCRIPT_MAGIC 0x5c219701u
+#define GC_MS 100
+#define GC_BUSY_RUNS 100u // callbacks in that time
 
 const char *const tg_handler_names[TG_ON_COUNT] = {
     "decode",  "encode",   "on_open", "on_message", "on_downlink", "on_idle",
@@ -234,14 +236,20 @@ static int open_state(tg_script *s, tg_error *e)
     return 0;
 }
 
+// Devices that do no more than to say now and then that they are there keep no state busy, but
+// leave it no idle moment either: between their few messages it is collected as soon as an
+// eighth has come to it, or garbage would grow to what a busy state may have.
 static void collect_step(void *ctx)
 {
     tg_script *s = ctx;
-    if (s->gc_touched) { // busy: allocation pays for the collector
-        s->gc_touched = false;
+    uint32_t runs = s->vm.runs - s->gc_runs;
+    s->gc_runs = s->vm.runs;
+    if (runs > GC_BUSY_RUNS || s->bench->running != NULL)
+        return; // busy: allocation pays for the collector
+    if (runs > 0 && !s->gc_under_way && !tg_vm_has_grown(&s->vm))
         return;
-    }
-    if (s->bench->running != NULL || !tg_vm_collect(&s->vm))
+    s->gc_under_way = !tg_vm_collect(&s->vm);
+    if (s->gc_under_way || runs > 0)
         return;
     s->unit->env.timer->stop(s->gc_timer);
     s->gc_armed = false;
@@ -351,8 +359,8 @@ void tg_script_free(tg_script *s)
 
 void tg_script_touch(tg_script *s)
 {
-    s->gc_touched = true;
     if (s->gc_armed || s->declaring)
         return;
-    s->gc_armed = s->unit->env.timer->start(100, 100, collect_step, s, &s->gc_timer) == 0;
+    s->gc_armed =
+        s->unit->env.timer->start(GC_MS, GC_MS, collect_step, s, &s->gc_timer) == 0;
 }

@@ -135,7 +135,8 @@ struct tg_script {
     tg_buf text, topic; ///< scratch for one binding call at a time
     tg_error_gate gates[TG_GATES];
     struct tg_timer gc_timer;
-    bool gc_armed, gc_touched;
+    uint32_t gc_runs; ///< of the state, when the collector looked last
+    bool gc_armed, gc_under_way;
 };
 
 /// A handler on its coroutine.

@@ -268,7 +268,7 @@ static void unbind_old(tg_lconn *c, tg_slice id)
 static bind_op *new_bind(tg_lconn *c, tg_task *t, tg_slice id)
 {
     bind_op *op = calloc(1, sizeof(*op));
-    tg_bound *b = calloc(1, sizeof(*b) + id.len + 1);
+    tg_bound *b = calloc(1, offsetof(tg_bound, id) + id.len);
     tg_wait *w = op != NULL && b != NULL ? tg_lua_wait_new(t) : NULL;
     if (w == NULL) {
         free(op);

@@ -26,7 +26,8 @@ _Static_assert(LUA_VERSION_NUM == TG_LUA_VERSION, "plugins are told another Lua"
 #define SMALL_MAX TG_VM_SMALL
 #endif
 #define CHUNK 32768u
-#define COLLECT_STEPS 64 ///< of some 8 KiB of work each
+#define COLLECT_STEPS                                                                      \
+    16 ///< of 50,000 objects or places in tables each: milliseconds in all
 #define EXPECT_KB 32 ///< three to four times the garbage of a login
 
 static unsigned class_of(size_t size)
@@ -134,8 +135,10 @@ static void tune(tg_vm *vm)
 bool tg_vm_collect(tg_vm *vm)
 {
     for (int i = 0; i < COLLECT_STEPS; i++)
-        if (lua_gc(vm->L, LUA_GCSTEP, 0) != 0)
+        if (lua_gc(vm->L, LUA_GCSTEP, 0) != 0) {
+            vm->rested = vm->used;
             return true;
+        }
     return false;
 }
 

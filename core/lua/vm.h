@@ -38,6 +38,7 @@ typedef struct tg_vm {
     void *owner; ///< the script that it belongs to, or NULL
     const void *conn_type; ///< the metatable of connections
     uint32_t runs;
+    size_t rested; ///< memory after the last round of idle time
     size_t tune_above; ///< memory at which the collector's pace is set anew
     void *free[TG_VM_CLASSES]; ///< free blocks by size, 16 bytes apart
     char *room; ///< what is left of the newest chunk
@@ -49,6 +50,11 @@ typedef struct tg_vm {
 int tg_vm_open(tg_vm *vm, tg_guard *guard, size_t limit);
 /// A bounded piece of collection, for idle time. @return a round is complete.
 bool tg_vm_collect(tg_vm *vm);
+/// An eighth or more has come to what the last of those rounds left.
+static inline bool tg_vm_has_grown(const tg_vm *vm)
+{
+    return vm->used - vm->used / 8 > vm->rested;
+}
 /// Something that stays is coming in: the next round is brought nearer, as if there were much
 /// more garbage than there is. Else a storm of logins leaves as much of that between what stays
 /// as a busy state may have, for good.

@@ -691,6 +691,30 @@ static void fields_are_explained_from_the_layout_that_decodes(void **state)
     assert_int_equal(live_states(), 0);
 }
 
+static void garbage_goes_between_a_few_messages(void **state)
+{
+    (void)state;
+    stage s;
+    stage_new(&s, LINES
+              "local count, before, most, kept = collectgarbage, nil, 0, {}\n"
+              "for i = 1, 20000 do kept[i] = { i } end\n"
+              "function M.on_message(conn, m)\n"
+              "  if m.type == 'tell' then\n"
+              "    return conn:publish { topic = 't', data = { times = most // before } }\n"
+              "  end\n"
+              "  before, most = before or count 'count', math.max(most, count 'count')\n"
+              "  local t = {} for i = 1, 500 do t[i] = { i } end\n"
+              "end return M");
+    int c = connect(&s);
+    for (int i = 0; i < 1000; i++) { // 40 MB of it, ten messages between two looks
+        feed(&s, c, "waste\n");
+        tg_offline_advance(s.offline, 10);
+    }
+    feed(&s, c, "tell\n");
+    assert_told(&s, "times\\\":1");
+    stage_end(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -711,6 +735,7 @@ int main(void)
         cmocka_unit_test(commands_run_from_json),
         cmocka_unit_test(what_is_no_command_is_its_senders_mistake),
         cmocka_unit_test(devices_of_one_link_do_not_wait_for_each_other),
+        cmocka_unit_test(garbage_goes_between_a_few_messages),
         cmocka_unit_test(timers_keys_drivers_and_the_end_of_a_connection),
         cmocka_unit_test(an_auth_backend_in_lua_answers_the_chain),
         cmocka_unit_test(an_error_tells_where_and_for_whom_once_a_minute),
