@@ -63,7 +63,7 @@ local function frames_of(conn, one, item)
     list[1] = { frame = login }
   end
   state.known[vin] = cmd ~= 0x04 or nil
-  if cmd == 0x02 and item.at <= state.since then
+  if cmd == 0x02 and item.at < state.since then
     frame = frames.reissued(frame)
     state.reissued = state.reissued + 1
     one.counters.reissued()

@@ -62,6 +62,7 @@ describe("gbt32960 as the client of an upper platform", function()
     local first = up.await(1)
     assert.equal("##\5\xFE" .. PLATFORM .. "\1\0\41", first:sub(1, 24))
     assert.equal("\0\1operator\0\0\0\0secret" .. ("\0"):rep(14) .. "\1", first:sub(31, -2))
+    upper.awaits_up(a)
     local car = login(Host.connect(a.ports.gbt32960), VIN)
     local other = login(Host.connect(a.ports.gbt32960), OTHER)
     other:send(report(OTHER, 1))
@@ -89,7 +90,8 @@ describe("gbt32960 as the client of an upper platform", function()
     local car = login(Host.connect(a.ports.gbt32960), VIN)
     assert.equal(1, up.await(2):byte(3))
     upper.close(up.conn)
-    up.await(3) -- logged in again
+    up.await(3)
+    upper.awaits_up(a) -- logged in again
     car:send(report(VIN, 1))
     assert.equal(login_frame(VIN), up.await(4))
     assert.equal(report(VIN, 1), up.await(5)) -- the link was up when it came
