@@ -1,29 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adapters run offline: declarations and their mistakes, frames to messages and back,
-// waits, the order of handlers, requests, messages down, timers, auth, errors.
+// Adapters run offline: declarations and their mistakes, frames to messages and back, waits,
+// timers, auth, errors. What devices and topics say to each other is in exchange_test.c.
 #include "rig.h"
-
-#define LINES                                                                              \
-    "local tg = require 'tidegate'\n"                                                      \
-    "local M = tg.adapter { id = 'acme', version = '1.4.0', api = 1,\n"                    \
-    "  frame = { kind = 'line', max = 512 } }\n"                                           \
-    "function M.decode(f) local kind, rest = f:match('^(%a+) ?([^\\r\\n]*)')\n"            \
-    "  if not kind then return nil, 'no word' end\n"                                       \
-    "  return { type = kind, text = rest, data = { text = rest } } end\n"                  \
-    "function M.encode(m) return m.text .. '\\n' end\n"
-
-static int connect(stage *s)
-{
-    int rc = stage_open(s);
-    if (rc != 0)
-        fail_msg("open: %s", s->error.message);
-    return tg_offline_connect(s->offline, NULL);
-}
-
-static void feed(stage *s, int conn, const char *text)
-{
-    assert_int_equal(tg_offline_feed(s->offline, conn, tg_str(text)), 0);
-}
 
 // ---- declarations ---------------------------------------------------------------------
 
@@ -89,8 +67,8 @@ static void helpers_of_the_folder_are_required(void **state)
     snprintf(sub, sizeof(sub), "%s/sub", s.path);
     assert_int_equal(mkdir(sub, 0700), 0);
     stage_file(&s, "sub/words.lua", "return { name = 'found' }");
-    int c = connect(&s);
-    feed(&s, c, "x\n");
+    int c = stage_connect(&s);
+    stage_feed(&s, c, "x\n");
     assert_told(&s, "\"type\":\"found\"");
     stage_end(&s);
 }
@@ -115,8 +93,8 @@ static void options_of_the_config_reach_the_script(void **state)
     config.map.pairs = pairs;
     config.map.count = 2;
     s.spec.config = &config;
-    int c = connect(&s);
-    feed(&s, c, "x\n");
+    int c = stage_connect(&s);
+    stage_feed(&s, c, "x\n");
     assert_told(&s, "\"topic\":\"x/d/CET\"");
     assert_told(&s, "\\\"zone\\\":\\\"CET\\\"");
     assert_false(stage_told(&s, "s3cret"));
@@ -133,10 +111,10 @@ static void messages_are_decoded_published_and_answered(void **state)
               "function M.on_message(conn, m)\n"
               "  conn:publish { type = m.type, device = 'd/1', data = m.data, qos = 1 }\n"
               "  conn:send { text = 'ok ' .. m.text } end return M");
-    int c = connect(&s);
-    feed(&s, c, "hello wor");
+    int c = stage_connect(&s);
+    stage_feed(&s, c, "hello wor");
     assert_int_equal(s.lines.len, 0);
-    feed(&s, c, "ld\nbye x\n!\n");
+    stage_feed(&s, c, "ld\nbye x\n!\n");
     assert_told(&s, "\"topic\":\"acme/d_1/"
                     "hello\",\"payload\":\"{\\\"text\\\":\\\"world\\\"}\",\"qos\":1");
     assert_told(&s, "\"hex\":\"6f6b20776f726c640a\"");
@@ -161,12 +139,12 @@ static void members_are_published_between_braces(void **state)
                   "  local ok, err = pcall(conn.publish, conn, { topic = m.text, members = "
                   "ways[m.text] })\n"
                   "  if not ok then conn:send(err) end end return M");
-    int c = connect(&s);
-    feed(&s, c, "one\nnone\ngaps\n");
+    int c = stage_connect(&s);
+    stage_feed(&s, c, "one\nnone\ngaps\n");
     assert_told(&s, "\"topic\":\"one\",\"payload\":\"{\\\"a\\\":1}\"");
     assert_told(&s, "\"topic\":\"none\",\"payload\":\"{}\"");
     assert_told(&s, "\"topic\":\"gaps\",\"payload\":\"{\\\"b\\\":2,\\\"c\\\":3}\"");
-    feed(&s, c, "wrong\n");
+    stage_feed(&s, c, "wrong\n");
     assert_int_equal(stage_count(&s, "\"publish\""), 3);
     assert_int_equal(stage_count(&s, "\"send\""), 1);
     stage_end(&s);
@@ -182,8 +160,8 @@ static void a_list_of_messages_is_handled_in_order(void **state)
             "function M.decode(f) local t = {} for w in f:gmatch('%a+') do\n"
             "  t[#t + 1] = { type = w, data = {} } end return t end\n"
             "function M.on_message(conn, m) tg.sleep('1s') conn:send(m.type) end return M");
-    int c = connect(&s);
-    feed(&s, c, "a b\nc\n");
+    int c = stage_connect(&s);
+    stage_feed(&s, c, "a b\nc\n");
     tg_offline_advance(s.offline, 1000);
     assert_int_equal(stage_count(&s, "\"send\""), 1);
     assert_false(stage_told(&s, "\"type\":\"c\"")); // not even read while b is handled
@@ -215,8 +193,8 @@ static void decode_and_encode_may_not_wait_or_act(void **state)
               "  conn:publish { topic = 'err', payload = err } tg.sleep(0) "
               "conn:send('slept') end\n"
               "return M");
-    int c = connect(&s);
-    feed(&s, c, "s\np\nr\nx\n");
+    int c = stage_connect(&s);
+    stage_feed(&s, c, "s\np\nr\nx\n");
     assert_told(&s, "tg.sleep waits, and decode may not wait");
     assert_told(&s, "tg.crypto.random has an effect, and decode may have none");
     assert_told(&s, "tg.publish has an effect, and decode may have none");
@@ -239,220 +217,11 @@ static void waits_work_in_coroutines_of_the_script_and_not_inside_of_c(void **st
         "  conn:send(x .. ' ' .. tostring(ok) .. ' ' .. y)\n"
         "  local fine, err = pcall(string.gsub, 'x', 'x', function() tg.sleep(1) end)\n"
         "  conn:publish { topic = 'c', payload = err } end return M");
-    int c = connect(&s);
-    feed(&s, c, "go\n");
+    int c = stage_connect(&s);
+    stage_feed(&s, c, "go\n");
     tg_offline_advance(s.offline, 2000);
     assert_told(&s, "\"hex\":\"322074727565203430\"");
     assert_told(&s, "cannot wait here");
-    stage_end(&s);
-}
-
-// ---- sessions, requests, messages down ------------------------------------------------
-
-#define GATE                                                                               \
-    LINES "function M.on_message(conn, m)\n"                                               \
-          "  if m.type == 'login' then\n"                                                  \
-          "    local who, err = tg.auth.check { device = m.text }\n"                       \
-          "    if not who then return conn:close('auth', err) end\n"                       \
-          "    assert(conn:bind(m.text, { tenant = 't' }))\n"                              \
-          "  elseif m.type == 'reply' then conn:answer('cmd', m.text)\n"                   \
-          "  else conn:publish(m) end end\n"                                               \
-          "function M.on_downlink(conn, m)\n"                                              \
-          "  if m.payload == 'no' then return nil, 'not that' end\n"                       \
-          "  if m.payload == 'bad' then error('broken') end\n"                             \
-          "  local a, err = conn:request({ text = m.payload }, { key = 'cmd', timeout = "  \
-          "'5s' })\n"                                                                      \
-          "  conn:publish { topic = 'result', payload = a or err.code } end return M"
-
-static void a_login_binds_and_a_refusal_closes(void **state)
-{
-    (void)state;
-    stage s;
-    stage_new(&s, GATE);
-    s.spec.deny = "d2";
-    int c = connect(&s);
-    feed(&s, c, "login d1\npos x\n");
-    assert_told(&s, "\"event\":\"bind\",\"conn\":1,\"device\":\"d1\",\"attributes\":\"{"
-                    "\\\"tenant\\\":\\\"t\\\"}\"");
-    assert_told(&s, "\"filter\":\"acme/d1/down\"");
-    assert_told(&s, "\"topic\":\"acme/d1/pos\"");
-    int d = tg_offline_connect(s.offline, NULL);
-    feed(&s, d, "login d2\n");
-    assert_told(&s, "\"event\":\"close\",\"conn\":2,\"reason\":\"DENIED\",\"text\":"
-                    "\"refused by the test\"");
-    int e = tg_offline_connect(s.offline, NULL);
-    feed(&s, e,
-         "login d1\n"); // the same device again takes it over, and the old link closes
-    assert_told(&s, "\"event\":\"close\",\"conn\":1,\"reason\":\"TAKENOVER\"");
-    stage_end(&s);
-}
-
-static void a_device_may_log_in_again_on_its_connection(void **state)
-{
-    (void)state;
-    stage s;
-    stage_new(&s, GATE);
-    int c = connect(&s);
-    feed(&s, c, "login d1\nlogin d1\npos x\n");
-    assert_int_equal(stage_count(&s, "\"event\":\"bind\""), 2);
-    assert_false(stage_told(&s, "\"event\":\"close\""));
-    assert_told(&s, "\"topic\":\"acme/d1/pos\"");
-    stage_end(&s);
-}
-
-static void a_request_waits_for_its_answer_while_others_pass(void **state)
-{
-    (void)state;
-    stage s;
-    stage_new(&s, GATE);
-    int c = connect(&s);
-    feed(&s, c, "login d1\n");
-    assert_int_equal(tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("do it"), 1),
-                     0);
-    assert_false(stage_told(&s, "\"ack\""));
-    feed(&s, c, "pos 1\nreply done\npos 2\n");
-    assert_told(&s, "\"topic\":\"result\",\"payload\":\"done\"");
-    assert_int_equal(stage_count(&s, "acme/d1/pos"), 2);
-    assert_told(&s, "\"event\":\"ack\",\"conn\":1,\"packet_id\":1,\"how\":\"done\"");
-    tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("again"), 0);
-    tg_offline_advance(s.offline, 5000);
-    assert_told(&s, "\"payload\":\"TIMEOUT\"");
-    tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("third"), 1);
-    tg_offline_hangup(s.offline, c);
-    assert_told(&s, "\"payload\":\"CLOSED\"");
-    stage_end(&s);
-}
-
-static void a_message_down_that_fails_is_refused(void **state)
-{
-    (void)state;
-    stage s;
-    stage_new(&s, GATE);
-    int c = connect(&s);
-    feed(&s, c, "login d1\n");
-    tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("no"), 1);
-    assert_told(&s, "\"packet_id\":1,\"how\":\"refused\"");
-    assert_told(&s, "\"text\":\"not that\"");
-    tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("bad"), 2);
-    assert_told(&s, "\"packet_id\":2,\"how\":\"refused\"");
-    assert_told(&s, "broken");
-    stage_end(&s);
-}
-
-static void match_takes_a_message_as_the_answer(void **state)
-{
-    (void)state;
-    stage s;
-    stage_new(&s, LINES
-              "function M.on_message(conn, m)\n"
-              "  if m.type ~= 'ask' then return conn:publish { topic = 'other', payload = "
-              "m.type } end\n"
-              "  local a = conn:request('q\\n', { match = { type = 'ans', text = '7' } })\n"
-              "  conn:publish { topic = 'got', payload = a.type .. a.text } end return M");
-    int c = connect(&s);
-    feed(&s, c, "ask\nans 6\nans 7\n");
-    assert_told(&s, "\"topic\":\"other\",\"payload\":\"ans\"");
-    assert_told(&s, "\"topic\":\"got\",\"payload\":\"ans7\"");
-    assert_int_equal(stage_count(&s, "\"topic\":\"other\""), 1);
-    stage_end(&s);
-}
-
-static void commands_run_from_json(void **state)
-{
-    (void)state;
-    stage s;
-    stage_new(&s, LINES "function M.on_message(conn, m) conn:bind(m.text) end\n"
-                        "function M.commands.relay(conn, args)\n"
-                        "  return conn:send { text = 'relay ' .. args.on } end return M");
-    int c = connect(&s);
-    feed(&s, c, "login d1\n");
-    tg_offline_deliver(s.offline, "d1", TG_LIT("t"),
-                       TG_LIT("{\"command\":\"relay\",\"args\":{\"on\":\"1\"}}"), 1);
-    assert_told(&s, "\"hex\":\"72656c617920310a\"");
-    assert_told(&s, "\"how\":\"done\"");
-    stage_end(&s);
-}
-
-static void what_is_no_command_is_its_senders_mistake(void **state)
-{
-    (void)state;
-    stage s;
-    stage_new(&s, LINES
-              "function M.on_message(conn, m) conn:bind(m.text) end\n"
-              "function M.commands.relay(conn, args) return args.on.off end return M");
-    int c = connect(&s);
-    feed(&s, c, "login d1\n");
-    static const struct {
-        const char *json, *fate, *why;
-    } all[] = {
-        {"{\"command\":\"x\",\"id\":\"q1\"}",
-         "\\\"command\\\":\\\"x\\\",\\\"correlation_id\\\":\\\"q1\\\"",
-         "no such command 'x'"},
-        {"{\"command\":\"relay\",\"args\":7}", "\\\"command\\\":\\\"relay\\\"",
-         "'args' must be an object"},
-        {"{\"command\":{}}", "\\\"command\\\":{}", "a message down must be"},
-        {"[1", "\\\"error\\\":\\\"a message", "a message down must be"},
-        {"7", "\\\"error\\\":\\\"a message", "a message down must be"},
-    };
-    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-        tg_buf_clear(&s.lines);
-        tg_offline_deliver(s.offline, "d1", TG_LIT("t"), tg_str(all[i].json), 1);
-        assert_told(&s, "\"topic\":\"acme/d1/command\"");
-        assert_told(&s, "\\\"state\\\":\\\"refused\\\"");
-        assert_told(&s, all[i].fate);
-        assert_told(&s, all[i].why);
-        assert_told(&s, "\"event\":\"complain\"");
-        assert_told(&s, "\"how\":\"refused\"");
-        assert_false(stage_told(&s, "\"level\":\"error\""));
-    }
-    tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("{\"command\":\"relay\"}"), 1);
-    assert_told(&s, "\"level\":\"error\""); // the script's own mistake is still one
-    stage_end(&s);
-}
-
-static void devices_of_one_link_do_not_wait_for_each_other(void **state)
-{
-    (void)state;
-    stage s;
-    stage_new(
-        &s,
-        "local tg = require 'tidegate'\n"
-        "local M = tg.adapter { id = 'a', api = 1, order = 'device', sessions = 'many',\n"
-        "  frame = { kind = 'line' } }\n"
-        "function M.decode(f) local d, n = f:match('(%a)(%d)')\n"
-        "  return { type = 't', device = d, n = n, data = {} } end\n"
-        "function M.on_message(conn, m) if m.n == '1' then tg.sleep('1s') end\n"
-        "  conn:send(m.device .. m.n) end return M");
-    int c = connect(&s);
-    feed(&s, c, "a1\na2\nb2\n");
-    assert_told(&s, "\"hex\":\"6232\"");
-    assert_false(stage_told(&s, "\"hex\":\"6132\""));
-    tg_offline_advance(s.offline, 1000);
-    const char *one = strstr(s.lines.at, "\"hex\":\"6131\"");
-    const char *two = strstr(s.lines.at, "\"hex\":\"6132\"");
-    assert_true(one != NULL && two != NULL && one < two);
-    stage_end(&s);
-}
-
-static void a_devices_lane_stays_while_its_handler_asks_the_device(void **state)
-{
-    (void)state;
-    stage s;
-    stage_new(
-        &s,
-        "local tg = require 'tidegate'\n"
-        "local M = tg.adapter { id = 'a', api = 1, order = 'device', sessions = 'many',\n"
-        "  frame = { kind = 'line' } }\n"
-        "function M.decode(f) local d, n = f:match('(%a)(%d)')\n"
-        "  return { type = 't', device = d, n = n, data = {} } end\n"
-        "function M.on_message(conn, m)\n"
-        "  if m.n == '1' then conn:request('q', { key = m.device }) conn:send('ok') end\n"
-        "  if m.n == '2' then conn:answer('a') end end return M");
-    int c = connect(&s);
-    feed(&s, c, "a1\n");
-    feed(&s, c, "b3\n"); // lanes that nobody needs are given up now
-    feed(&s, c, "b2\n");
-    assert_told(&s, "\"hex\":\"6f6b\"");
     stage_end(&s);
 }
 
@@ -478,10 +247,10 @@ static void timers_keys_drivers_and_the_end_of_a_connection(void **state)
         "  local rows, err = tg.driver('db'):query('select', { 1, 2 })\n"
         "  tg.publish { topic = 'db', payload = err.code } every:stop()\n"
         "  assert(not pcall(tg.kv.set, 'a', 'x', { tll = 1 })) end return M");
-    int c = connect(&s);
+    int c = stage_connect(&s);
     tg_offline_advance(s.offline, 2500);
     assert_int_equal(stage_count(&s, "\"topic\":\"tick\""), 2);
-    feed(&s, c, "go\n");
+    stage_feed(&s, c, "go\n");
     assert_told(&s, "\"method\":\"query\",\"args\":\"[\\\"select\\\",[1,2]]\"");
     assert_told(&s, "\"topic\":\"db\",\"payload\":\"NOTFOUND\"");
     tg_offline_advance(s.offline, 40000);
@@ -508,8 +277,8 @@ static void an_auth_backend_in_lua_answers_the_chain(void **state)
         "function M.on_message(conn, m)\n"
         "  local who, err = tg.auth.check { device = 'd', user = m.user, password = 'p' }\n"
         "  conn:publish { topic = 'r', data = who or err } end return M");
-    int c = connect(&s);
-    feed(&s, c, "joe\nno\nbad\n");
+    int c = stage_connect(&s);
+    stage_feed(&s, c, "joe\nno\nbad\n");
     tg_offline_advance(s.offline, 1000);
     assert_told(&s, "{\\\"level\\\":3,\\\"user\\\":\\\"joe\\\"}");
     tg_offline_advance(s.offline, 1000);
@@ -525,14 +294,14 @@ static void an_error_tells_where_and_for_whom_once_a_minute(void **state)
     stage s;
     stage_new(&s, LINES
               "function M.on_message(conn, m)\n  local t = nil\n  return t.x end return M");
-    int c = connect(&s);
-    feed(&s, c, "boom\nboom\nboom\n");
+    int c = stage_connect(&s);
+    stage_feed(&s, c, "boom\nboom\nboom\n");
     assert_int_equal(stage_count(&s, "\"level\":\"error\""), 1);
     assert_told(&s, "acme 1.4.0: on_message: plug/init.lua:10:");
     assert_told(&s, "stack traceback");
     assert_told(&s, "192.0.2.1:5000");
     tg_offline_advance(s.offline, 61000);
-    feed(&s, c, "boom\n");
+    stage_feed(&s, c, "boom\n");
     assert_int_equal(stage_count(&s, "\"level\":\"error\""), 2);
     assert_told(&s, "and 2 more like it");
     stage_end(&s);
@@ -551,33 +320,18 @@ static void a_handler_over_its_budget_is_ended_and_the_next_one_runs(void **stat
               "  if m.type == 'loop' then while true do pcall(function() while true do end "
               "end) end end\n"
               "  conn:send(m.type) end return M");
-    int c = connect(&s);
+    int c = stage_connect(&s);
     uint64_t from = cpu_us();
-    feed(&s, c, "loop\nx\n");
+    stage_feed(&s, c, "loop\nx\n");
     assert_true(cpu_us() - from < 200000);
     assert_told(&s, "plug/init.lua:6: on_message ran over its budget of 100 ms");
     assert_told(&s, "\"hex\":\"78\"");
     from = cpu_us();
-    feed(&s, c, "deco\ny\n");
+    stage_feed(&s, c, "deco\ny\n");
     assert_true(cpu_us() - from < 120000);
     assert_told(&s, "plug/init.lua:3: decode ran over its budget of 20 ms");
     assert_told(&s, "\"hex\":\"79\"");
     stage_end(&s);
-}
-
-static void nothing_is_left_of_a_plugin(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 20; i++) {
-        stage s;
-        stage_new(&s, GATE);
-        int c = connect(&s);
-        feed(&s, c, "login d1\nlogin d2\n");
-        tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("waits"), 1);
-        assert_int_equal(live_states(), 1);
-        stage_end(&s);
-        assert_int_equal(live_states(), 0);
-    }
 }
 
 static void raw_bytes_are_taken_as_the_script_says(void **state)
@@ -588,12 +342,12 @@ static void raw_bytes_are_taken_as_the_script_says(void **state)
                   "local M = tg.adapter { id = 'a', api = 1, frame = 'raw' }\n"
                   "function M.on_data(conn, data) local n = #data - #data % 3\n"
                   "  if n > 0 then conn:send(data:sub(1, n)) end return n end return M");
-    int c = connect(&s);
-    feed(&s, c, "ab");
+    int c = stage_connect(&s);
+    stage_feed(&s, c, "ab");
     assert_int_equal(s.lines.len, 0);
-    feed(&s, c, "cd");
+    stage_feed(&s, c, "cd");
     assert_told(&s, "\"hex\":\"616263\"");
-    feed(&s, c, "ef");
+    stage_feed(&s, c, "ef");
     assert_told(&s, "\"hex\":\"646566\"");
     stage_end(&s);
 }
@@ -608,9 +362,9 @@ static void raw_bytes_may_be_answered_while_their_handler_waits(void **state)
                   "  if data == 'a' then return conn:answer('k', 1) and 1 end\n"
                   "  conn:send('got' .. conn:request('q', { key = 'k' }))\n"
                   "  return 0 end return M");
-    int c = connect(&s);
-    feed(&s, c, "x");
-    feed(&s, c, "a");
+    int c = stage_connect(&s);
+    stage_feed(&s, c, "x");
+    stage_feed(&s, c, "a");
     assert_told(&s, "\"hex\":\"676f7431\"");
     stage_end(&s);
 }
@@ -625,8 +379,8 @@ static void metamethods_of_results_do_not_run(void **state)
               "function M.on_downlink(conn, m) return nil, hot end\n"
               "M.commands = nil\n"
               "return setmetatable(M, getmetatable(hot))");
-    int c = connect(&s);
-    feed(&s, c, "login d1\n");
+    int c = stage_connect(&s);
+    stage_feed(&s, c, "login d1\n");
     tg_offline_deliver(s.offline, "d1", TG_LIT("t"), TG_LIT("x"), 1);
     assert_told(&s, "\"packet_id\":1,\"how\":\"refused\"");
     stage_end(&s);
@@ -662,7 +416,7 @@ static void random_bytes_are_of_all_values(void **state)
               "    assert(not pcall(random, n)) end\n"
               "  conn:send('fine') end\n"
               "return M");
-    feed(&s, connect(&s), "x\n");
+    stage_feed(&s, stage_connect(&s), "x\n");
     assert_told(&s, "\"hex\":\"66696e65\"");
     stage_end(&s);
 }
@@ -705,12 +459,12 @@ static void garbage_goes_between_a_few_messages(void **state)
               "  before, most = before or count 'count', math.max(most, count 'count')\n"
               "  local t = {} for i = 1, 500 do t[i] = { i } end\n"
               "end return M");
-    int c = connect(&s);
+    int c = stage_connect(&s);
     for (int i = 0; i < 1000; i++) { // 40 MB of it, ten messages between two looks
-        feed(&s, c, "waste\n");
+        stage_feed(&s, c, "waste\n");
         tg_offline_advance(s.offline, 10);
     }
-    feed(&s, c, "tell\n");
+    stage_feed(&s, c, "tell\n");
     assert_told(&s, "times\\\":1");
     stage_end(&s);
 }
@@ -727,21 +481,11 @@ int main(void)
         cmocka_unit_test(decode_and_encode_may_not_wait_or_act),
         cmocka_unit_test(random_bytes_are_of_all_values),
         cmocka_unit_test(waits_work_in_coroutines_of_the_script_and_not_inside_of_c),
-        cmocka_unit_test(a_login_binds_and_a_refusal_closes),
-        cmocka_unit_test(a_device_may_log_in_again_on_its_connection),
-        cmocka_unit_test(a_request_waits_for_its_answer_while_others_pass),
-        cmocka_unit_test(a_message_down_that_fails_is_refused),
-        cmocka_unit_test(match_takes_a_message_as_the_answer),
-        cmocka_unit_test(commands_run_from_json),
-        cmocka_unit_test(what_is_no_command_is_its_senders_mistake),
-        cmocka_unit_test(devices_of_one_link_do_not_wait_for_each_other),
         cmocka_unit_test(garbage_goes_between_a_few_messages),
         cmocka_unit_test(timers_keys_drivers_and_the_end_of_a_connection),
         cmocka_unit_test(an_auth_backend_in_lua_answers_the_chain),
         cmocka_unit_test(an_error_tells_where_and_for_whom_once_a_minute),
         cmocka_unit_test(a_handler_over_its_budget_is_ended_and_the_next_one_runs),
-        cmocka_unit_test(nothing_is_left_of_a_plugin),
-        cmocka_unit_test(a_devices_lane_stays_while_its_handler_asks_the_device),
         cmocka_unit_test(raw_bytes_are_taken_as_the_script_says),
         cmocka_unit_test(raw_bytes_may_be_answered_while_their_handler_waits),
         cmocka_unit_test(metamethods_of_results_do_not_run),

@@ -76,6 +76,16 @@ static inline int rig_run(rig *r, const char *text, uint32_t budget_us)
 
 // ---- a plugin offline -----------------------------------------------------------------
 
+/// The head of an adapter for lines of a word and a text.
+#define LINES                                                                              \
+    "local tg = require 'tidegate'\n"                                                      \
+    "local M = tg.adapter { id = 'acme', version = '1.4.0', api = 1,\n"                    \
+    "  frame = { kind = 'line', max = 512 } }\n"                                           \
+    "function M.decode(f) local kind, rest = f:match('^(%a+) ?([^\\r\\n]*)')\n"            \
+    "  if not kind then return nil, 'no word' end\n"                                       \
+    "  return { type = kind, text = rest, data = { text = rest } } end\n"                  \
+    "function M.encode(m) return m.text .. '\\n' end\n"
+
 typedef struct stage {
     char folder[64];
     char path[128];
@@ -116,6 +126,20 @@ static inline void stage_new(stage *s, const char *main)
 static inline int stage_open(stage *s)
 {
     return tg_offline_open(&s->spec, &s->offline, &s->error);
+}
+
+/// Opens the plugin and lets a device connect. @return the connection
+static inline int stage_connect(stage *s)
+{
+    int rc = stage_open(s);
+    if (rc != 0)
+        fail_msg("open: %s", s->error.message);
+    return tg_offline_connect(s->offline, NULL);
+}
+
+static inline void stage_feed(stage *s, int conn, const char *text)
+{
+    assert_int_equal(tg_offline_feed(s->offline, conn, tg_str(text)), 0);
 }
 
 static inline void stage_end(stage *s)
