@@ -162,7 +162,7 @@ local function done(conn, dev, data, config)
     name = data.name, type = data.type_raw, result = #gaps == 0 and 0 or 1,
     missing = table.move(gaps, 1, math.min(#gaps, GAPS), 1, {}),
   }, config)
-  if #gaps == 0 then dev.files[data.name] = nil end
+  if #gaps == 0 then files_of(dev)[data.name] = nil end
   return #gaps == 0
 end
 
@@ -173,6 +173,7 @@ end
 
 function M.forget(dev)
   M.adjust(dev, -1)
+  for _, file in pairs(dev.files or {}) do file.held = 0 end -- one may be on its way to the disk
   dev.files, dev.file_bytes = nil, nil
 end
 
