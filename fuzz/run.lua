@@ -63,7 +63,7 @@ local function main()
   local binary = ("%s/%s"):format(dir, target)
   local seeds = ("spec/data/fuzz/%s"):format(target)
   run("mkdir -p %s/corpus %s/planted", work, work)
-  local flags = "-max_len=4096 -timeout=10 -rss_limit_mb=2048"
+  local flags = "-max_len=4096 -timeout=30 -rss_limit_mb=2048"
   local fine = run("TG_LUA_LINES=%s/lines LLVM_PROFILE_FILE=%s/%%p.profraw %s %s"
     .. " -max_total_time=%d -artifact_prefix=%s/ %s/corpus %s >%s/log 2>&1", work, work, binary,
     flags, seconds, work, work, seeds, work)

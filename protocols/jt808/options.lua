@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The options of the adapter. Where the standard or its readers disagree, the default is what
--- does no harm; README.md has the reasons.
+-- does no harm; docs/protocols/jt808.md has the reasons.
 return {
   topic = { type = "topic", default = "jt808/${device}/${type}", help = "where messages go" },
   down = { type = "topic", default = "jt808/${device}/down", help = "where commands come from" },
