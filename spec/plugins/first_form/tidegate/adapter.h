@@ -49,7 +49,7 @@ typedef struct tg_frame {
     uint8_t nescapes; ///< ESCAPED: pairs in use
     uint8_t
         lenient; ///< LENGTH with check and trailer: 1: where the size leads nowhere, the
-        ///< nearest trailer behind bytes whose checksum fits ends the frame
+    ///< nearest trailer behind bytes whose checksum fits ends the frame
     uint8_t escapes[TG_FRAME_ESCAPES]
                    [2]; ///< ESCAPED: {byte after the escape, what it means}
     tg_slice magic; ///< first bytes of a frame; ESCAPED: the flag
