@@ -29,9 +29,20 @@ local function subscribe(host)
   return sub
 end
 
+--- The next message of a type, whatever came of others in between: what two clients publish
+--- comes in no order.
 local function next_of(sub, type)
-  local line = sub:line("^jt808/" .. PHONE .. "/" .. type .. " ")
-  return cjson.decode(line:match " (.*)$")
+  local head, at = "^jt808/" .. PHONE .. "/" .. type .. " (.*)$", sub.at or {}
+  sub.at = at
+  local text
+  Host.await(function()
+    while not text and (at[type] or 0) < #sub.out do
+      at[type] = (at[type] or 0) + 1
+      text = sub.out[at[type]]:match(head)
+    end
+    return text
+  end, "a message of type " .. type)
+  return cjson.decode(text)
 end
 
 local function publish(host, message, ...)
