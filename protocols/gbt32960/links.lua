@@ -120,6 +120,7 @@ function M.forget(conn, vin)
   local state = conn.state
   if not state.vehicles or not state.vehicles[vin] then return end
   if kv.get("owner/" .. vin) == token_of(conn) then kv.del("owner/" .. vin) end
+  quality.left(state.vehicles[vin].q)
   state.vehicles[vin], state.count = nil, state.count - 1
   keep_keys(conn, vin, nil)
 end

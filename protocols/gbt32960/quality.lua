@@ -28,7 +28,7 @@ local GAUGES = {
 }
 local own = {}
 
---- A gauge takes differences; a vehicle's counters live with its link, the gauge does not.
+--- A gauge takes differences, and is what all workers have added.
 local function gauge(what, vin)
   local add, last = tg.metric.gauge(what[1], what[2], { vin = vin }), 0
   return function(value)
@@ -85,6 +85,11 @@ local function pace(q, msg)
   end
   q.last = at
   M.clock(q, msg.time6)
+end
+
+--- The vehicle has left this link, perhaps for one of another worker.
+function M.left(q)
+  for what in pairs(own[q.vin] and GAUGES or {}) do own[q.vin][what](0) end
 end
 
 --- A frame of a vehicle that is logged in. @param q table its counters

@@ -166,6 +166,25 @@ describe("gbt32960 in a running host", function()
     host:stop()
   end)
 
+  it("shows the clock of a vehicle as it is, whatever worker it comes to", function()
+    for serial = 1, 8 do -- two workers: it comes to both
+      local conn = login(Host.connect(host.ports.gbt32960), VIN, serial)
+      conn:send(report(VIN))
+      beat(conn, VIN)
+      local told = Host.eventually(function()
+        local _, got = host:api("POST", "/api/v1/devices/" .. VIN .. "/commands",
+          { name = "quality" })
+        return got.answer
+      end, "the vehicle's quality")
+      local name = ('tidegate_gbt32960_vehicle_clock_offset_ms{vin="%s"}'):format(VIN)
+      Host.eventually(function() return host:metric(name) == told.clock_offset_ms end,
+        "the vehicle's clock")
+      conn:close()
+      Host.eventually(function() return host:metric(name) == 0 end, "the vehicle to be gone")
+    end
+    host:stop()
+  end)
+
   it("ends all sessions of a platform with its link", function()
     local link = platform(host)
     login(link, VIN)
