@@ -50,10 +50,26 @@ static bool too_old(const tg_shard *sh, tg_msg m)
     return age != 0 && m->created + age <= tg_hub_now(sh->hub);
 }
 
+// What is told may publish, which goes by mail as within a deliver().
+static void tell_away(tg_shard *sh, const tg_sess *s, tg_msg m, int reason)
+{
+    const tg_hub_config *c = &sh->hub->config;
+    const tg_value *attributes = tg_who_attributes(s->who);
+    if (c->on_away == NULL || attributes == NULL)
+        return;
+    sh->depth++;
+    c->on_away(c->away_ctx, tg_sess_id(s), attributes, m, reason);
+    sh->depth--;
+}
+
 static void drop(tg_shard *sh, tg_sess *s, uint64_t n, tg_drop why)
 {
     const tg_entry *e = tg_queue_at(s->queue, n);
+    bool outlived = (why == TG_DROP_EXPIRED || why == TG_DROP_QUEUE_AGE) &&
+                    (e->flags & TG_ENTRY_SENT) == 0;
     tg_shard_drop(sh, s, e->msg, e->qos, why);
+    if (outlived)
+        tell_away(sh, s, e->msg, TG_E_TIMEOUT);
     tg_persist_done(sh, s, n);
     tg_queue_del(s->queue, n);
 }
@@ -269,6 +285,57 @@ static void store_entry(tg_shard *sh, tg_sess *s, uint64_t n)
         e->flags |= TG_ENTRY_UNSAFE;
 }
 
+// When a message that waits ends; 0: it does not.
+static uint64_t end_of(const tg_shard *sh, tg_msg m)
+{
+    uint64_t age = (uint64_t)sh->hub->config.limits.queue_age_s * 1000;
+    uint64_t old = age != 0 ? m->created + age : 0;
+    return old == 0 || (m->expires != 0 && m->expires < old) ? m->expires : old;
+}
+
+static void outlived(tg_alarm *a);
+
+// Not before a second has passed since it was looked at: many end together.
+static void tell_at(tg_shard *sh, tg_sess *s, uint64_t end, uint64_t least)
+{
+    bool asked = sh->hub->config.on_away != NULL && tg_who_attributes(s->who) != NULL;
+    tg_extra *x = asked && end != 0 ? tg_sess_extra(s) : NULL;
+    if (x == NULL)
+        return;
+    uint64_t now = tg_hub_now(sh->hub);
+    uint64_t ms = end > now + least ? end - now : least;
+    if (tg_alarm_armed(&x->queue_due) && x->queue_due.due <= tg_wheel_now(sh->wheel) + ms)
+        return;
+    x->shard = sh;
+    tg_wheel_add(sh->wheel, &x->queue_due, ms, outlived);
+}
+
+static void outlived(tg_alarm *a)
+{
+    tg_extra *x = TG_OWNER(a, tg_extra, queue_due);
+    tg_sess *s = x->sess;
+    tg_shard *sh = x->shard;
+    const tg_queue *q = s->queue;
+    uint64_t next = 0;
+    for (uint64_t n = q != NULL ? q->sent : 0; q != NULL && n < q->tail; n++) {
+        const tg_entry *e = tg_queue_at(q, n);
+        if (e->msg == NULL || (e->flags & TG_ENTRY_SENT) != 0)
+            continue;
+        uint64_t end = end_of(sh, e->msg);
+        if (expired(sh, e->msg) || too_old(sh, e->msg))
+            drop(sh, s, n, expired(sh, e->msg) ? TG_DROP_EXPIRED : TG_DROP_QUEUE_AGE);
+        else if (end != 0 && (next == 0 || end < next))
+            next = end;
+    }
+    tell_at(sh, s, next, 1000);
+}
+
+void tg_deliver_away(tg_shard *sh, tg_sess *s)
+{
+    if (s->queue != NULL && s->queue->waiting > 0)
+        tell_at(sh, s, tg_hub_now(sh->hub), 1);
+}
+
 static int enqueue(tg_shard *sh, tg_sess *s, tg_entry e)
 {
     tg_drop why = refuses(sh, s, &e);
@@ -278,6 +345,8 @@ static int enqueue(tg_shard *sh, tg_sess *s, tg_entry e)
     }
     if (why != TG_DROP_COUNT) {
         tg_shard_drop(sh, s, e.msg, e.qos, why);
+        if (s->state == TG_SESS_OFFLINE && (s->flags & TG_SESS_ENDED) == 0)
+            tell_away(sh, s, e.msg, TG_E_FULL);
         return why == TG_DROP_OFFLINE ? 0 : TG_E_FULL;
     }
     if (e.nids > 1)
@@ -294,6 +363,10 @@ static int enqueue(tg_shard *sh, tg_sess *s, tg_entry e)
     tg_msg_ref(e.msg);
     if (e.qos > 0 && tg_persist_on(sh, s))
         store_entry(sh, s, n);
+    if (s->state == TG_SESS_OFFLINE) {
+        tell_at(sh, s, end_of(sh, e.msg), 1);
+        tell_away(sh, s, e.msg, 0);
+    }
     tg_deliver_pump(sh, s);
     return 0;
 }

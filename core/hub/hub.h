@@ -42,8 +42,16 @@ typedef struct tg_hub_limits {
     uint8_t share; ///< tg_share_strategy
 } tg_hub_limits;
 
+/// A message for a session with attributes that is away. @param reason 0: it is kept;
+/// TG_E_TIMEOUT: what was kept has outlived its time; TG_E_FULL: there is no room for it.
+/// Called on the shard's thread, within a publish or an alarm: it may publish.
+typedef void tg_away_fn(void *ctx, tg_slice client_id, const tg_value *attributes, tg_msg m,
+                        int reason);
+
 typedef struct tg_hub_config {
     uint32_t workers;
+    tg_away_fn *on_away; ///< NULL: nobody asks
+    void *away_ctx;
     tg_hub_limits limits;
     /// Sends `m` to a shard's worker; order between two workers is kept within a lane.
     /// `control`: the lane that is never full. @return false: the data lane is past its limit.

@@ -231,6 +231,7 @@ static void adopt(tg_shard *sh, tg_sess *s)
     if (s->queue != NULL)
         rewind(sh, s);
     tg_inbound_adopt(sh, s);
+    tg_deliver_away(sh, s);
     if (tg_sess_online(s)) {
         s->since = now;
         atomic_store(&s->online, 0);

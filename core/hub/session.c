@@ -139,6 +139,7 @@ static bool take_spec(tg_shard *sh, tg_sess *s, tg_open *o)
     o->who = NULL;
     if (s->extra != NULL) {
         tg_wheel_del(sh->wheel, &s->extra->alarm);
+        tg_wheel_del(sh->wheel, &s->extra->queue_due);
         s->extra->shard = sh;
     }
     tg_will_set(s, o->will, o->will_delay);
@@ -246,6 +247,7 @@ void tg_sess_offline(tg_shard *sh, tg_sess *s)
     }
     if (tg_persist_on(sh, s))
         tg_persist_session(sh, s);
+    tg_deliver_away(sh, s);
     if (s->expiry_s == TG_EXPIRY_NEVER)
         return;
     tg_sess_expire_in(sh, s, (uint64_t)s->expiry_s * 1000);
@@ -313,6 +315,7 @@ void tg_sess_reset(tg_shard *sh, tg_sess *s)
     tg_subs_clear(sh->hub, s);
     if (s->extra != NULL) {
         tg_wheel_del(sh->wheel, &s->extra->alarm);
+        tg_wheel_del(sh->wheel, &s->extra->queue_due);
         tg_wheel_del(sh->wheel, &s->extra->will_due);
     }
     free_content(s);

@@ -97,6 +97,7 @@ typedef struct tg_extra {
     tg_shard *shard; ///< while an alarm is armed
     tg_alarm alarm; ///< away: its expiry; online: the oldest delivery's age
     tg_alarm will_due;
+    tg_alarm queue_due; ///< away: what waits may be outlived, and somebody asks
     tg_msg will;
     uint32_t will_delay;
     tg_inbound *inbound; ///< QoS 2 received
@@ -249,6 +250,8 @@ const uint32_t *tg_entry_ids(const tg_entry *e);
 /// @return 0; TG_E_FULL: its queue dropped it.
 int tg_deliver(tg_shard *sh, tg_sess *s, tg_msg m, const tg_target *t, const uint32_t *ids);
 void tg_deliver_pump(tg_shard *sh, tg_sess *s);
+/// It is away now: what waits for it is told when it is outlived.
+void tg_deliver_away(tg_shard *sh, tg_sess *s);
 bool tg_seat_gone(const void *seated); ///< who sat there has ended; NULL: and is gone
 /// To whatever sits at the target's seat; a shared one to another member where it has ended.
 /// @param ack NULL, or what a message takes along that is held or goes on.

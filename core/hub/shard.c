@@ -200,6 +200,7 @@ static void close_seat(tg_shard *sh, void *p)
         tg_sess_shutdown(sh, s);
     if (s->extra != NULL) {
         tg_wheel_del(sh->wheel, &s->extra->alarm);
+        tg_wheel_del(sh->wheel, &s->extra->queue_due);
         tg_wheel_del(sh->wheel, &s->extra->will_due);
     }
 }

@@ -32,8 +32,10 @@ static void leave(tg_shard *sh, tg_sess *s, bool clean)
     tg_will_drop(s);
     if (ends)
         tg_sess_reset(sh, s);
-    else if (s->extra != NULL)
+    if (s->extra != NULL) {
         tg_wheel_del(sh->wheel, &s->extra->alarm);
+        tg_wheel_del(sh->wheel, &s->extra->queue_due);
+    }
     tg_metric_add(sh->hub->metrics.takeovers, had_link);
 }
 

@@ -248,5 +248,6 @@ void tg_adapter_fill(tg_adapter *a, const tg_adapter_decl *d)
         .commands = d->commands,
         .on_command = d->commands != NULL ? tg_adapter_command : NULL,
         .on_shutdown = on_shutdown,
+        .on_away = tg_adapter_away,
     };
 }

@@ -5,6 +5,7 @@
 #include "lua/lanes.h"
 
 #include <lauxlib.h>
+#include <stdlib.h>
 
 #include "lua/mod.h"
 #include "lua/names.h"
@@ -62,14 +63,13 @@ static void set_slice(lua_State *L, const char *key, tg_slice value)
     lua_setfield(L, -2, key);
 }
 
-static void push_downlink(lua_State *L, tg_lconn *c, tg_session s, const tg_delivery *d)
+static void push_downlink(lua_State *L, tg_slice device, const tg_delivery *d)
 {
-    tg_bound *b = tg_conn_bound_of(c, s);
     lua_createtable(L, 0, 8);
     set_slice(L, "topic", d->msg->topic);
     set_slice(L, "payload", d->msg->payload);
-    if (b != NULL)
-        set_slice(L, "device", (tg_slice){b->id, b->len});
+    if (device.len > 0)
+        set_slice(L, "device", device);
     lua_pushinteger(L, d->qos);
     lua_setfield(L, -2, "qos");
     lua_pushboolean(L, d->retain);
@@ -231,7 +231,8 @@ void tg_lane_downlink(tg_lane *lane, tg_session s, const tg_delivery *d)
     else
         lua_pushcfunction(t->co, run_command);
     lua_rawgeti(t->co, LUA_REGISTRYINDEX, c->ref);
-    push_downlink(t->co, c, s, d);
+    const tg_bound *b = tg_conn_bound_of(c, s);
+    push_downlink(t->co, b != NULL ? (tg_slice){b->id, b->len} : (tg_slice){0}, d);
     if (!handler)
         lua_rawgeti(t->co, LUA_REGISTRYINDEX, c->app->commands);
     t->session = s;
@@ -239,4 +240,63 @@ void tg_lane_downlink(tg_lane *lane, tg_session s, const tg_delivery *d)
     t->qos = d->qos;
     t->done = downlink_done;
     tg_task_start(t, handler ? 2 : 3);
+}
+
+// ---- messages for devices that are away -----------------------------------------------
+
+typedef struct away_job {
+    tg_job job;
+    int fn, message;
+    int reason;
+} away_job;
+
+static void run_away(tg_job *j)
+{
+    away_job *k = TG_OWNER(j, away_job, job);
+    tg_script *s = j->script;
+    tg_task *t = tg_task_new(s, "on_away", TG_BUDGET_HANDLER_US);
+    if (t != NULL) {
+        lua_rawgeti(t->co, LUA_REGISTRYINDEX, k->fn);
+        lua_rawgeti(t->co, LUA_REGISTRYINDEX, k->message);
+        lua_pushstring(t->co, k->reason == 0              ? "queued"
+                              : k->reason == TG_E_TIMEOUT ? "expired"
+                                                          : "refused");
+    }
+    luaL_unref(s->vm.L, LUA_REGISTRYINDEX, k->message);
+    free(k);
+    if (t != NULL)
+        tg_task_start(t, 2);
+}
+
+static void drop_away(tg_job *j)
+{
+    free(TG_OWNER(j, away_job, job));
+}
+
+/// There is no connection: the handler may only publish, store and ask.
+void tg_adapter_away(const tg_adapter *self, tg_slice device, tg_msg m, int reason)
+{
+    const tg_offer *offer = TG_OWNER(self, tg_offer, adapter);
+    const tg_unit_lua *u = offer->unit;
+    tg_script *s = u->scripts[u->env.host->worker()];
+    int fn = s != NULL ? s->apps[offer->index].handler[TG_ON_AWAY] : LUA_NOREF;
+    away_job *k = fn != LUA_NOREF ? calloc(1, sizeof(*k)) : NULL;
+    if (k == NULL)
+        return;
+    uint64_t now = u->env.timer->clock();
+    tg_delivery d = {.size = sizeof(d), .qos = m->qos, .retain = m->retain, .msg = m};
+    if (m->expires > now)
+        d.expiry_s = (uint32_t)((m->expires - now + 999) / 1000);
+    // It may be this very script that published: the memory limit is off, so nothing raises.
+    bool in_script = s->vm.in_script;
+    s->vm.in_script = false;
+    push_downlink(s->vm.L, device, &d);
+    k->message = luaL_ref(s->vm.L, LUA_REGISTRYINDEX);
+    s->vm.in_script = in_script;
+    k->fn = fn;
+    k->reason = reason;
+    k->job = (tg_job){.script = s, .run = run_away, .drop = drop_away};
+    tg_list_init(&k->job.node);
+    tg_bench_queue(s->bench, &k->job);
+    tg_bench_settle(s->bench);
 }

@@ -48,4 +48,7 @@ tg_lconn *tg_adapter_conn(void *state); ///< what the host carries; NULL once cl
 int tg_adapter_annotate(const tg_adapter *self, tg_slice bytes,
                         void (*emit)(void *ctx, const tg_field_note *note), void *ctx);
 
+/// A tg_adapter's on_away (events.c).
+void tg_adapter_away(const tg_adapter *self, tg_slice device, tg_msg m, int reason);
+
 #endif

@@ -19,8 +19,8 @@
 #define GC_BUSY_RUNS 100u // callbacks in that time
 
 const char *const tg_handler_names[TG_ON_COUNT] = {
-    "decode",  "encode",   "on_open", "on_message", "on_downlink", "on_idle",
-    "on_move", "on_close", "on_data", "on_damaged", "migrate",     "on_shutdown",
+    "decode",   "encode",  "on_open",    "on_message", "on_downlink", "on_idle", "on_move",
+    "on_close", "on_data", "on_damaged", "migrate",    "on_shutdown", "on_away",
 };
 
 tg_script *tg_script_of(lua_State *L)

@@ -92,6 +92,7 @@ typedef enum tg_handler {
     TG_ON_DAMAGED,
     TG_ON_MIGRATE,
     TG_ON_SHUTDOWN,
+    TG_ON_AWAY,
     TG_ON_COUNT,
 } tg_handler;
 

@@ -127,3 +127,23 @@ int tg_device_command(tg_runtime *rt, const tg_command *cmd, tg_done_fn *done, v
         return 0;
     return rc;
 }
+
+void tg_devices_away(void *runtime, tg_slice client_id, const tg_value *attributes,
+                     tg_msg m, int reason)
+{
+    tg_runtime *rt = runtime;
+    const tg_session_info i = {.client_id = client_id, .attributes = attributes};
+    showing s = {0};
+    bool down = tg_slice_eq(down_of(&s, &i), m->topic);
+    tg_buf_free(&s.down);
+    tg_slice adapter = tg_value_str(attributes, "$adapter", (tg_slice){0});
+    tg_offer *o = down ? tg_seat_hold(rt, TG_OFFER_ADAPTER, adapter) : NULL;
+    if (o == NULL)
+        return;
+    if (o->adapter.on_away != NULL) {
+        tg_call_begin(o->self, "on_away");
+        o->adapter.on_away(o->given, client_id, m, reason);
+        tg_call_end();
+    }
+    tg_version_drop(o->self);
+}

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/metric.h"
+#include "plugin/devices.h"
 #include "plugin/auth.h"
 #include "plugin/call.h"
 #include "plugin/listeners.h"
@@ -101,8 +102,12 @@ static void init_plain(tg_runtime *rt, const tg_runtime_config *c)
 
 static int make_hub(tg_runtime *rt, const tg_runtime_config *c, tg_error *e)
 {
-    tg_hub_config hub = {
-        .workers = rt->nworkers, .limits = c->hub, .send = send_mail, .net = rt};
+    tg_hub_config hub = {.workers = rt->nworkers,
+                         .limits = c->hub,
+                         .send = send_mail,
+                         .net = rt,
+                         .on_away = tg_devices_away,
+                         .away_ctx = rt};
     return tg_hub_new(&hub, &rt->hub, e);
 }
 

@@ -99,6 +99,7 @@ function downlink:json() end
 ---@field on_open? fun(conn: tg.Conn, options: table?)
 ---@field on_message? fun(conn: tg.Conn, message: tg.Message)
 ---@field on_downlink? fun(conn: tg.Conn, message: tg.Downlink): any, string|tg.Error|nil false or nil and why refuses it
+---@field on_away? fun(message: tg.Downlink, state: string) one on the down topic of a device that is away is "queued", has "expired", or is "refused"
 ---@field on_idle? fun(conn: tg.Conn) no frame came for the time of conn:idle()
 ---@field on_move? fun(conn: tg.Conn) the connection came here from another version
 ---@field on_shutdown? fun(conn: tg.Conn) the host ends and will close the connection: what is sent without waiting still leaves

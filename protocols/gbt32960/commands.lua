@@ -11,6 +11,11 @@ local quality = require "quality"
 
 local M = {}
 
+local AWAY = {
+  queued = "the vehicle is away", expired = "the vehicle did not come in time",
+  refused = "the vehicle is away, and no more is kept for it",
+}
+
 local QUEUE_MAX = 32
 
 local function bad(why) return nil, { code = "INVAL", message = why } end
@@ -193,6 +198,17 @@ function M.add(adapter)
     if type(json.command) ~= "string" then return nil, "command: expected a name" end
     if not commands[json.command] then return nil, "no such command: " .. json.command end
     return json.command, json.args or {}
+  end
+
+  --- One for a vehicle that is away: its session keeps it, or it was not kept long enough.
+  function adapter.on_away(message, state)
+    local json = message:json()
+    local name = type(json) == "table" and read(json)
+    if not name then return end -- refused when the vehicle comes
+    local given = type(json.args) == "table" and json.args.correlation_id
+    tell({ open = false }, {
+      name = name, vin = message.device, correlation_id = given or json.correlation_id or json.id,
+    }, state, { reason = AWAY[state] })
   end
 
   --- What cannot be done is told, and nothing happens to the link.

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Commands down: text of the model's SMS commands, one at a time per device, each with a server
 -- flag that comes back in its reply. What became of each is published on the command topic:
--- queued, sent, replied, timed_out, failed or refused.
+-- queued, sent, replied, timed_out, failed, refused, or expired while the device was away.
 local tg = require "tidegate"
 
 local M = {}
@@ -119,6 +119,11 @@ end
 
 local CUT = { relay = { "Relay,1#", "Relay,0#" }, dyd = { "DYD,000000#", "HFYD,000000#" } }
 
+local AWAY = {
+  queued = "the device is away", expired = "the device did not come in time",
+  refused = "the device is away, and no more is kept for it",
+}
+
 --- Adds the adapter's commands.
 ---@param adapter tg.Adapter
 function M.add(adapter)
@@ -131,6 +136,17 @@ function M.add(adapter)
   function adapter.commands.relay(conn, args)
     local words = CUT[config.cut_dialect]
     return send(conn, words[args.cut and 1 or 2], args, config)
+  end
+
+  --- A message for a device that is away: what becomes of it until the device comes.
+  function adapter.on_away(msg, state)
+    local request = msg:json()
+    if type(request) ~= "table" or not adapter.commands[request.command] then return end
+    local args = type(request.args) == "table" and request.args or {}
+    tg.publish { topic = topic_of(msg.device, config), data = {
+      command = request.command, text = args.text, state = state, reason = AWAY[state],
+      correlation_id = args.correlation_id or request.id, time = tg.time.format(tg.time.now()),
+    } }
   end
 
   function adapter.commands.status(conn, args) return send(conn, "STATUS#", args, config) end

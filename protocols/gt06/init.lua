@@ -37,6 +37,10 @@ local M = tg.adapter {
       help = "a device that auth refuses is closed, or answered and its data dropped",
     },
     idle = { type = "duration", default = "15m", help = "silence that ends a connection" },
+    session_expiry = {
+      type = "duration", default = "0s",
+      help = "how long commands wait for a device that is away",
+    },
     command_timeout = { type = "duration", default = "60s", help = "for a command's reply" },
     command_language = {
       type = "enum", choices = { "none", "zh", "en" }, default = "none",

@@ -59,7 +59,8 @@ function M.add(adapter)
       tg.log.info("%s was %s on the same connection", imei, conn.device)
       conn:unbind(conn.device)
     end
-    local ok, err = conn:bind(imei, { tenant = who.tenant })
+    local ok, err = conn:bind(imei, { tenant = who.tenant },
+      { expiry = config.session_expiry / 1000 })
     if not ok then conn:close("protocol", err) end
     return ok
   end

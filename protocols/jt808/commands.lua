@@ -246,6 +246,23 @@ local function read_request(msg)
   return request, { id = id, name = name, args = args }
 end
 
+local AWAY = {
+  queued = "the terminal is away", expired = "the terminal did not come in time",
+  refused = "the terminal is away, and no more is kept for it",
+}
+
+--- One for a terminal that is away: its session keeps it, or it was not kept long enough.
+local function away(config, msg, state)
+  local request, what = read_request(msg)
+  if not what then return end -- refused when the terminal comes
+  if request.again and state == "queued" then return end -- told when it was left behind
+  local topic = config.topic:gsub("%${(%w+)}", { device = msg.device, type = "command" })
+  tg.publish { topic = topic, data = {
+    id = request.id, command = what.name, message_id = ("0x%04x"):format(what.id), state = state,
+    reason = AWAY[state], time = tg.time.format(tg.time.now(), 480),
+  } }
+end
+
 --- When a message is of no use any more: after its `ttl`, or at the end of the message's life.
 local function deadline(msg, request)
   local ttl = tonumber(request.ttl)
@@ -275,6 +292,8 @@ function M.add(adapter)
     return command(conn, id, "send", { data = args.data, device = args.device,
       correlation_id = args.correlation_id }, config)
   end
+
+  function adapter.on_away(msg, state) away(config, msg, state) end
 
   function adapter.on_downlink(conn, msg)
     local request, what, err = read_request(msg)

@@ -17,9 +17,10 @@
 /// The major changes when what was built before no longer works. The minor counts additions:
 /// each that a plugin may ask for raises it, and all tables have it in common. 1.1: drivers'
 /// labelled metrics and cells, commands, damaged frames, on_shutdown, guards of frames, spools,
-/// files, kept keys, stores that are read in pages, a session's granted expiry.
+/// files, kept keys, stores that are read in pages, a session's granted expiry. 1.2: QoS 2 that
+/// comes once through a crash (publish_once, sync), refusals of one QoS, on_away.
 #define TG_ABI_MAJOR 1
-#define TG_ABI_MINOR 1
+#define TG_ABI_MINOR 2
 #define TG_PLUGIN_MAGIC "TIDEGATE"
 #define TG_LUA_VERSION 504 ///< LUA_VERSION_NUM of the scripts' Lua
 

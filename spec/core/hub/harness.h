@@ -34,6 +34,7 @@ typedef struct world {
     size_t waiting[WORKERS_MAX][WORKERS_MAX];
 } world;
 
+static tg_away_fn *world_away; // told what comes for who is away
 static uint64_t world_ms; // the hub's clock takes no context
 
 static uint64_t world_clock(void)
@@ -139,8 +140,12 @@ static UNUSED void world_prepare(world *w, uint32_t workers, const tg_hub_limits
     world_ms = world_ms == 0 ? 1700000000000 : world_ms + 1000;
     tg_metrics_open(1);
     tg_log_set_level("hub", TG_LOG_ERROR); // drops are wanted here
-    tg_hub_config c = {
-        .workers = workers, .send = world_send, .net = w, .clock = world_clock};
+    tg_hub_config c = {.workers = workers,
+                       .send = world_send,
+                       .net = w,
+                       .clock = world_clock,
+                       .on_away = world_away,
+                       .away_ctx = w};
     if (limits != NULL)
         c.limits = *limits;
     tg_error e = {0};

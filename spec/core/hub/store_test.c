@@ -493,6 +493,82 @@ static void a_restored_session_can_be_kicked(void **state)
     }
 }
 
+static char heard[256];
+
+// It publishes from within, as an adapter does.
+static void hear(void *ctx, tg_slice id, const tg_value *attributes, tg_msg m, int reason)
+{
+    world *at = ctx;
+    assert_non_null(attributes);
+    size_t len = strlen(heard);
+    snprintf(heard + len, sizeof(heard) - len, "%.*s:%.*s:%d ", (int)id.len, id.at,
+             (int)m->payload.len, m->payload.at, reason);
+    tg_msg_spec spec = {
+        .size = sizeof(spec), .topic = tg_str("fate"), .payload = m->payload};
+    tg_msg fate = tg_msg_new(&spec);
+    tg_session_publish(at->shard[at->here], (tg_session){0}, fate, NULL, NULL);
+    tg_msg_unref(fate);
+}
+
+static void leave_for_a(const char *payload, uint32_t expiry_s)
+{
+    tg_msg_spec spec = {
+        .topic = tg_str("t"), .payload = tg_str(payload), .qos = 1, .expiry_s = expiry_s};
+    assert_int_equal(client_pub_msg(&p, spec), 0);
+    settle_all(&w);
+}
+
+#define HEARD(want)                                                                        \
+    do {                                                                                   \
+        assert_string_equal(heard, want);                                                  \
+        heard[0] = '\0';                                                                   \
+    } while (0)
+
+// What is kept for somebody who is away is told, and what is outlived by then, also when the
+// host began anew in between.
+static void what_waits_for_who_is_away_is_told(void **state)
+{
+    (void)state;
+    tg_value map = {.kind = TG_MAP};
+    tg_hub_limits limits = {.queue_messages = 3};
+    world_away = hear;
+    start(&limits);
+    client_init(&a, &w, 1);
+    tg_session_spec spec = spec_of("a", 1000, false);
+    spec.attributes = &map;
+    client_open_spec(&a, &spec);
+    settle_all(&w);
+    sub(&a, "t", 1);
+    open_durable(&p, 0, "p", 0);
+    sub(&p, "fate", 0);
+    leave_for_a("0", 5);
+    HEARD(""); // it is here
+    client_close(&a, 0);
+    settle_all(&w);
+    leave_for_a("1", 5);
+    leave_for_a("2", 100);
+    leave_for_a("3", 0);
+    leave_for_a("4", 0);
+    HEARD("a:1:0 a:2:0 a:3:0 a:4:-3 ");
+    got(&p, "fate=1 fate=2 fate=3 fate=4 ");
+    world_advance(&w, 7000);
+    HEARD("a:1:-7 ");
+    settle_all(&w);
+    crash(&w);
+    start(&limits);
+    open_durable(&p, 0, "p", 0);
+    world_advance(&w, 100000);
+    HEARD("a:2:-7 ");
+    settle_all(&w);
+    client_open_spec(&a, &spec);
+    settle_all(&w);
+    world_advance(&w, 2000);
+    HEARD("");
+    world_away = NULL;
+    world_close(&w);
+    forget_all();
+}
+
 // The crash test: acknowledged numbers must come, in order, whatever was lost with the host.
 #define NUMBERS 3000
 static bool acked[NUMBERS], had[NUMBERS];
@@ -668,6 +744,7 @@ int main(void)
         cmocka_unit_test(a_session_whose_time_ran_out_while_nobody_was_there_ends),
         cmocka_unit_test(records_that_make_no_sense_are_skipped),
         cmocka_unit_test(attributes_come_back),
+        cmocka_unit_test(what_waits_for_who_is_away_is_told),
         cmocka_unit_test(a_restored_session_can_be_kicked),
         cmocka_unit_test(sessions_of_earlier_forms_are_read),
         cmocka_unit_test(nothing_acknowledged_is_lost_in_a_crash),
