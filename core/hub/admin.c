@@ -125,7 +125,7 @@ static void show(const tg_shard *sh, const tg_sess *s,
         .dropped = s->dropped,
         .since = s->since,
         .expiry_s = s->expiry_s,
-        .session = {atomic_load(&s->where)},
+        .session = {s->handle},
         .attributes = tg_who_attributes(s->who),
     };
     each(ctx, &info);

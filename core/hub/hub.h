@@ -140,7 +140,7 @@ typedef struct tg_session_info {
     uint64_t queued_bytes, dropped;
     uint64_t since; ///< ms since the epoch: connected or disconnected
     uint32_t expiry_s;
-    tg_session session;
+    tg_session session; ///< as its link has it; 0: not connected
     const tg_value *attributes; ///< NULL none; borrowed
 } tg_session_info;
 /// Any thread: the worker that has the session or is about to. @return TG_E_NOTFOUND.

@@ -109,6 +109,18 @@ describe("a tracker and an MQTT client", function()
     host:stop()
   end)
 
+  it("are known as connected when they log in again, on whatever worker", function()
+    local imei = "860000012345678"
+    for _ = 1, 6 do
+      Tracker.connect(host.ports.gt06, imei):login()
+      Host.eventually(function()
+        local _, device = host:api("GET", "/api/v1/devices/" .. imei)
+        return device.connected
+      end, "the tracker to be there")
+    end
+    host:stop()
+  end)
+
   it("let a known user in and nobody else, where anonymous is off", function()
     host:stop()
     host = Host.start { config = {
