@@ -36,7 +36,7 @@ int tg_device_commands(tg_runtime *rt, tg_slice adapter,
 int tg_device_command(tg_runtime *rt, const tg_command *cmd, tg_done_fn *done, void *ctx);
 
 /// A tg_away_fn of a tg_runtime: what comes on its down topic is told to its adapter.
-void tg_devices_away(void *rt, tg_slice client_id, const tg_value *attributes, tg_msg m,
-                     int reason);
+void tg_devices_away(void *runtime, tg_slice client_id, const tg_value *attributes,
+                     tg_msg m, int reason);
 
 #endif
