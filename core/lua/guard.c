@@ -22,12 +22,6 @@
 
 #define GUARD_SIGNAL (SIGRTMIN + 5)
 
-#ifdef TG_SANITIZED // the same script takes many times as long there, and is no worse for it
-#define GRACE_US 200000u
-#else
-#define GRACE_US 0u
-#endif
-
 struct tg_monitor {
     pthread_t thread;
     pthread_mutex_t lock;
@@ -125,7 +119,8 @@ static void judge(tg_guard *g)
         g->seen_ns = now;
         return;
     }
-    uint64_t budget = atomic_load_explicit(&g->budget_us, memory_order_relaxed) + GRACE_US;
+    uint64_t budget =
+        atomic_load_explicit(&g->budget_us, memory_order_relaxed) + TG_GUARD_GRACE_US;
     if (now - g->seen_ns <= budget * 1000u)
         return;
     atomic_store(&g->judged, e);
