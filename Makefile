@@ -157,7 +157,7 @@ else ifneq ($(SAN),)
 	@lua5.4 spec/run.lua $(B)
 else
 	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory -j$$(nproc) tests
+	@$(MAKE) --no-print-directory -j$$(nproc) tests $(BENCH_BIN)
 	@$(MAKE) --no-print-directory -j$$(nproc) SAN=address tests
 	@$(MAKE) --no-print-directory -j$$(nproc) SAN=thread tests
 	@lua5.4 spec/run.lua $(B) build/address:spec/core build/thread:spec/core
