@@ -112,7 +112,7 @@ static void connect_all(tg_crew *c)
 {
     const tg_load_options *o = c->o;
     uint64_t began = tg_now_ns(), moved = began, before = answered(c), done = 0;
-    uint32_t opened = 0, at_once = o->connecting / o->threads;
+    uint32_t opened = 0, at_once = (o->connecting + o->threads - 1) / o->threads;
     double rate = o->connect_rate / o->threads;
     while (done < c->npeers && (c->clean || !stopped(c))) {
         uint64_t now = tg_now_ns(), seen = answered(c) - before;
@@ -122,7 +122,7 @@ static void connect_all(tg_crew *c)
         if (seen != done || opened == done) // nothing is under way: the pace is waited for
             moved = now;
         done = seen;
-        while (opened < c->npeers && opened < allowed && opened - done < at_once + 1)
+        while (opened < c->npeers && opened < allowed && opened - done < at_once)
             tg_peer_open(c, c->peers[opened++]);
         turn(c, rate > 0 ? MS : 20 * MS);
         if (now - moved > quiet_ns(c)) {

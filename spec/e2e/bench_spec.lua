@@ -178,7 +178,7 @@ describe("tidegate bench over TLS", function()
   it("resumes handshakes with tickets", function()
     local r = good("connect", "-p", host.ports.tls, "--tls", "--insecure", "--tls-resume",
       "-c", 30, "--connecting", 1)
-    assert.is_true(r.tls_resumed > 20, r.tls_resumed)
+    assert.equal(29, r.tls_resumed) -- a ticket is good for one: each has that of the one before
     r = good("connect", "-p", host.ports.tls, "--tls", "--insecure", "-c", 10)
     assert.equal(0, r.tls_resumed)
   end)
