@@ -53,16 +53,37 @@ function M.pass(ms)
   timer:close()
 end
 
+-- The workers of a host share a port, and the kernel lets two hosts of one user share it as
+-- well: one would get what was meant for the other, and no error would say so. So a port that is
+-- given is claimed, against other runs on this machine too, until this process ends: by a
+-- datagram socket on another loopback address, which is in nobody's way.
+local claims = {}
+
+local function claim(port)
+  local mark = uv.new_udp()
+  if mark:bind("127.0.0.2", port) then
+    claims[#claims + 1] = mark
+    return true
+  end
+  mark:close()
+end
+
+local function is_free(port)
+  local tcp, udp = uv.new_tcp(), uv.new_udp()
+  local free = tcp:bind("127.0.0.1", port) and tcp:listen(1, function() end)
+    and udp:bind("127.0.0.1", port)
+  tcp:close()
+  udp:close()
+  uv.run "nowait"
+  return free
+end
+
 --- Ports that nobody listens on, below the range from which the system serves outgoing
 --- connections, so that none of those takes one before the host does.
 function M.free_port()
   for _ = 1, 200 do
     local port = math.random(10000, 32000)
-    local probe = uv.new_tcp()
-    local free = probe:bind("127.0.0.1", port) and probe:listen(1, function() end)
-    probe:close()
-    uv.run "nowait"
-    if free then return port end
+    if claim(port) and is_free(port) then return port end
   end
   error "no free port"
 end
