@@ -12,7 +12,7 @@ local M = {}
 M.HEAD = tg.struct "_magic:hex[4] name:gbk[50] offset:u32be length:u32be data:hex[*]"
 local FILES = 64 -- of one connection
 local GAPS = 255 -- one answer names no more
-local BLOCKS = 4096 -- of one file
+local BLOCKS = 4096 -- held of one file
 
 --- A block, as the frame is.
 function M.decode(frame)
@@ -90,15 +90,14 @@ end
 function M.block(conn, dev, msg, config)
   local data = msg.data
   local file = data.name and files_of(dev)[data.name]
-  if not file or data.offset + data.length > file.size or #file.ranges > GAPS
-    or #file.blocks >= BLOCKS then
+  if not file or data.offset + data.length > file.size or #file.ranges > GAPS then
     return conn:complain "a block of a file that was not announced"
   end
   local block = { offset = data.offset, bytes = tg.hex.decode(data.data) or "" }
   file.ranges = add(file.ranges, data.offset, data.offset + data.length)
   local most = config.attachments == "file" and config.attachment_size or 0
   local size = #block.bytes
-  if not file.spilled and ((dev.file_bytes or 0) + size > most
+  if not file.spilled and ((dev.file_bytes or 0) + size > most or #file.blocks >= BLOCKS
     or held + size > config.reassembly_total) then
     spill(conn, dev, data.name, file, config)
   end

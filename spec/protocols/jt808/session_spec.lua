@@ -419,6 +419,18 @@ describe("jt808 attachments", function()
     assert.is_true(terminal.published(blocks[5])[1][2].complete)
   end)
 
+  it("that come in more blocks than are held go out in blocks as well", function()
+    local n = 4098
+    local commands = { feed(0x1210, INFO, { serial = 1 }),
+      feed(0x1211, "\5a.jpg\0" .. string.pack(">I4", n), { serial = 2 }) }
+    for at = 0, n - 1 do commands[#commands + 1] = block(at, "x") end
+    commands[#commands + 1] = feed(0x1212, "\5a.jpg\0" .. string.pack(">I4", n), { serial = 3 })
+    local blocks = run(commands, { login = false, path = PATH .. " jt808-attachments" })
+    assert.is_true(terminal.published(blocks[#blocks])[1][2].complete)
+    assert.equal(0, #offline.of(blocks[#blocks - 1], "complain"))
+    assert.equal(1, #offline.of(blocks[#blocks - 1], "publish"))
+  end)
+
   it("whose announcements are cut short are nothing", function()
     local blocks = run({ feed(0x1210, INFO, { serial = 1 }), feed(0x1211, "", { serial = 2 }),
       feed(0x1211, "\5a.jpg\0", { serial = 3 }), block(0, "abcd"),
