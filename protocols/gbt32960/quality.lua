@@ -66,8 +66,12 @@ local function add(q, what, n)
 end
 
 local function set(q, what, value)
+  local shown = own[q.vin]
   q[what] = value
-  if own[q.vin] then own[q.vin][what](value) end
+  if shown then
+    shown[what](value)
+    shown.by = q
+  end
 end
 
 --- How far the vehicle's clock is ahead, by a time that is that of now for it.
@@ -87,9 +91,13 @@ local function pace(q, msg)
   M.clock(q, msg.time6)
 end
 
---- The vehicle has left this link, perhaps for one of another worker.
+--- The vehicle has left this link, perhaps for one of another worker; if for one of this, what
+--- is shown may be of that already.
 function M.left(q)
-  for what in pairs(own[q.vin] and GAUGES or {}) do own[q.vin][what](0) end
+  local shown = own[q.vin]
+  if not shown or shown.by ~= q then return end
+  for what in pairs(GAUGES) do shown[what](0) end
+  shown.by = nil
 end
 
 --- A frame of a vehicle that is logged in. @param q table its counters
