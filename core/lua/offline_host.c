@@ -328,7 +328,12 @@ static int session_sync(tg_session h, tg_done_fn *done, void *ctx)
 
 static int session_ack(tg_session h, uint16_t packet_id, tg_ack how)
 {
-    static const char *const words[] = {"done", "received", "refused"};
+    static const char *const words[] = {
+        [TG_ACK_DONE] = "done",         [TG_ACK_RECEIVED] = "received",
+        [TG_ACK_REFUSED] = "refused",   [TG_ACK_DONE_1] = "done",
+        [TG_ACK_DONE_2] = "done",       [TG_ACK_REFUSED_1] = "refused",
+        [TG_ACK_REFUSED_2] = "refused",
+    };
     offline_session *s = tg_offline_session(here, h.id);
     char number[8];
     snprintf(number, sizeof(number), "%u", packet_id);

@@ -12,7 +12,7 @@ local quality = require "quality"
 local M = {}
 
 local AWAY = {
-  queued = "the vehicle is away", expired = "the vehicle did not come in time",
+  expired = "the vehicle did not come in time",
   refused = "the vehicle is away, and no more is kept for it",
 }
 
@@ -208,7 +208,7 @@ function M.add(adapter)
     local given = type(json.args) == "table" and json.args.correlation_id
     tell({ open = false }, {
       name = name, vin = message.device, correlation_id = given or json.correlation_id or json.id,
-    }, state, { reason = AWAY[state] })
+    }, state, { error = AWAY[state] })
   end
 
   --- What cannot be done is told, and nothing happens to the link.

@@ -120,7 +120,7 @@ end
 local CUT = { relay = { "Relay,1#", "Relay,0#" }, dyd = { "DYD,000000#", "HFYD,000000#" } }
 
 local AWAY = {
-  queued = "the device is away", expired = "the device did not come in time",
+  expired = "the device did not come in time",
   refused = "the device is away, and no more is kept for it",
 }
 
@@ -144,7 +144,7 @@ function M.add(adapter)
     if type(request) ~= "table" or not adapter.commands[request.command] then return end
     local args = type(request.args) == "table" and request.args or {}
     tg.publish { topic = topic_of(msg.device, config), data = {
-      command = request.command, text = args.text, state = state, reason = AWAY[state],
+      command = request.command, text = args.text, state = state, error = AWAY[state],
       correlation_id = args.correlation_id or request.id, time = tg.time.format(tg.time.now()),
     } }
   end

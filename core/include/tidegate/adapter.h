@@ -157,7 +157,7 @@ struct tg_adapter {
     /// without sessions, whose good-bye on_session_end would say otherwise.
     void (*on_shutdown)(tg_conn c, void *state);
 
-    /// What becomes of a message on the attribute `down` of a device that is away; optional.
+    /// What becomes of a message on the attribute `$down` of a device that is away; optional.
     /// Called on the worker that has its session; `device` and `m` are borrowed.
     /// @param reason 0: it is kept for the device; TG_E_TIMEOUT: what was kept has outlived its
     ///        expiry or the host's limit; TG_E_FULL: it is not kept.
