@@ -69,6 +69,7 @@ void tg_inbound_adopt(tg_shard *sh, tg_sess *s)
         return;
     tg_inbound_free(in);
     s->extra->inbound = NULL;
+    tg_sess_tidy(s);
 }
 
 // The ids that are held.
@@ -135,8 +136,8 @@ int tg_inbound_put(tg_sess *s, uint16_t packet_id)
 int tg_session_rx_add(tg_shard *sh, tg_session h, uint16_t packet_id)
 {
     tg_sess *s = tg_shard_attached(sh, h);
-    if (s == NULL)
-        return TG_E_CLOSED;
+    if (s == NULL || packet_id == 0)
+        return s == NULL ? TG_E_CLOSED : TG_E_INVAL;
     tg_inbound *in = tg_inbound_of(s);
     if (in == NULL)
         return TG_E_NOMEM;
@@ -163,6 +164,19 @@ bool tg_inbound_is_open(const tg_inbound *in, uint16_t packet_id)
     return find_open(in, packet_id) != NULL;
 }
 
+// One that is let go before it was safe will not come again either, and its id may be another
+// message's next: so a restart must not find it open.
+static void keep_past(tg_shard *sh, tg_sess *s, tg_inbound *in)
+{
+    uint64_t upto = tg_list_empty(&in->open)
+                        ? in->seq
+                        : TG_OWNER(in->open.next, tg_origin, node)->seq - 1;
+    if (upto <= in->kept)
+        return;
+    in->kept = upto;
+    tg_persist_rx(sh, s, 0, upto);
+}
+
 int tg_session_rx_del(tg_shard *sh, tg_session h, uint16_t packet_id)
 {
     tg_sess *s = tg_shard_attached(sh, h);
@@ -185,6 +199,8 @@ int tg_session_rx_del(tg_shard *sh, tg_session h, uint16_t packet_id)
     if (!tg_persist_on(sh, s))
         return 0;
     tg_persist_rx_del(sh, s, packet_id);
+    if (o != NULL)
+        keep_past(sh, s, in);
     return sh->hub->durable ? 1 : 0;
 }
 

@@ -10,6 +10,7 @@
 #include "hub/retained.h"
 
 #define HAD_A_TURN 256 // records that are looked at
+#define HAD_IN_VAIN 16 // of those, that are not settled
 
 struct item { // offsets, since the bytes move while they grow
     uint32_t kind;
@@ -312,11 +313,11 @@ static void had_gone(tg_shard *sh, tg_had *h)
 }
 
 // They settle in about the order in which they came; those that do not are passed by, a few
-// each turn.
+// each turn: a publisher that stays away may leave many.
 void tg_had_turn(tg_shard *sh)
 {
-    const tg_had *passed = NULL;
-    for (int i = 0; i < HAD_A_TURN && sh->had != NULL && sh->had != passed; i++) {
+    int in_vain = 0;
+    for (int i = 0; i < HAD_A_TURN && in_vain < HAD_IN_VAIN && sh->had != NULL; i++) {
         tg_had *h = sh->had;
         sh->had = h->next;
         h->next = NULL;
@@ -326,7 +327,7 @@ void tg_had_turn(tg_shard *sh)
             had_gone(sh, h);
             continue;
         }
-        passed = passed != NULL ? passed : h;
+        in_vain++;
         tg_had_watch(sh, h);
     }
 }

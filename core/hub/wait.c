@@ -10,7 +10,8 @@
 
 #include "hub/inbound.h"
 
-#define LOOK_MS 20
+#define LOOK_MS 20 // somebody waits for an answer
+#define LOOK_HAD_MS 1000 // there is only the store to tidy
 
 tg_wait *tg_wait_new(tg_shard *sh, tg_sess *s, tg_wait_kind kind, void *ctx)
 {
@@ -221,6 +222,12 @@ static void look(tg_alarm *a)
     (void)a; // the turn that follows looks
 }
 
+static void look_in(tg_shard *sh, uint64_t ms)
+{
+    if (!tg_alarm_armed(&sh->look) || sh->look.due > tg_wheel_now(sh->wheel) + ms)
+        tg_wheel_add(sh->wheel, &sh->look, ms, look);
+}
+
 void tg_wait_look(tg_shard *sh)
 {
     for (tg_list *n = sh->asking.next, *next; n != &sh->asking; n = next) {
@@ -232,8 +239,9 @@ void tg_wait_look(tg_shard *sh)
         tg_list_del(&w->asking);
         tg_wait_put(sh, w, state == TG_ORIGIN_FAILED ? TG_E_IO : 0);
     }
-    if ((!tg_list_empty(&sh->asking) || sh->had != NULL) && !tg_alarm_armed(&sh->look))
-        tg_wheel_add(sh->wheel, &sh->look, LOOK_MS, look);
+    bool asked = !tg_list_empty(&sh->asking);
+    if (asked || sh->had != NULL)
+        look_in(sh, asked ? LOOK_MS : LOOK_HAD_MS);
 }
 
 static void settle(tg_shard *sh, tg_wait *w)

@@ -105,7 +105,8 @@ typedef struct tg_session_api {
 
     /// QoS 2 from the peer: remembers `packet_id` until rx_del, across reconnects; across a
     /// restart as well once publish_once() has answered.
-    /// @return 0 new; TG_E_EXISTS: already received, do not publish again; TG_E_LIMIT.
+    /// @return 0 new; TG_E_EXISTS: already received, do not publish again; TG_E_LIMIT;
+    /// TG_E_INVAL: 0 is no id.
     int (*rx_add)(tg_session s, uint16_t packet_id);
     /// @return 0; TG_E_NOTFOUND when it was not held; 1 when the store must forget it first: the
     /// peer may use the id again only once sync() has answered.

@@ -276,6 +276,50 @@ static void a_publisher_that_comes_back_waits_as_well(void **state)
     tg_log_set_level("hub", TG_LOG_ERROR);
 }
 
+// One worker's store took a message that the other's did not: its publisher was told so, let go
+// of the id, and uses it for the next one. Who had the first is not taken to have had that.
+static void an_id_that_was_let_go_says_nothing_of_the_next_message(void **state)
+{
+    (void)state;
+    three();
+    tg_log_set_level("hub", -1);
+    a.ack = false;
+    assert_int_equal(send_1(), 0);
+    world_settle(&w);
+    finish_all_of(1);
+    fail_with = TG_E_IO;
+    finish_all_of(2);
+    fail_with = 0;
+    tg_log_set_level("hub", TG_LOG_ERROR);
+    assert_int_equal(p.done, TG_E_IO);
+    w.here = 0;
+    assert_int_equal(tg_session_rx_del(w.shard[0], p.s, 7), 1);
+    settle_all(&w);
+    crash(&w);
+    three_again();
+    assert_int_equal(publish(&p, "p", 7, "2", client_published, &p), 0);
+    settle_all(&w);
+    assert_int_equal(p.done, 0);
+    got(&b, "t=2/2 t=2/2/R ");
+    assert_true(strstr(a.log, "t=2/2 ") != NULL);
+    three_end();
+}
+
+// Somebody who never comes back is no reason to wake up all the time.
+static void a_publisher_that_stays_away_costs_a_look_a_second(void **state)
+{
+    (void)state;
+    three();
+    assert_int_equal(send_1(), 0);
+    world_settle(&w);
+    finish_all_of(1);
+    client_close(&p, 0);
+    world_advance(&w, 1000);
+    assert_int_equal(records("h"), 1);
+    assert_true(tg_wheel_wait(w.wheel[1]) >= 500);
+    three_end();
+}
+
 // ---- at random -------------------------------------------------------------------------
 
 #define PUBLISHERS 2
@@ -575,6 +619,8 @@ int main(void)
         cmocka_unit_test(what_will_not_come_again_is_forgotten),
         cmocka_unit_test(a_new_session_of_the_name_has_other_numbers),
         cmocka_unit_test(a_publisher_that_comes_back_waits_as_well),
+        cmocka_unit_test(an_id_that_was_let_go_says_nothing_of_the_next_message),
+        cmocka_unit_test(a_publisher_that_stays_away_costs_a_look_a_second),
         cmocka_unit_test(nothing_is_lost_or_doubled_whatever_was_committed),
     };
     return RUN(tests);
