@@ -180,7 +180,7 @@ static bool maps_eq(const tg_value *a, const tg_value *b) // whatever the order
 
 bool tg_value_eq(const tg_value *a, const tg_value *b)
 {
-    if (a->kind != b->kind)
+    if (a->kind != b->kind || (a->secret != 0) != (b->secret != 0))
         return false;
     switch ((tg_kind)a->kind) {
     case TG_NIL:

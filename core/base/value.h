@@ -41,7 +41,7 @@ static inline tg_value tg_value_of_str(const char *s)
 /// Deep copy in one block. @return NULL when out of memory; free with tg_value_free.
 tg_value *tg_value_copy(const tg_value *v);
 void tg_value_free(tg_value *v);
-bool tg_value_eq(const tg_value *a, const tg_value *b);
+bool tg_value_eq(const tg_value *a, const tg_value *b); ///< a secret is like secrets only
 uint64_t tg_value_hash(const tg_value *v); ///< the same for equal ones
 const char *tg_kind_name(uint8_t kind); ///< "string", "integer", …
 

@@ -301,6 +301,7 @@ static void received_ids_are_remembered_across_reconnects(void **state)
     assert_int_equal(tg_session_rx_del(w.shard[1], a.s, 7), 0);
     assert_int_equal(tg_session_rx_del(w.shard[1], a.s, 7), TG_E_NOTFOUND);
     assert_int_equal(tg_session_rx_add(w.shard[1], a.s, 10), 0);
+    assert_int_equal(tg_session_rx_add(w.shard[1], a.s, 0), TG_E_INVAL);
     world_close(&w);
 }
 
@@ -612,6 +613,28 @@ static void sessions_with_equal_attributes_share_them(void **state)
     world_close(&w); // asserts that nobody's are left
 }
 
+// A store and a list show what is no secret.
+static void a_secret_is_not_shared_with_what_only_looks_like_it(void **state)
+{
+    (void)state;
+    world w;
+    static client c[2];
+    tg_arena a = {0};
+    tg_value_builder open = {.arena = &a}, hidden = {.arena = &a};
+    tg_value word = tg_value_of_str("sesame");
+    tg_build(&open, "word", word);
+    word.secret = 1;
+    tg_build(&hidden, "word", word);
+    tg_value first = tg_build_map(&open), second = tg_build_map(&hidden);
+    world_open(&w, 1, NULL);
+    open_as(&c[0], &w, 0, "a", "", &first);
+    open_as(&c[1], &w, 0, "b", "", &second);
+    tg_arena_free(&a);
+    assert_int_equal(attributes_of(&c[0])->map.pairs[0].value.secret, 0);
+    assert_int_equal(attributes_of(&c[1])->map.pairs[0].value.secret, 1);
+    world_close(&w);
+}
+
 static void a_hundred_users_are_told_apart(void **state)
 {
     (void)state;
@@ -634,6 +657,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sessions_with_equal_attributes_share_them),
+        cmocka_unit_test(a_secret_is_not_shared_with_what_only_looks_like_it),
         cmocka_unit_test(a_hundred_users_are_told_apart),
         cmocka_unit_test(a_publish_reaches_subscribers_on_every_worker),
         cmocka_unit_test(overlapping_subscriptions_give_one_delivery_with_all_identifiers),
