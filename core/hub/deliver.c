@@ -94,8 +94,10 @@ static void look_at_oldest(tg_alarm *a)
     tg_extra *x = TG_OWNER(a, tg_extra, alarm);
     tg_sess *s = x->sess;
     const tg_queue *q = s->queue;
-    if (s->state != TG_SESS_ONLINE || q == NULL || q->inflight == 0)
+    if (s->state != TG_SESS_ONLINE || q == NULL || q->inflight == 0) {
+        tg_sess_tidy(s);
         return;
+    }
     uint64_t now = tg_hub_now(x->shard->hub) / 1000;
     uint64_t due = tg_queue_at(q, q->head)->sent_s +
                    (uint64_t)x->shard->hub->config.limits.inflight_age_s;

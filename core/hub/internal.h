@@ -6,6 +6,7 @@
 #include "base/value.h"
 #include "hub/session.h"
 #include "hub/shard.h"
+#include "hub/wait.h"
 
 // publish.c
 void tg_gather_free(tg_gather *g);

@@ -34,8 +34,8 @@ typedef struct envelope {
 struct tg_block {
     atomic_uint refs;
     uint32_t expiry_s;
+    uint32_t size;
     bool published;
-    size_t size;
     uint64_t retained_seq;
     tg_origin *origin; // NULL: a message that may come twice, or cannot
     envelope first; // the maker's
@@ -63,13 +63,13 @@ static tg_msg block_new(const tg_msg_spec *s, tg_slice publisher)
 {
     size_t size =
         sizeof(tg_block) + s->topic.len + s->payload.len + s->props.len + publisher.len;
-    tg_block *b = malloc(size);
+    tg_block *b = size <= UINT32_MAX ? malloc(size) : NULL;
     if (b == NULL)
         return NULL;
     atomic_init(&b->refs, 1);
     b->expiry_s = s->expiry_s;
     b->published = false;
-    b->size = size;
+    b->size = (uint32_t)size;
     b->retained_seq = 0;
     b->origin = NULL;
     b->first = (envelope){.magic = ENVELOPE_MAGIC, .refs = 1, .block = b};

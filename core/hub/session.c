@@ -68,7 +68,8 @@ void tg_sess_tidy(tg_sess *s)
 {
     tg_extra *x = s->extra;
     if (x == NULL || x->will != NULL || x->inbound != NULL || x->scans != NULL ||
-        tg_alarm_armed(&x->alarm) || tg_alarm_armed(&x->will_due))
+        tg_alarm_armed(&x->alarm) || tg_alarm_armed(&x->will_due) ||
+        tg_alarm_armed(&x->queue_due))
         return;
     s->extra = NULL;
     free(x);

@@ -9,14 +9,13 @@
 #include "base/list.h"
 #include "base/wheel.h"
 #include "hub/hub.h"
-#include "hub/message.h"
+#include "hub/queue.h"
 #include "hub/route.h"
 #include "hub/who.h"
 
 #define TG_SESS_MAGIC 0x5e551042u
 #define TG_CLAIM_MAGIC 0xc1a1a042u
 
-typedef struct tg_sess tg_sess;
 typedef struct tg_claim tg_claim;
 typedef struct tg_wait tg_wait;
 typedef struct tg_ack_ref tg_ack_ref;
@@ -24,7 +23,7 @@ typedef struct tg_batch tg_batch;
 typedef struct tg_scan tg_scan;
 typedef struct tg_barrier tg_barrier;
 typedef struct tg_inbound tg_inbound;
-typedef struct tg_origin tg_origin;
+
 // Sessions.
 
 typedef enum tg_sess_state {
@@ -42,54 +41,6 @@ enum {
     TG_SESS_LISTED = 1 << 4, ///< on the shard's list of retained scans to go on with
     TG_SESS_MOVING = 1 << 5, ///< in a mail: its queue holds blocks, not messages
 };
-
-enum {
-    TG_ENTRY_RETAIN = 1 << 0, ///< show the retain flag
-    TG_ENTRY_SENT = 1 << 1, ///< was given to a link
-    TG_ENTRY_DUP = 1 << 2, ///< on an earlier connection
-    TG_ENTRY_RELEASED = 1 << 3, ///< QoS 2: PUBREC came
-    TG_ENTRY_STORED = 1 << 4,
-    TG_ENTRY_SHARED = 1 << 5, ///< came through a shared subscription
-    TG_ENTRY_MARKED = 1 << 6, ///< the store has more about it than the message
-    TG_ENTRY_UNSAFE = 1 << 7, ///< QoS 2: not to be sent before the store has it
-};
-
-/// A message for one session, in its queue or window. The block instead of the message while
-/// the session moves.
-typedef struct tg_entry {
-    tg_msg msg; ///< NULL: gone
-    union {
-        uint32_t id; ///< when nids is 1
-        uint32_t *ids; ///< when more; owned
-    };
-    uint16_t nids;
-    uint8_t qos;
-    uint8_t flags; ///< TG_ENTRY_*
-    uint32_t
-        sent_s; ///< when it was sent, seconds of the hub's clock; where its age matters
-} tg_entry;
-
-/// What a shard has counted since its last turn ended. Plain numbers: only their sums over all
-/// shards mean something, since sessions move.
-typedef struct tg_tally {
-    _Alignas(64) int64_t published[3]; ///< by QoS
-    int64_t delivered[3];
-    int64_t waiting, waiting_bytes, inflight;
-} tg_tally;
-
-/// Window and queue in one: numbers [head, sent) were sent and are not all answered yet,
-/// [sent, tail) wait. A packet id follows from the number, so neither a table of ids nor a
-/// second queue is needed, and a restart knows the same ids again.
-typedef struct tg_queue {
-    uint64_t head, sent, tail;
-    tg_entry *ring;
-    uint32_t cap; ///< power of two
-    uint32_t inflight; ///< QoS above 0 in [head, sent)
-    uint32_t waiting; ///< in [sent, tail)
-    uint64_t bytes; ///< of those waiting
-    uint64_t sent_bytes; ///< of those in flight
-    tg_tally *tally; ///< of the shard that has it; NULL: on its way
-} tg_queue;
 
 /// What most sessions do not have.
 typedef struct tg_extra {
@@ -216,35 +167,6 @@ tg_route *tg_subs_next(const tg_sess *s, uint32_t *at); ///< walks; start with 0
 tg_route *tg_subs_lookup(tg_hub *h, const tg_sess *s, tg_slice filter);
 void tg_subs_clear(tg_hub *h, tg_sess *s); ///< ends all routes
 void tg_subs_count(const tg_hub *h, const tg_route *r, int by); ///< in the metrics
-
-// queue.c
-static inline tg_entry *tg_queue_at(const tg_queue *q, uint64_t n)
-{
-    return &q->ring[n & (q->cap - 1)];
-}
-static inline uint16_t tg_packet_id(uint64_t n)
-{
-    return (uint16_t)(n % 65535 + 1);
-}
-/// @param t where it is counted from now on. @return its number, 0: out of memory. @owner takes
-/// the entry.
-uint64_t tg_queue_push(tg_sess *s, const tg_entry *e, tg_tally *t);
-/// As number `n`, which is not below any that it has; for restoring.
-bool tg_queue_put_at(tg_sess *s, uint64_t n, const tg_entry *e);
-/// The entry in front of those that wait is sent, or waits again.
-void tg_queue_sent(tg_queue *q, uint64_t n);
-void tg_queue_unsent(tg_queue *q, uint64_t n);
-/// What it holds is counted elsewhere from now on. @param t NULL: nowhere.
-void tg_queue_count_in(tg_queue *q, tg_tally *t);
-/// @return number of the entry in the window with this id, 0 none.
-uint64_t tg_queue_find(const tg_queue *q, uint16_t packet_id);
-void tg_queue_del(tg_queue *q, uint64_t n);
-void tg_queue_rewind(tg_queue *q); ///< a new connection: all unanswered ones wait again
-void tg_queue_free(tg_sess *s);
-void tg_queue_to_blocks(tg_queue *q);
-bool tg_queue_from_blocks(tg_queue *q); ///< @return false: some were lost
-size_t tg_entry_bytes(const tg_entry *e);
-const uint32_t *tg_entry_ids(const tg_entry *e);
 
 // deliver.c
 /// @return 0; TG_E_FULL: its queue dropped it.

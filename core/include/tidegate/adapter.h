@@ -158,7 +158,8 @@ struct tg_adapter {
     void (*on_shutdown)(tg_conn c, void *state);
 
     /// What becomes of a message on the attribute `$down` of a device that is away; optional.
-    /// Called on the worker that has its session; `device` and `m` are borrowed.
+    /// Called on the worker that has its session; `device` and `m` are borrowed. It may publish,
+    /// but opens and closes no session.
     /// @param reason 0: it is kept for the device; TG_E_TIMEOUT: what was kept has outlived its
     ///        expiry or the host's limit; TG_E_FULL: it is not kept.
     void (*on_away)(const tg_adapter *self, tg_slice device, tg_msg m, int reason);
