@@ -26,6 +26,10 @@ return {
     type = "integer", default = 30, min = 1,
     help = "of one device; more are refused: two terminals have the same number",
   },
+  terminals = {
+    type = "integer", default = 10000, min = 1, max = 1000000,
+    help = "phones on one connection of a concentrator; more are refused",
+  },
   before_auth = {
     type = "enum", choices = { "drop", "accept" }, default = "drop",
     help = "messages before authentication: dropped, or a login without a code",

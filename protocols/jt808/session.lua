@@ -9,28 +9,14 @@ local files = require "files"
 local packets = require "packets"
 local publish = require "publish"
 local registry = require "registry"
+local repeats = require "repeats"
 local replies = require "replies"
 local roaming = require "roaming"
 local wire = require "wire"
 
 local M = {}
 
-local RING = 8 -- a message that comes again does so soon
-
---- Was it seen just now? Serials alone are not enough: terminals begin at 0 again. The last keys
---- are the numbered members of a device.
-local function seen(dev, key)
-  local turn = dev.turn
-  local last = dev[turn]
-  if not last or (key >> 8) - (last >> 8) ~= 1 then -- not simply the next one
-    for i = 1, RING do
-      if dev[i] == key then return true end
-    end
-  end
-  turn = turn % RING + 1
-  dev.turn, dev[turn] = turn, key
-  return false
-end
+local seen = repeats.seen
 
 ---@param adapter tg.Adapter
 ---@param many boolean a concentrator's: many phones on one connection
@@ -43,6 +29,8 @@ function M.add(adapter, many, blocks)
   local out = publish.new(config)
   local assemble = packets.new(config, say, out)
 
+  local known = {} -- how many terminals a concentrator has on each of its connections
+
   local handle_message
 
   --- What is kept of a terminal from its first message on, in the connection's state by its
@@ -50,10 +38,12 @@ function M.add(adapter, many, blocks)
   --- terminals pays for sixteen. So what seldom differs is kept where it does.
   local function meet(conn, msg)
     local all = conn.state
-    if not many and next(all) and not all[msg.phone] then return nil end
+    local n = many and known[conn] or 0
+    if not many and next(all) or n >= config.terminals then return nil end
+    if many then known[conn] = n + 1 end
     local header = msg.header or (#msg.phone == 10 and "2019" or "2013")
     local dev = {
-      false, false, false, false, false, false, false, false, -- room for RING keys
+      false, false, false, false, false, false, false, false, -- room for the last keys
       phone = msg.phone, device = wire.identity(msg.phone), header = header,
       version = msg.version, serial = 0, turn = 0,
     }
@@ -78,6 +68,7 @@ function M.add(adapter, many, blocks)
   local function forget(conn, dev)
     release(dev)
     conn.state[dev.known_as or dev.phone] = nil
+    if known[conn] then known[conn] = known[conn] - 1 end
   end
 
   -- ---- registration, authentication ------------------------------------------------------------
@@ -288,12 +279,16 @@ function M.add(adapter, many, blocks)
 
   function adapter.on_idle(conn) conn:close("idle") end
   function adapter.on_close(conn)
+    known[conn] = nil
     for _, dev in pairs(conn.state) do release(dev) end
   end
 
   function adapter.on_move(conn)
     assemble.moved(conn)
-    for _, dev in pairs(conn.state) do files.adjust(dev, 1) end
+    for _, dev in pairs(conn.state) do
+      files.adjust(dev, 1)
+      if many then known[conn] = (known[conn] or 0) + 1 end
+    end
   end
 end
 

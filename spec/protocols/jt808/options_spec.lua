@@ -120,6 +120,17 @@ describe("jt808 bounds", function()
     assert.equal(0, #offline.of(blocks[6], "complain"))
   end)
 
+  it("terminals: no more phones on one connection of a concentrator, until one logs out", function()
+    local function hello(n, id)
+      return feed(id or 0x0100, "\0\1\0\2abcde" .. ("m"):rep(20) .. "1234567\1PLATE",
+        { phone = ("0138001381%02d"):format(n), serial = n })
+    end
+    local blocks = run('{"terminals":3}', { hello(1), hello(2), hello(3), hello(1),
+      hello(2, 0x0003), hello(4) }, "jt808-concentrator")
+    assert.same({ 1, 1, 0, 1, 1, 1 }, counts(blocks))
+    assert.equal(1, #offline.of(blocks[3], "complain"))
+  end)
+
   it("files that are announced on one connection are 64 at most", function()
     local commands = { feed(0x1210, "", { serial = 1 }) }
     for n = 1, 65 do
