@@ -145,6 +145,7 @@ static bool take_spec(tg_shard *sh, tg_sess *s, tg_open *o)
     }
     tg_will_set(s, o->will, o->will_delay);
     o->will = NULL;
+    tg_sess_tidy(s); // what it had for its time away
     uint16_t most =
         (uint16_t)(sh->hub->config.limits.inflight < 65535 ? sh->hub->config.limits.inflight
                                                            : 65535);

@@ -84,14 +84,14 @@ static bool leave(const tg_local *here, tg_line *l, tg_session s, uint16_t i)
 }
 
 // One that the hub still knows.
-static bool let_go(const tg_local *here, tg_line *l, tg_session s)
+static void let_go(const tg_local *here, tg_line *l, tg_session s)
 {
-    uint16_t *place, i = 0;
-    if (linked(here, s, &place) == l) {
-        i = *place;
-        *place = 0;
-    }
-    return leave(here, l, s, i);
+    uint16_t *place;
+    const tg_line *holder = linked(here, s, &place);
+    assert(holder == l && *place != 0); // else who empties a line would never be done
+    uint16_t i = *place;
+    *place = 0;
+    leave(here, l, s, i);
 }
 
 // What the hub calls.
