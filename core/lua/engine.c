@@ -223,7 +223,10 @@ static int engine_load(tg_unit *pub, const tg_host *host, tg_self *self)
         counter(&u->env, "script_errors_total", "errors in the plugin's handlers");
     u->budget_metric = counter(&u->env, "script_over_budget_total",
                                "handlers that were ended for their CPU time");
-    if (u->errors_metric < 0 || u->budget_metric < 0)
+    u->untold_metric =
+        counter(&u->env, "script_away_untold_total",
+                "messages for devices that are away whose fate the plugin was not told");
+    if (u->errors_metric < 0 || u->budget_metric < 0 || u->untold_metric < 0)
         return TG_E_LIMIT;
     return register_offers(u);
 }

@@ -244,11 +244,21 @@ void tg_lane_downlink(tg_lane *lane, tg_session s, const tg_delivery *d)
 
 // ---- messages for devices that are away -----------------------------------------------
 
+// Who sends to devices that are away may do so faster than a handler that asks a database.
+#define AWAY_MAX 1024u
+
 typedef struct away_job {
     tg_job job;
     int fn, message;
     int reason;
 } away_job;
+
+static void away_done(tg_task *t, int code, int nres)
+{
+    (void)code;
+    (void)nres;
+    t->script->aways--;
+}
 
 static void run_away(tg_job *j)
 {
@@ -264,12 +274,17 @@ static void run_away(tg_job *j)
     }
     luaL_unref(s->vm.L, LUA_REGISTRYINDEX, k->message);
     free(k);
-    if (t != NULL)
-        tg_task_start(t, 2);
+    if (t == NULL) {
+        s->aways--;
+        return;
+    }
+    t->done = away_done;
+    tg_task_start(t, 2);
 }
 
 static void drop_away(tg_job *j)
 {
+    j->script->aways--;
     free(TG_OWNER(j, away_job, job));
 }
 
@@ -280,9 +295,14 @@ void tg_adapter_away(const tg_adapter *self, tg_slice device, tg_msg m, int reas
     const tg_unit_lua *u = offer->unit;
     tg_script *s = u->scripts[u->env.host->worker()];
     int fn = s != NULL ? s->apps[offer->index].handler[TG_ON_AWAY] : LUA_NOREF;
-    away_job *k = fn != LUA_NOREF ? calloc(1, sizeof(*k)) : NULL;
-    if (k == NULL)
+    if (fn == LUA_NOREF)
         return;
+    away_job *k = s->aways < AWAY_MAX ? calloc(1, sizeof(*k)) : NULL;
+    if (k == NULL) {
+        u->env.metric->add((uint32_t)u->untold_metric, 1);
+        return;
+    }
+    s->aways++;
     uint64_t now = u->env.timer->clock();
     tg_delivery d = {.size = sizeof(d), .qos = m->qos, .retain = m->retain, .msg = m};
     if (m->expires > now)

@@ -76,7 +76,7 @@ struct tg_unit_lua {
     tg_value *config; ///< control thread's copy
     _Atomic(uint32_t) over_budget; ///< callbacks that were ended
     atomic_bool unhealthy;
-    int errors_metric, budget_metric;
+    int errors_metric, budget_metric, untold_metric;
 };
 
 typedef enum tg_handler {
@@ -136,6 +136,7 @@ struct tg_script {
     tg_buf text, topic; ///< scratch for one binding call at a time
     tg_error_gate gates[TG_GATES];
     struct tg_timer gc_timer;
+    uint32_t aways; ///< handlers of on_away that wait, or wait for their turn
     uint32_t gc_runs; ///< of the state, when the collector looked last
     bool gc_armed, gc_under_way;
 };

@@ -3,6 +3,7 @@
 -- terminal on sockets of the real host.
 local cjson = require "cjson"
 local Host = require "support.host"
+local Mqtt = require "support.mqtt"
 local Tracker = require "support.tracker"
 local terminal = dofile "spec/protocols/jt808/terminal.lua"
 
@@ -224,6 +225,28 @@ describe("commands", function()
     conn:send "meter\n"
     Host.await(function() return conn.data:find '"ring"' end, "the command")
     conn:close()
+    host:stop()
+  end)
+
+  it("whose fate is told slowly are bounded while the device is away", function()
+    host:stop()
+    local path = Host.write(Host.folder() .. "/own.lua", OWN_ATTRIBUTES:gsub("return M%s*$",
+      'function M.on_away() tg.sleep "1h" end\nreturn M\n'))
+    host = Host.start { config = {
+      workers = 1, plugins = { { name = path }, { name = "mqtt" } },
+      listeners = { { name = "own", adapter = "own", anonymous = true },
+        { name = "mqtt", adapter = "mqtt", anonymous = true } },
+    } }
+    local conn = Host.connect(host.ports.own)
+    conn:send "meter\n"
+    conn:read_to "\n"
+    conn:close()
+    Host.eventually(function() return not device("meter").connected end, "it to be away")
+    local app = Mqtt.connect(host.ports.mqtt, { id = "app" })
+    for _ = 1, 1100 do app:publish("own/meter/down", "{}", { qos = 1 }) end
+    assert.equal(1100 - 1024, host:metric "tidegate_own_script_away_untold_total")
+    assert.equal(0, host:metric "tidegate_own_script_errors_total")
+    app:disconnect()
     host:stop()
   end)
 
