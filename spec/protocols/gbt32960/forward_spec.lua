@@ -121,6 +121,7 @@ describe("gbt32960 as the client of an upper platform", function()
       return 2
     end)
     local a = host_a(up.port, { retry = "200ms" })
+    upper.awaits_up(a)
     local bad = login(Host.connect(a.ports.gbt32960), VIN)
     local good = login(Host.connect(a.ports.gbt32960), OTHER)
     bad:send(report(VIN, 1))
@@ -129,6 +130,7 @@ describe("gbt32960 as the client of an upper platform", function()
     Host.eventually(function()
       return counted(a, "given_up") == 1
     end, "the last try")
+    upper.awaits_empty(a)
     assert.equal(3, tries)
     local reports = 0
     for _, one in ipairs(up.frames) do
