@@ -224,30 +224,36 @@ static int str_gsub(lua_State *L)
     return 2;
 }
 
+/// Fills `len` bytes with the first `have` of them again and again. What is filled doubles
+/// with each copy: byte by byte, one call would outlast a whole budget.
+static void fill(char *out, size_t have, size_t len)
+{
+    while (have < len) {
+        size_t more = have < len - have ? have : len - have;
+        memcpy(out + have, out, more);
+        have += more;
+    }
+}
+
 static int str_rep(lua_State *L)
 {
     tg_slice s = check_slice(L, 1);
     lua_Integer n = luaL_checkinteger(L, 2);
     size_t seplen;
     const char *sep = luaL_optlstring(L, 3, "", &seplen);
-    if (n <= 0)
+    size_t unit = s.len + seplen;
+    if (n <= 0 || unit == 0)
         return lua_pushliteral(L, ""), 1;
-    if ((lua_Unsigned)n > RESULT_MAX || s.len + seplen > RESULT_MAX / (size_t)n)
+    if ((lua_Unsigned)n > RESULT_MAX || unit > RESULT_MAX / (size_t)n)
         return luaL_error(L, "resulting string too large");
-    if (s.len + seplen == 0)
-        return lua_pushliteral(L, ""), 1;
     tg_lua_check_killed(L);
+    size_t len = (size_t)n * unit - seplen;
     luaL_Buffer b;
-    char *out = luaL_buffinitsize(L, &b, (size_t)n * (s.len + seplen));
-    for (lua_Integer i = 0; i < n; i++) {
-        memcpy(out, s.at, s.len);
-        out += s.len;
-        if (i + 1 < n) {
-            memcpy(out, sep, seplen);
-            out += seplen;
-        }
-    }
-    luaL_pushresultsize(&b, (size_t)n * s.len + (size_t)(n - 1) * seplen);
+    char *out = luaL_buffinitsize(L, &b, (size_t)n * unit);
+    memcpy(out, s.at, s.len);
+    memcpy(out + s.len, sep, seplen);
+    fill(out, unit, len);
+    luaL_pushresultsize(&b, len);
     return 1;
 }
 

@@ -101,7 +101,8 @@ static void *allocate(void *ud, void *at, size_t osize, size_t nsize)
             give(vm, at, old);
         return NULL;
     }
-    if (nsize > old && vm->in_script && vm->used - old + nsize > vm->limit)
+    if (nsize > old && vm->in_script &&
+        (nsize > TG_VM_BLOCK || vm->used - old + nsize > vm->limit))
         return NULL;
     void *p = at == NULL ? take(vm, nsize) : resize(vm, at, old, nsize);
     if (p == NULL)

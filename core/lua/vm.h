@@ -15,6 +15,9 @@
 
 #define TG_VM_MEMORY ((size_t)32 << 20)
 #define TG_VM_MEMORY_PER_CONN 4096u
+/// The largest block of a script, however much memory its state may have: what the system's
+/// functions do with one string cannot be interrupted.
+#define TG_VM_BLOCK ((size_t)32 << 20)
 
 #define TG_BUDGET_LOAD_US 500000u
 #define TG_BUDGET_DECODE_US 20000u

@@ -207,6 +207,23 @@ static void each_is_ended_in_time_and_named(void **state)
     }
 }
 
+/// With many connections a state may have hundreds of megabytes: one call must not take them
+/// all.
+static void a_state_of_many_connections_is_no_worse(void **state)
+{
+    static const hostile large[] = {
+        {"string.pack", "return string.pack('c400000000', 'x')", 0},
+        {"upper of all that fits",
+         "local s = 'x' while pcall(function() s = s .. s end) do end\n"
+         "while true do s:upper() s:reverse() end",
+         TG_E_BUDGET},
+    };
+    rig *r = *state;
+    r->vm.limit = (size_t)512 << 20;
+    for (size_t i = 0; i < sizeof(large) / sizeof(*large); i++)
+        check(r, &large[i]);
+}
+
 static void a_coroutine_that_was_ended_stays_so(void **state)
 {
     rig *r = *state;
@@ -297,6 +314,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_is_ended_in_time_and_named, rig_open,
+                                        rig_close),
+        cmocka_unit_test_setup_teardown(a_state_of_many_connections_is_no_worse, rig_open,
                                         rig_close),
         cmocka_unit_test_setup_teardown(a_coroutine_that_was_ended_stays_so, rig_open,
                                         rig_close),
