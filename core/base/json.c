@@ -49,11 +49,13 @@ static void put_escape(tg_buf *b, unsigned char c)
 {
     static const char shorts[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
                                   ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\'};
+    static const char hex[] = "0123456789abcdef";
     char two[2] = {'\\', c < sizeof(shorts) ? shorts[c] : 0};
+    char six[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
     if (two[1] != 0)
-        tg_buf_put(b, two, 2);
+        tg_buf_put(b, two, sizeof(two));
     else
-        tg_buf_printf(b, "\\u%04x", c);
+        tg_buf_put(b, six, sizeof(six));
 }
 
 // The character at `p`, which is not plain. @return its bytes.

@@ -10,6 +10,7 @@
 #include "lua/pattern.h"
 
 #define RESULT_MAX (16u << 20)
+#define QUOTED_MAX (64u << 10)
 
 static tg_slice check_slice(lua_State *L, int index)
 {
@@ -257,6 +258,27 @@ static int str_rep(lua_State *L)
     return 1;
 }
 
+static bool has_quoted(tg_slice format)
+{
+    const char *end = format.at + format.len;
+    for (const char *p = format.at; end - p >= 2; p++)
+        if (*p == '%' && *++p == 'q')
+            return true;
+    return false;
+}
+
+/// The system's, in the upvalue, looks at no guard and takes its time for a quoted string:
+/// %q is for what `load` may read back. It runs in our frame, so that its errors name the
+/// script's line.
+static int str_format(lua_State *L)
+{
+    int n = has_quoted(check_slice(L, 1)) ? lua_gettop(L) : 1;
+    for (int i = 2; i <= n; i++)
+        luaL_argcheck(L, lua_type(L, i) != LUA_TSTRING || lua_rawlen(L, i) <= QUOTED_MAX, i,
+                      "more than 64 KiB beside a %q");
+    return lua_tocfunction(L, lua_upvalueindex(1))(L);
+}
+
 void tg_lua_open_string(lua_State *L)
 {
     static const char *const system[] = {"byte",   "char",  "format",  "len",
@@ -270,6 +292,9 @@ void tg_lua_open_string(lua_State *L)
     lua_call(L, 0, 1);
     tg_lua_pick(L, system);
     luaL_setfuncs(L, ours, 0);
+    lua_getfield(L, -1, "format");
+    lua_pushcclosure(L, str_format, 1);
+    lua_setfield(L, -2, "format");
     // ("").rep must be ours, too, and a script must not reach the metatable.
     lua_pushliteral(L, "");
     lua_getmetatable(L, -1);

@@ -194,11 +194,18 @@ static tg_charset check_charset(lua_State *L, int index)
     return (tg_charset)cs;
 }
 
+static tg_slice check_text(lua_State *L, int index)
+{
+    tg_slice s = tg_lua_check_slice(L, index);
+    luaL_argcheck(L, s.len <= TG_LUA_TEXT_MAX, index, "more than 4 MiB");
+    return s;
+}
+
 /// The text, and how many bytes were bad.
 static int charset_decode(lua_State *L) // (-0 +2): charset, bytes
 {
     tg_charset cs = check_charset(L, 1);
-    tg_slice s = tg_lua_check_slice(L, 2);
+    tg_slice s = check_text(L, 2);
     tg_buf *b = &tg_lua_scratch_of(L)->buf;
     int bad = tg_charset_decode(cs, s, b);
     if (bad < 0)
@@ -212,7 +219,7 @@ static int charset_decode(lua_State *L) // (-0 +2): charset, bytes
 static int charset_encode(lua_State *L) // (-0 +2): charset, text
 {
     tg_charset cs = check_charset(L, 1);
-    tg_slice s = tg_lua_check_slice(L, 2);
+    tg_slice s = check_text(L, 2);
     tg_buf *b = &tg_lua_scratch_of(L)->buf;
     int lost = tg_charset_encode(cs, s, b);
     if (lost < 0)

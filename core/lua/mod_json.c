@@ -13,7 +13,7 @@
 
 #define DEEP 32
 #define PAIRS_HERE 64
-#define TEXT_MAX (16u << 20) ///< a small table that holds itself twice grows to any size
+#define PAIRS_MAX 65536 ///< sorting more cannot be interrupted in time
 
 static const char array_key = 0; // its address: the metatable of arrays in the registry
 
@@ -169,7 +169,7 @@ static lua_Integer push_pairs(writer *w, int at)
     while (lua_next(L, at)) { // …, key, value
         if (lua_type(L, -2) != LUA_TSTRING)
             return -2;
-        if (n % 8 == 0 && !lua_checkstack(L, 24))
+        if (n == PAIRS_MAX || (n % 8 == 0 && !lua_checkstack(L, 24)))
             return -1;
         lua_pushvalue(L, -2);
         n++;
@@ -236,8 +236,9 @@ static int put(writer *w, int at)
 {
     lua_State *L = w->L;
     tg_slice s;
-    if (w->out->len - w->start > TEXT_MAX)
-        return fail(w, TG_E_TOOBIG, "more than 16 MiB of text");
+    if (w->out->len - w->start >
+        TG_LUA_TEXT_MAX) // holding itself twice, a table has no end
+        return fail(w, TG_E_TOOBIG, "more than 4 MiB of text");
     switch (lua_type(L, at)) {
     case LUA_TNIL:
         tg_buf_put(w->out, "null", 4);
@@ -253,6 +254,8 @@ static int put(writer *w, int at)
         return 0;
     case LUA_TSTRING:
         s.at = lua_tolstring(L, at, &s.len);
+        if (s.len > TG_LUA_TEXT_MAX)
+            return fail(w, TG_E_TOOBIG, "a string of more than 4 MiB");
         tg_json_str(w->out, s);
         return 0;
     case LUA_TTABLE:

@@ -11,6 +11,9 @@
 #include "lua/mod.h"
 
 #define TG_LUA_TOLD 64
+/// What one call goes over character by character: it cannot be interrupted, and must not
+/// outlast a budget.
+#define TG_LUA_TEXT_MAX ((size_t)4 << 20)
 
 typedef struct tg_lua_scratch {
     uint32_t magic;

@@ -140,12 +140,12 @@ function tg.hex.decode(text) end
 tg.charset = {}
 
 ---@param charset tg.Charset
----@param bytes string
+---@param bytes string 4 MiB at most, which is more than a message has; longer ones raise
 ---@return string text bad bytes become U+FFFD
 ---@return integer bad how many
 function tg.charset.decode(charset, bytes) end
 ---@param charset tg.Charset
----@param text string
+---@param text string 4 MiB at most; longer ones raise
 ---@return string bytes characters that the charset has not become "?"
 ---@return integer lost how many
 function tg.charset.encode(charset, text) end
@@ -245,7 +245,8 @@ tg.json = {}
 --- What JSON's null is in Lua.
 tg.json.null = nil ---@type userdata
 
---- Keys are sorted: equal values give equal text.
+--- Keys are sorted: equal values give equal text. 4 MiB of it at most, and 65,536 members of a
+--- map.
 ---@param value any
 ---@return string? text
 ---@return tg.Error? err says where: "data.cells[2]: a function has no form in JSON"

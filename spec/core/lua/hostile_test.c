@@ -224,6 +224,47 @@ static void a_state_of_many_connections_is_no_worse(void **state)
         check(r, &large[i]);
 }
 
+/// The modules' functions are C, too: what is too long for one call is refused.
+static void one_call_of_a_module_is_bounded(void **state)
+{
+    static const struct {
+        const char *name;
+        lua_CFunction open;
+    } modules[] = {{"json", tg_lua_open_json}, {"charset", tg_lua_open_charset}};
+    static const hostile calls[] = {
+        {"control characters in JSON", "while true do pcall(json.encode, long) end",
+         TG_E_BUDGET},
+        {"control characters in JSON, as many as may be",
+         "while true do json.encode(long:sub(1, 4 << 20)) end", TG_E_BUDGET},
+        {"a map of many members", "while true do pcall(json.encode, map) end", TG_E_BUDGET},
+        {"a long text in GBK", "while true do pcall(charset.decode, 'gbk', long) end",
+         TG_E_BUDGET},
+        {"a long string in %q", "while true do pcall(string.format, '%q', long) end",
+         TG_E_BUDGET},
+    };
+    rig *r = *state;
+    lua_State *L = r->vm.L;
+    lua_getfield(L, LUA_REGISTRYINDEX, TG_LUA_GLOBALS);
+    for (size_t i = 0; i < sizeof(modules) / sizeof(*modules); i++) {
+        modules[i].open(L);
+        lua_setfield(L, -2, modules[i].name);
+    }
+    static char controls[15 << 20];
+    memset(controls, 1, sizeof(controls));
+    lua_pushlstring(L, controls, sizeof(controls));
+    lua_setfield(L, -2, "long");
+    lua_newtable(L);
+    for (int i = 0; i < 100000; i++) {
+        lua_pushfstring(L, "a%d", (int)(i * 7919LL % 100003));
+        lua_pushinteger(L, i);
+        lua_rawset(L, -3);
+    }
+    lua_setfield(L, -2, "map");
+    lua_pop(L, 1);
+    for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++)
+        check(r, &calls[i]);
+}
+
 static void a_coroutine_that_was_ended_stays_so(void **state)
 {
     rig *r = *state;
@@ -316,6 +357,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(each_is_ended_in_time_and_named, rig_open,
                                         rig_close),
         cmocka_unit_test_setup_teardown(a_state_of_many_connections_is_no_worse, rig_open,
+                                        rig_close),
+        cmocka_unit_test_setup_teardown(one_call_of_a_module_is_bounded, rig_open,
                                         rig_close),
         cmocka_unit_test_setup_teardown(a_coroutine_that_was_ended_stays_so, rig_open,
                                         rig_close),
