@@ -102,8 +102,6 @@ void mqtt_acks_drop(mqtt_conn *m)
 static void send_answer(mqtt_conn *m, const mqtt_ack *ack)
 {
     bool refused = ack->reason >= MQTT_UNSPECIFIED;
-    if (refused && ack->type == MQTT_PUBREC)
-        tg.session->rx_del(m->session, ack->packet_id);
     if ((refused || ack->type == MQTT_PUBACK) && m->in_flight > 0)
         m->in_flight--;
     if (refused && ack->reason == MQTT_UNSPECIFIED && !mqtt_v5(m))
@@ -123,11 +121,50 @@ static void flush(mqtt_conn *m)
     mqtt_set_crowded(m);
 }
 
+// A full store has forgotten all the same. One that failed may know the id after a crash, so
+// the client asks again.
+static void on_forgotten(void *ctx, int code, const tg_value *value)
+{
+    mqtt_ack *ack = (mqtt_ack *)ctx;
+    mqtt_conn *m = ack->m;
+    (void)value;
+    if (m == NULL) {
+        ack_free(ack);
+        return;
+    }
+    ack->done = true;
+    ack->silent = code == TG_E_CANCELLED;
+    bool failed = code < 0 && code != TG_E_NOSPACE && !ack->silent;
+    if (failed)
+        mqtt_fail(m, MQTT_UNSPECIFIED, "packet identifier could not be let go");
+    else
+        flush(m);
+    mqtt_read_on(m);
+}
+
+// With its answer the client may use the identifier for another message: the store forgets it
+// first, or after a crash that message would be taken for this one.
+static void answer_forgotten(mqtt_ack *ack)
+{
+    mqtt_conn *m = ack->m;
+    if (tg.session->sync(m->session, on_forgotten, ack) == 0)
+        return;
+    ack->done = true;
+    mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_NOMEM, "no memory for an acknowledgement");
+}
+
+// A refused QoS 2 is over: there is no PUBREL for it (MQTT 5.0 §4.3.3).
 static void answer(mqtt_ack *ack, uint8_t reason)
 {
-    ack->done = true;
+    mqtt_conn *m = ack->m;
+    bool over = ack->type == MQTT_PUBREC && reason >= MQTT_UNSPECIFIED && !ack->silent;
     ack->reason = reason;
-    flush(ack->m);
+    if (over && tg.session->rx_del(m->session, ack->packet_id) > 0) {
+        answer_forgotten(ack);
+        return;
+    }
+    ack->done = true;
+    flush(m);
 }
 
 // One of many receivers whose queue was full is no failure of the publisher's: sent again, the
@@ -327,29 +364,6 @@ void mqtt_on_publish(mqtt_conn *m, const mqtt_packet *p)
     mqtt_set_crowded(m);
 }
 
-// A full store has forgotten all the same. One that failed may know the id after a crash, so
-// the client asks again.
-static void on_released(void *ctx, int code, const tg_value *value)
-{
-    mqtt_ack *ack = (mqtt_ack *)ctx;
-    mqtt_conn *m = ack->m;
-    (void)value;
-    if (m == NULL) {
-        ack_free(ack);
-        return;
-    }
-    ack->done = true;
-    ack->silent = code == TG_E_CANCELLED;
-    bool failed = code < 0 && code != TG_E_NOSPACE && !ack->silent;
-    if (failed)
-        mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_IO, "release could not be kept");
-    else
-        flush(m);
-    mqtt_read_on(m);
-}
-
-// The client may use the identifier for another message when it has PUBCOMP: the store forgets
-// it first, or after a crash that message would be taken for this one.
 static void complete_later(mqtt_conn *m, const mqtt_packet *p)
 {
     mqtt_ack *ack = ack_new(m, p);
@@ -359,10 +373,7 @@ static void complete_later(mqtt_conn *m, const mqtt_packet *p)
     }
     ack->type = MQTT_PUBCOMP;
     ack->reason = MQTT_SUCCESS;
-    if (tg.session->sync(m->session, on_released, ack) < 0) {
-        ack->done = true;
-        mqtt_end(m, TG_CLOSE_KEEP_WILL, TG_E_NOMEM, "no memory for an acknowledgement");
-    }
+    answer_forgotten(ack);
     mqtt_set_crowded(m);
 }
 

@@ -34,6 +34,7 @@ typedef struct fake_later { // an answer that waits
     tg_published_fn *published;
     void *ctx;
     tg_session session;
+    bool synced;
 } fake_later;
 
 typedef struct fake_msg {
@@ -50,6 +51,7 @@ static struct fake {
     // What the host answers.
     bool later; // keep answers until fake_answer()
     int auth_code, open_code, publish_code, publish_rc, subscribe_code, ack_rc, rx_rc;
+    int rx_del_rc, sync_code; // of an id that was held; of what must be in the store first
     uint32_t receivers;
     uint32_t expiry_most; // 0: no limit
     bool present;
@@ -298,6 +300,8 @@ static void fake_give(const fake_later *a)
         a->opened(a->ctx, fake.open_code, a->session, fake.present);
     else if (a->published != NULL)
         a->published(a->ctx, fake.publish_code, fake.receivers);
+    else if (a->synced)
+        a->done(a->ctx, fake.sync_code, NULL);
     else
         a->done(a->ctx, a->session.id == 0 ? fake.auth_code : fake.subscribe_code,
                 a->session.id == 0 ? fake.attributes : NULL);
@@ -424,8 +428,9 @@ static int fake_publish_once(tg_session s, uint16_t packet_id, tg_msg m,
 
 static int fake_sync(tg_session s, tg_done_fn *done, void *ctx)
 {
-    (void)s;
-    done(ctx, 0, NULL);
+    fake_later answer = {.done = done, .ctx = ctx, .session = s, .synced = true};
+    if (!fake_keep(answer))
+        fake_give(&answer);
     return 0;
 }
 
@@ -437,7 +442,7 @@ static int fake_rx_del(tg_session s, uint16_t packet_id)
     if ((*byte & bit) == 0)
         return TG_E_NOTFOUND;
     *byte &= (uint8_t)~bit;
-    return 0;
+    return fake.rx_del_rc;
 }
 
 static int fake_session_resume(tg_session s)

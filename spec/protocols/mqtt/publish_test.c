@@ -125,6 +125,61 @@ static void a_refusal_does_not_overtake_what_waits(void **state)
     sent(c, "40 02 0001 40 03 0002 87 50 02 0003 50 02 0003");
 }
 
+// Its identifier is free for another message once the client hears of it.
+static void a_refused_qos_2_waits_until_the_store_forgot_its_identifier(void **state)
+{
+    (void)state;
+    fake.rx_del_rc = 1;
+    tg_conn c = client(CONNECT_5);
+    fake.later = true;
+    feed(c, "34 * <$SYS/x> 0001 00 'x'");
+    feed(c, "32 * <a> 0002 00 'x'");
+    feed(c, "34 * <a> 0003 00 'x'");
+    sent(c, "");
+    fake_answer_one(1); // what is behind it waits as well
+    sent(c, "");
+    fake_answer_one(0);
+    sent(c, "50 03 0001 87 40 02 0002");
+    fake.publish_code = TG_E_FULL;
+    fake_answer_one(0);
+    sent(c, "");
+    assert_int_equal(fake.nwaiting, 1);
+    fake_answer();
+    sent(c, "50 03 0003 97");
+    assert_int_equal(state_of(c)->in_flight, 0);
+}
+
+static void an_identifier_that_the_store_may_know_is_not_let_go(void **state)
+{
+    (void)state;
+    fake.rx_del_rc = 1;
+    fake.sync_code = TG_E_IO;
+    tg_conn c = client(CONNECT_5);
+    feed(c, "34 * <$SYS/x> 0001 00 'x'");
+    dismissed(c, MQTT_UNSPECIFIED);
+    c = client(CONNECT_5);
+    feed(c, "34 * <a> 0001 00 'x'");
+    forget(c);
+    feed(c, "62 02 0001");
+    dismissed(c, MQTT_UNSPECIFIED);
+    fake.sync_code = TG_E_NOSPACE; // but a full one forgets
+    c = client(CONNECT_311);
+    feed(c, "34 * <$SYS/x> 0001 'x'");
+    feed(c, "62 02 0001");
+    sent(c, "50 02 0001 70 02 0001");
+}
+
+static void a_refused_qos_2_may_outlive_its_connection(void **state)
+{
+    (void)state;
+    fake.rx_del_rc = 1;
+    tg_conn c = client(CONNECT_5);
+    fake.later = true;
+    feed(c, "34 * <$SYS/x> 0001 00 'x'");
+    fake_hang_up(c);
+    fake_answer(); // stop() sees what is left
+}
+
 static void payloads_that_say_they_are_text_must_be_where_it_is_checked(void **state)
 {
     (void)state;
@@ -365,6 +420,9 @@ int main(void)
         TEST(large_properties_travel_too),
         TEST(acknowledgements_keep_the_order_of_their_publishes),
         TEST(a_refusal_does_not_overtake_what_waits),
+        TEST(a_refused_qos_2_waits_until_the_store_forgot_its_identifier),
+        TEST(an_identifier_that_the_store_may_know_is_not_let_go),
+        TEST(a_refused_qos_2_may_outlive_its_connection),
         TEST(payloads_that_say_they_are_text_must_be_where_it_is_checked),
         TEST(what_a_lost_session_cancels_is_not_answered),
         TEST(pings_are_answered_while_a_slow_store_works),
