@@ -130,7 +130,7 @@ for name, kind in pairs(KINDS) do
         local told = fate()
         assert.same({ state, "job-2" }, { told.state, told[kind.key] })
       end
-      assert.equal(0, device(kind.id).queued)
+      Host.eventually(function() return device(kind.id).queued == 0 end, "an empty queue")
     end)
   end)
 end

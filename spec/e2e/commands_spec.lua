@@ -42,17 +42,20 @@ return M
 describe("commands", function()
   local host
 
-  before_each(function()
+  --- `patience`: how long an answer may take.
+  local function start(patience)
     host = Host.start { config = {
-      plugins = { mqtt = {}, gt06 = { command_timeout = "500ms" },
-        jt808 = { command_timeout = "300ms", command_tries = 1 } },
+      plugins = { mqtt = {}, gt06 = { command_timeout = patience },
+        jt808 = { command_timeout = patience, command_tries = 1 } },
       listeners = {
         { name = "mqtt", adapter = "mqtt", anonymous = true },
         { name = "gt06", adapter = "gt06", anonymous = true },
         { name = "jt808", adapter = "jt808", anonymous = true },
       },
     } }
-  end)
+  end
+
+  before_each(function() start "10m" end)
   after_each(Host.cleanup)
 
   local function device(id)
@@ -98,6 +101,8 @@ describe("commands", function()
   end)
 
   it("expire where the device does not answer, and are refused where they are wrong", function()
+    host:stop()
+    start "500ms"
     local t = tracker()
     local answer = call(host, IMEI, { name = "status" })
     assert.equal("STATUS#", (t:command()))
@@ -115,7 +120,7 @@ describe("commands", function()
   it("go on after a caller that waits no longer", function()
     local t = tracker()
     local status, body = host:api("POST", "/api/v1/devices/" .. IMEI .. "/commands",
-      { name = "where", timeout = "50ms" })
+      { name = "where", timeout = "500ms" })
     assert.same({ 202, "sent" }, { status, body.fate })
     assert.equal("WHERE#", (t:command()))
     t:close()
@@ -244,7 +249,9 @@ describe("commands", function()
     Host.eventually(function() return not device("meter").connected end, "it to be away")
     local app = Mqtt.connect(host.ports.mqtt, { id = "app" })
     for _ = 1, 1100 do app:publish("own/meter/down", "{}", { qos = 1 }) end
-    assert.equal(1100 - 1024, host:metric "tidegate_own_script_away_untold_total")
+    Host.eventually(function()
+      return host:metric "tidegate_own_script_away_untold_total" == 1100 - 1024
+    end, "the last of them to be told to nobody")
     assert.equal(0, host:metric "tidegate_own_script_errors_total")
     app:disconnect()
     host:stop()

@@ -137,7 +137,8 @@ describe("the greeting", function()
       state_dir = folder .. "/state", admin = { bind = "127.0.0.1:0" }, plugins = { mqtt = {} },
       listeners = { mqtt_at(port) } })
     local terminal = Host.spawn("script", { "-qefc",
-      ("exec %s run --config %s"):format(Host.binary, config), "/dev/null" })
+      ("exec %s run --config %s"):format(Host.binary, config), "/dev/null" },
+      { env = { SHELL = "/bin/sh" } }) -- it runs the user's, which may be any, or none
     terminal:line "Tidegate %d+%.%d+%.%d+ is up"
     terminal:line("mqtt%s+127%.0%.0%.1:" .. port)
     terminal:line "admin%s+http://127%.0%.0%.1:%d+/api/v1, token in "
@@ -184,7 +185,7 @@ describe("a host without descriptors", function()
     local host = Host.start { binary = few, config = {
       plugins = { mqtt = {} }, limits = { descriptors = 16 },
       listeners = { { name = "mqtt", adapter = "mqtt", anonymous = true } } } }
-    local conns = {}
+    local conns, began = {}, uv.hrtime()
     for i = 1, 200 do
       conns[i] = Host.connect(host.ports.mqtt):send(connect_packet("c" .. i))
     end
@@ -194,8 +195,9 @@ describe("a host without descriptors", function()
     assert.is_true(body.connections > 50)
     assert.equal(0, (host:cli "clients"))
     local lines = 0
-    for _, line in ipairs(host.log) do lines = lines + (line:find "descriptor" and 1 or 0) end
-    assert.is_true(lines < 10, lines .. " lines about it")
+    for _, line in ipairs(host.log) do lines = lines + (line:find "accepting pauses" and 1 or 0) end
+    local minutes = 1 + (uv.hrtime() - began) // 60000000000
+    assert.is_true(lines >= 1 and lines <= minutes, lines .. " lines about it")
     for _, conn in ipairs(conns) do conn:close() end
     Host.connect(host.ports.mqtt):send(CONNECT):expect "\x20\2\0\0"
     host:stop()
@@ -327,7 +329,7 @@ describe("SIGTERM", function()
 
   it("ends at once when it comes twice, whatever is waited for", function()
     local port = Host.free_port()
-    local host = start { shutdown = "60s", listeners = { mqtt_at(port) } }
+    local host = start { shutdown = "1h", listeners = { mqtt_at(port) } }
     local stuck = Host.connect(port):send(CONNECT):expect "\x20\2\0\0"
     stuck:send "\x82\6\0\1\0\1b\0":expect "\x90\3\0\1\0" -- SUBSCRIBE to "b"
     stuck:pause()
@@ -338,7 +340,7 @@ describe("SIGTERM", function()
     host:signal "sigterm"
     host:log_line "ending"
     host:signal "sigterm"
-    local code, signal = host.process:wait(10000)
+    local code, signal = host.process:wait()
     assert.same({ 0, uv.constants.SIGTERM }, { code, signal })
   end)
 end)

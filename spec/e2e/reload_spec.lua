@@ -87,9 +87,9 @@ describe("reload", function()
       old = new
       if version == 30 then early = rss_kib(host.pid) end
     end
-    Host.eventually(function() return live_versions() == 1 end, "one version of wire", 10000)
+    Host.eventually(function() return live_versions() == 1 end, "one version of wire")
     Host.eventually(function() return host:metric "tidegate_lua_states" == 2 end,
-      "one state a worker", 10000)
+      "one state a worker")
     if not sanitized then
       assert.is_true(rss_kib(host.pid) - early < 4096,
         ("memory grew from %d to %d KiB"):format(early, rss_kib(host.pid)))
@@ -134,7 +134,7 @@ describe("reload", function()
     assert.equal(1, code)
     assert.matches("versions", err)
     conns[1]:close()
-    Host.eventually(function() return live_versions() == 3 end, "three versions of wire", 10000)
+    Host.eventually(function() return live_versions() == 3 end, "three versions of wire")
     reload(5)
     for version = 2, 4 do talk(conns[version], version, 3) end
     host:stop()

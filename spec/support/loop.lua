@@ -6,10 +6,12 @@ local uv = require "luv"
 local M = {}
 
 --- Sanitized builds on a shared machine are slow; a deadline is for hangs, not for speed.
-M.deadline = 15000
+M.deadline = 60000
 
---- Deadlines repeat: libuv runs due timers before it waits for I/O, so one that was due as
---- the loop began would leave it waiting for ever.
+--- A deadline is counted in turns of this many milliseconds in which the loop ran and nothing
+--- came: what a machine stands still, or gives to others, is nobody's delay. And libuv runs due
+--- timers before it waits for I/O, so one that was due as the loop began, and did not repeat,
+--- would leave it waiting for ever.
 M.again = 20
 
 --- Runs the loop until `ready()` is true. @return what it returned
@@ -17,18 +19,19 @@ M.again = 20
 function M.await(ready, what, ms)
   local result = ready()
   if result then return result end
-  local expired = false
+  ms = ms or M.deadline
+  local left = ms // M.again + 1
   local timer = uv.new_timer()
-  timer:start(ms or M.deadline, M.again, function() expired = true end)
+  timer:start(math.min(ms, M.again), M.again, function() left = left - 1 end)
   repeat
     uv.run "once"
     result = ready()
-  until result or expired
+  until result or left <= 0
   timer:stop()
   timer:close()
   if not result then
     local text = type(what) == "function" and what() or what
-    error(("waited %d ms for %s"):format(ms or M.deadline, text), 2)
+    error(("waited %d ms for %s"):format(ms, text), 2)
   end
   return result
 end
@@ -78,12 +81,22 @@ local function is_free(port)
   return free
 end
 
---- Ports that nobody listens on, below the range from which the system serves outgoing
---- connections, so that none of those takes one before the host does.
+--- Where the system takes the ports of outgoing connections from.
+local function outgoing()
+  local file = io.open "/proc/sys/net/ipv4/ip_local_port_range"
+  local first, last = (file and file:read "a" or ""):match "(%d+)%s+(%d+)"
+  if file then file:close() end
+  return tonumber(first) or 32768, tonumber(last) or 60999
+end
+
+--- Ports that nobody listens on, outside of the range from which the system serves outgoing
+--- connections where that leaves any, so that none of those takes one before the host does.
 function M.free_port()
-  for _ = 1, 200 do
+  local first, last = outgoing()
+  for n = 1, 1000 do
     local port = math.random(10000, 32000)
-    if claim(port) and is_free(port) then return port end
+    local apart = port < first or port > last or n > 500
+    if apart and claim(port) and is_free(port) then return port end
   end
   error "no free port"
 end

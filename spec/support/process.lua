@@ -147,10 +147,8 @@ end
 function Process.cleanup()
   local left = {}
   for child in pairs(alive) do left[#left + 1] = child end
-  for _, child in ipairs(left) do
-    child:kill "sigkill"
-    child:wait()
-  end
+  for _, child in ipairs(left) do child:kill "sigkill" end
+  for _, child in ipairs(left) do child:wait() end
 end
 
 --- Raises if a sanitizer has found something in a child since the last call.
