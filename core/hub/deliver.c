@@ -98,7 +98,7 @@ static void look_at_oldest(tg_alarm *a)
         tg_sess_tidy(s);
         return;
     }
-    uint64_t now = tg_hub_now(x->shard->hub) / 1000;
+    uint64_t now = tg_wheel_now(x->shard->wheel) / 1000;
     uint64_t due = tg_queue_at(q, q->head)->sent_s +
                    (uint64_t)x->shard->hub->config.limits.inflight_age_s;
     if (due <= now)
@@ -111,11 +111,11 @@ static void look_at_oldest(tg_alarm *a)
 static void note_sent(tg_shard *sh, tg_sess *s, tg_entry *e)
 {
     uint32_t age = sh->hub->config.limits.inflight_age_s;
-    tg_extra *x = age != 0 && e->qos > 0 ? tg_sess_extra(s) : NULL;
-    if (x == NULL)
+    if (age == 0 || e->qos == 0)
         return;
-    e->sent_s = (uint32_t)(tg_hub_now(sh->hub) / 1000);
-    if (tg_alarm_armed(&x->alarm))
+    e->sent_s = (uint32_t)(tg_wheel_now(sh->wheel) / 1000);
+    tg_extra *x = tg_sess_extra(s);
+    if (x == NULL || tg_alarm_armed(&x->alarm))
         return;
     x->shard = sh;
     tg_wheel_add(sh->wheel, &x->alarm, (uint64_t)age * 1000, look_at_oldest);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #define IDS_KEPT 256 // room for identifiers that an empty set may keep
+#define FEW 8 // publishes under way that are looked through one by one
 #define SEQ_OF_MS 20 // bits: numbers begin at the clock, so a later session's are higher
 
 tg_inbound *tg_inbound_of(tg_sess *s)
@@ -29,9 +30,84 @@ static tg_inbound *inbound(const tg_sess *s)
     return s->extra != NULL ? s->extra->inbound : NULL;
 }
 
+// Publishes whose ids are not known to be safe. A publisher may have as many under way as there
+// are packet ids, so more than a few are found by a table, which goes with the last of them.
+
+static tg_origin **chain(const tg_inbound *in, uint16_t packet_id)
+{
+    return &in->by_id[packet_id & (in->nby_id - 1)];
+}
+
+static void chain_in(tg_inbound *in, tg_origin *o)
+{
+    tg_origin **head = chain(in, o->packet_id);
+    o->next = *head;
+    *head = o;
+}
+
+static void chain_out(const tg_inbound *in, const tg_origin *o)
+{
+    tg_origin **at = chain(in, o->packet_id);
+    while (*at != o)
+        at = &(*at)->next;
+    *at = o->next;
+}
+
+// Without memory for it the old one serves, or none.
+static void chain_all(tg_inbound *in)
+{
+    uint32_t n = in->nby_id == 0 ? FEW * 4 : in->nby_id * 2;
+    tg_origin **by_id = calloc(n, sizeof(tg_origin *));
+    if (by_id == NULL)
+        return;
+    free(in->by_id);
+    in->by_id = by_id;
+    in->nby_id = n;
+    for (const tg_list *at = in->open.next; at != &in->open; at = at->next)
+        chain_in(in, TG_OWNER(at, tg_origin, node));
+}
+
+static void open_add(tg_inbound *in, tg_list *before, tg_origin *o)
+{
+    tg_list_add(before, &o->node);
+    in->nopen++;
+    in->nagain += o->again;
+    if (in->by_id != NULL)
+        chain_in(in, o);
+    if (in->nopen > FEW && in->nopen > in->nby_id)
+        chain_all(in);
+}
+
+static tg_origin *newer(tg_origin *o, uint16_t packet_id, tg_origin *than)
+{
+    bool is = o->packet_id == packet_id && (than == NULL || o->seq > than->seq);
+    return is ? o : than;
+}
+
+// The latest, should there be others from before a restart: they were let go.
+static tg_origin *find_open(const tg_inbound *in, uint16_t packet_id)
+{
+    tg_origin *found = NULL;
+    if (in->by_id != NULL) {
+        for (tg_origin *o = *chain(in, packet_id); o != NULL; o = o->next)
+            found = newer(o, packet_id, found);
+        return found;
+    }
+    for (const tg_list *n = in->open.next; n != &in->open; n = n->next)
+        found = newer(TG_OWNER(n, tg_origin, node), packet_id, found);
+    return found;
+}
+
 static void let_go(tg_inbound *in, tg_origin *o)
 {
+    if (in->by_id != NULL)
+        chain_out(in, o);
     tg_list_del(&o->node);
+    if (--in->nopen == 0) {
+        free(in->by_id);
+        in->by_id = NULL;
+        in->nby_id = 0;
+    }
     in->nagain -= o->again;
     tg_origin_settle(o);
     tg_origin_unref(o);
@@ -149,16 +225,6 @@ int tg_session_rx_add(tg_shard *sh, tg_session h, uint16_t packet_id)
     return put_at(in, i, packet_id);
 }
 
-static tg_origin *find_open(const tg_inbound *in, uint16_t packet_id)
-{
-    for (tg_list *n = in->open.next; n != &in->open; n = n->next) {
-        tg_origin *o = TG_OWNER(n, tg_origin, node);
-        if (o->packet_id == packet_id)
-            return o;
-    }
-    return NULL;
-}
-
 bool tg_inbound_is_open(const tg_inbound *in, uint16_t packet_id)
 {
     return find_open(in, packet_id) != NULL;
@@ -234,7 +300,7 @@ static tg_origin *origin_for(tg_shard *sh, tg_sess *s, uint16_t packet_id)
     if (o == NULL)
         return NULL;
     in->seq++;
-    tg_list_add(&in->open, &o->node);
+    open_add(in, &in->open, o);
     return o;
 }
 
@@ -323,19 +389,21 @@ tg_origin *tg_inbound_restore(tg_sess *publisher, uint16_t packet_id, uint64_t s
     tg_inbound *in = tg_inbound_of(publisher);
     if (in == NULL || seq <= in->kept)
         return NULL;
+    tg_origin *o = find_open(in, packet_id); // another receiver's entry, mostly
+    if (o != NULL && o->seq == seq)
+        return tg_origin_ref(o);
     tg_list *before = in->open.prev; // ascending, as they mostly come
     for (; before != &in->open; before = before->prev) {
-        tg_origin *o = TG_OWNER(before, tg_origin, node);
+        o = TG_OWNER(before, tg_origin, node);
         if (o->seq == seq)
             return tg_origin_ref(o);
         if (o->seq < seq)
             break;
     }
-    tg_origin *o = tg_origin_new(packet_id, seq, true);
+    o = tg_origin_new(packet_id, seq, true);
     if (o == NULL)
         return NULL;
-    tg_list_add(before->next, &o->node);
-    in->nagain++;
+    open_add(in, before->next, o);
     if (seq > in->seq)
         in->seq = seq;
     return tg_origin_ref(o);

@@ -10,8 +10,12 @@
 struct tg_inbound {
     uint16_t n, cap;
     uint16_t *ids; ///< packet ids of QoS 2 received, ascending
-    tg_list open; ///< tg_origin: their ids are not known to be safe
+    tg_list open; ///< tg_origin: their ids are not known to be safe; ascending numbers
+    uint32_t nopen;
     uint32_t nagain; ///< of those, from before a restart
+    tg_origin *
+        *by_id; ///< heads of lists, by the low bits of packet ids; NULL: they are few
+    uint32_t nby_id; ///< power of two
     uint32_t nhad, had_cap;
     tg_origin **had; ///< got before a restart, and may come again
     tg_had *records; ///< restored: for the shard that adopts it

@@ -25,7 +25,8 @@ typedef struct tg_origin {
     bool again; ///< from before a restart: some receivers may have it
     uint16_t packet_id;
     uint64_t seq; ///< of the publisher's session, growing; never given twice
-    tg_list node; ///< the publisher's; its shard's alone
+    tg_list node; ///< the publisher's; its shard's alone, as the next one
+    struct tg_origin *next; ///< of those with the same end of their ids
 } tg_origin;
 
 /// @return with one reference, NULL when out of memory.

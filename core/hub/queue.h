@@ -32,7 +32,7 @@ typedef struct tg_entry {
     uint8_t qos;
     uint8_t flags; ///< TG_ENTRY_*
     uint32_t
-        sent_s; ///< when it was sent, seconds of the hub's clock; where its age matters
+        sent_s; ///< when it was sent, seconds of the wheel's clock; where its age matters
 } tg_entry;
 
 /// What a shard has counted since its last turn ended. Plain numbers: only their sums over all

@@ -221,7 +221,8 @@ int tg_restore(tg_hub *h, tg_error *e)
 }
 
 // Those whose time ran out while nobody was there end in the first turn. Who was connected
-// when the host went lost that connection now.
+// when the host went lost that connection now. A clock that went back meanwhile gives nobody
+// more than the whole of his time.
 static void adopt(tg_shard *sh, tg_sess *s)
 {
     uint64_t now = tg_hub_now(sh->hub);
@@ -239,8 +240,9 @@ static void adopt(tg_shard *sh, tg_sess *s)
     }
     if (s->expiry_s == TG_EXPIRY_NEVER)
         return;
-    uint64_t end = s->since + (uint64_t)s->expiry_s * 1000;
-    tg_sess_expire_in(sh, s, end > now ? end - now : 0);
+    uint64_t whole = (uint64_t)s->expiry_s * 1000, end = s->since + whole;
+    uint64_t left = end > now ? end - now : 0;
+    tg_sess_expire_in(sh, s, left < whole ? left : whole);
 }
 
 void tg_restore_adopt(tg_shard *sh)

@@ -315,6 +315,31 @@ static void the_alarm_goes_with_the_connection(void **state)
     world_close(&w);
 }
 
+#define DAY INT64_C(86400000)
+
+// Somebody sets the machine's clock: that is no time in which a client was silent.
+static void a_clock_that_is_set_makes_nobody_late(void **state)
+{
+    (void)state;
+    tg_hub_limits limits = {.inflight_age_s = 60};
+    for (int64_t shift = -DAY; shift <= DAY; shift += 2 * DAY) {
+        start(&limits);
+        open_silent(&a, 0);
+        client_sub(&a, "t", 1);
+        client_pub(&p, "t", "x", 1);
+        world_settle(&w);
+        world_advance(&w, 30000);
+        world_shift = shift;
+        client_pub(&p, "t", "y", 1);
+        world_advance(&w, 29000);
+        assert_int_equal(a.ended, 0);
+        world_advance(&w, 3000);
+        assert_int_equal(a.ended, TG_E_TIMEOUT);
+        world_shift = 0;
+        world_close(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +353,7 @@ int main(void)
         cmocka_unit_test(who_never_answers_loses_its_connection),
         cmocka_unit_test(who_answers_in_time_stays),
         cmocka_unit_test(the_alarm_goes_with_the_connection),
+        cmocka_unit_test(a_clock_that_is_set_makes_nobody_late),
     };
     return RUN(tests);
 }

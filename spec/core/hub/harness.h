@@ -36,10 +36,11 @@ typedef struct world {
 
 static tg_away_fn *world_away; // told what comes for who is away
 static uint64_t world_ms; // the hub's clock takes no context
+static int64_t world_shift; // by which somebody has set that clock; wheels do not see it
 
 static uint64_t world_clock(void)
 {
-    return world_ms;
+    return world_ms + (uint64_t)world_shift;
 }
 
 static UNUSED uint32_t rnd(world *w, uint32_t n)

@@ -305,6 +305,63 @@ static void an_id_that_was_let_go_says_nothing_of_the_next_message(void **state)
     three_end();
 }
 
+// As many under way as make a search through all of them slow; their ids end alike by hundreds.
+#define MANY 3000
+
+static uint16_t nth_id(int i)
+{
+    return (uint16_t)(i % 100 * 640 + i / 100 + 1);
+}
+
+static void publish_many(int expected)
+{
+    char text[16];
+    p.ndone = 0;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(text, sizeof(text), "%d", i);
+        assert_int_equal(publish(&p, "p", nth_id(i), text, client_published, &p), expected);
+    }
+}
+
+static void many_start(void)
+{
+    static const tg_hub_limits limits = {.queue_messages = MANY, .inflight = 65535};
+    fail_with = 0;
+    world_open_with(&w, 3, &limits, &slow, op_new);
+    open_durable(&a, 1, "a");
+    open_durable(&b, 2, "b");
+    open_durable(&p, 0, "p");
+}
+
+static void many_under_way_are_told_apart(void **state)
+{
+    (void)state;
+    many_start();
+    sub(&a, "t");
+    sub(&b, "t");
+    publish_many(0);
+    world_settle(&w);
+    publish_many(TG_E_EXISTS); // each is asked for again, and waits
+    finish_all_of(1);
+    assert_int_equal(p.ndone, 0);
+    crash(&w);
+    many_start();
+    assert_int_equal(b.count, 0);
+    publish_many(0);
+    settle_all(&w);
+    assert_int_equal(p.ndone, MANY);
+    assert_int_equal(b.count, 2 * MANY); // and its releases
+    assert_int_equal(a.count, 0);
+    publish_many(TG_E_EXISTS);
+    for (int i = MANY - 1; i >= 0; i--)
+        assert_int_equal(tg_session_rx_del(w.shard[0], p.s, nth_id(i)), 1);
+    publish_many(0);
+    settle_all(&w);
+    assert_int_equal(p.ndone, MANY);
+    assert_int_equal(b.count, 4 * MANY);
+    three_end();
+}
+
 // Somebody who never comes back is no reason to wake up all the time.
 static void a_publisher_that_stays_away_costs_a_look_a_second(void **state)
 {
@@ -620,6 +677,7 @@ int main(void)
         cmocka_unit_test(a_new_session_of_the_name_has_other_numbers),
         cmocka_unit_test(a_publisher_that_comes_back_waits_as_well),
         cmocka_unit_test(an_id_that_was_let_go_says_nothing_of_the_next_message),
+        cmocka_unit_test(many_under_way_are_told_apart),
         cmocka_unit_test(a_publisher_that_stays_away_costs_a_look_a_second),
         cmocka_unit_test(nothing_is_lost_or_doubled_whatever_was_committed),
     };

@@ -332,6 +332,27 @@ static void a_session_whose_time_ran_out_while_nobody_was_there_ends(void **stat
     forget_all();
 }
 
+static void a_clock_that_goes_back_in_a_restart_gives_no_more_time(void **state)
+{
+    (void)state;
+    start(NULL);
+    open_durable(&a, 1, "a", 10);
+    client_close(&a, 0);
+    settle_all(&w);
+    crash(&w);
+    world_shift = -3600000;
+    start(NULL);
+    world_advance(&w, 9000);
+    settle_all(&w);
+    assert_true(npairs > 0);
+    world_advance(&w, 2000);
+    settle_all(&w);
+    assert_int_equal(npairs, 0);
+    world_shift = 0;
+    world_close(&w);
+    forget_all();
+}
+
 static void records_that_make_no_sense_are_skipped(void **state)
 {
     (void)state;
@@ -742,6 +763,7 @@ int main(void)
         cmocka_unit_test(a_restart_brings_back_all_that_was_committed),
         cmocka_unit_test(what_ends_leaves_the_store),
         cmocka_unit_test(a_session_whose_time_ran_out_while_nobody_was_there_ends),
+        cmocka_unit_test(a_clock_that_goes_back_in_a_restart_gives_no_more_time),
         cmocka_unit_test(records_that_make_no_sense_are_skipped),
         cmocka_unit_test(attributes_come_back),
         cmocka_unit_test(what_waits_for_who_is_away_is_told),
