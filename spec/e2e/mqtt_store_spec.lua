@@ -1,13 +1,21 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- A store that takes its time delays the acknowledgements of what it must keep, keeps their
 -- order, and stalls nobody else.
+local uv = require "luv"
 local Host = require "support.host"
 local Mqtt = require "support.mqtt"
 local wire = Mqtt.wire
 
-local host
+local host, gate
+
+local function open_gate() Host.write(gate, "") end
+
+local function shut_gate() assert(uv.fs_unlink(gate)) end
 
 local function start(options, shutdown)
+  gate = Host.folder() .. "/gate"
+  open_gate()
+  options.gate = gate
   host = Host.start { config = {
     shutdown = shutdown,
     store = "slow",
@@ -32,11 +40,12 @@ describe("a slow store", function()
 
   it("delays acknowledgements in order, and only those that wait for it "
     .. "[3.1.1: 4.6.0-2, 4.6.0-3]", function()
-    start { delay = "300ms" }
+    start { delay = "50ms" }
     for _, version in ipairs { 4, 5 } do
       local kept = keeper("kept" .. version, version)
       local pub = client { id = "pub" .. version, version = version }
       local other = client { id = "other" .. version, version = version }
+      shut_gate()
       for i = 1, 12 do
         pub:send(wire.publish(version, "kept/x", tostring(i), { qos = 1 + i % 2, packet_id = i }))
       end
@@ -46,6 +55,7 @@ describe("a slow store", function()
       local kinds = { [other:read().type] = true, [other:read().type] = true }
       assert.same({ PUBLISH = true, PUBACK = true }, kinds)
       assert.same({}, pub:settle())
+      open_gate()
       for i = 1, 12 do
         assert.equal(i, pub:read(i % 2 == 0 and "PUBACK" or "PUBREC").packet_id)
       end
@@ -57,7 +67,7 @@ describe("a slow store", function()
   end)
 
   it("does not delay what nobody must keep", function()
-    start { delay = "10s" }
+    start { delay = "1h" }
     local c = client { id = "c" }
     assert.equal(0x10, c:publish("nobody", "x", { qos = 1 }).reason)
     assert.equal("PUBCOMP", c:publish("nobody", "x", { qos = 2 }).type)
@@ -82,25 +92,31 @@ end)
 describe("a host that ends", function()
   after_each(Host.cleanup)
 
-  --- Ends the host while a publish waits for the store. @return the store was stopped too early
-  local function ends_early(delay, shutdown)
-    start({ delay = delay }, shutdown)
+  --- Ends the host while a publish waits for the store, which answers once the host is told to
+  --- end, if at all. @return the store was stopped too early
+  local function ends_early(shutdown, answers)
+    start({ delay = "10ms" }, shutdown)
     local kept = keeper("kept", 5)
     local pub = client { id = "pub" }
+    shut_gate()
     pub:send(wire.publish(5, "kept/x", "x", { qos = 1, packet_id = 1 }))
     kept:receive()
-    for _, line in ipairs(host:stop()) do
+    host:signal "sigterm"
+    host:log_line "ending"
+    if answers then open_gate() end
+    assert.same({ 0, 0 }, { host.process:wait() })
+    for _, line in ipairs(host.log) do
       if line:find "commits under way" then return true end
     end
     return false
   end
 
   it("waits for what its store has been given", function()
-    assert.is_false(ends_early("400ms", "30s"))
+    assert.is_false(ends_early("1h", true))
   end)
 
   it("waits no longer than it may", function()
-    assert.is_true(ends_early("800ms", "200ms"))
+    assert.is_true(ends_early("200ms", false))
   end)
 end)
 

@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // A store that keeps nothing and takes its time: every commit is answered after `delay`, each
 // third one a little later than those behind it, and with an error once `good` of them went
-// well. What it slows down shows whether acknowledgements wait, and in which order they leave.
+// well. With a `gate` none is answered before a file of that name is there: so a test has the
+// time that it needs. What it slows down shows whether acknowledgements wait, and in which
+// order they leave.
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "tidegate.h"
+
+#define GATE_MS 10
 
 typedef struct answer {
     struct answer *next, **at;
     tg_op op;
     int code;
+    uint32_t ms; // its delay
 } answer;
 
 static atomic_llong commits;
@@ -24,12 +31,12 @@ static void forget(answer *a)
     free(a);
 }
 
-static answer *remember(tg_op op, int code)
+static answer *remember(tg_op op, int code, uint32_t ms)
 {
     answer *a = malloc(sizeof(*a));
     if (a == NULL)
         return NULL;
-    *a = (answer){due, &due, op, code};
+    *a = (answer){due, &due, op, code, ms};
     if (a->next != NULL)
         a->next->at = &a->next;
     due = a;
@@ -41,6 +48,24 @@ static void give(void *ctx)
     answer *a = ctx;
     tg.host->complete(a->op, a->code, NULL);
     forget(a);
+}
+
+static bool is_shut(void)
+{
+    tg_slice gate = tg_value_str(tg.host->config(tg.self), "gate", (tg_slice){0});
+    char path[256];
+    snprintf(path, sizeof(path), "%.*s", (int)gate.len, gate.at);
+    return gate.len > 0 && access(path, F_OK) != 0;
+}
+
+static void when_open(void *ctx)
+{
+    answer *a = ctx;
+    tg_timer timer;
+    bool shut = is_shut();
+    int rc = tg.timer->start(shut ? GATE_MS : a->ms, 0, shut ? when_open : give, a, &timer);
+    if (rc < 0)
+        give(a);
 }
 
 static void stop(uint32_t worker)
@@ -66,15 +91,12 @@ static int commit(const tg_store *self, const tg_write *writes, size_t n, tg_op 
     int64_t delay = tg_value_int(config, "delay", 0),
             good = tg_value_int(config, "good", 0);
     int64_t number = atomic_fetch_add(&commits, 1);
-    answer *a = remember(op, good != 0 && number >= good ? TG_E_IO : 0);
-    tg_timer timer;
+    uint32_t ms = (uint32_t)(number % 3 == 0 ? delay + delay / 2 : delay);
+    answer *a = remember(op, good != 0 && number >= good ? TG_E_IO : 0, ms);
     if (a == NULL)
         return TG_E_NOMEM;
-    uint32_t ms = (uint32_t)(number % 3 == 0 ? delay + delay / 2 : delay);
-    int rc = tg.timer->start(ms, 0, give, a, &timer);
-    if (rc < 0)
-        forget(a);
-    return rc;
+    when_open(a);
+    return 0;
 }
 
 static int scan(const tg_store *self, tg_slice prefix,
@@ -100,7 +122,8 @@ static int load(const tg_host *host, tg_self *self)
 }
 
 TG_PLUGIN_SCHEMA("{\"delay\":{\"type\":\"duration\",\"default\":\"200ms\"},"
-                 "\"good\":{\"type\":\"integer\",\"default\":0}}");
+                 "\"good\":{\"type\":\"integer\",\"default\":0},"
+                 "\"gate\":{\"type\":\"string\",\"default\":\"\"}}");
 
 TG_PLUGIN(.capabilities = TG_CAP_STORE, .id = "slow_store", .version = "1.0.0",
           .life = {.load = load, .stop = stop});

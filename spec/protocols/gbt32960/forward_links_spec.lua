@@ -108,9 +108,10 @@ describe("gbt32960 between a frame and its acknowledgement", function()
     for n = 1, 12 do car:send(report(VIN, n)) end
     upper.settle(car, VIN)
     Host.await(function() return answered > 5 end, "a report without an answer")
-    local told = #up.frames
     a.process:kill "sigkill"
     a.process:wait()
+    Host.await(function() return up.conn:is_closing() end, "the end of what it sent")
+    local told = #up.frames
     answered = -100
     a = host_a(up.port, { window = 8 })
     upper.awaits_empty(a)

@@ -27,7 +27,7 @@ describe("gbt32960 forwards to another host", function()
     between.set(true)
     for n = 11, 300 do car:send(report(VIN, n)) end
     upper.settle(car, VIN)
-    assert.equal(290, upper.waiting(a))
+    Host.eventually(function() return upper.waiting(a) == 290 end, "290 that wait")
     a.process:kill "sigkill"
     a.process:wait()
     a = host_a(between.port)
@@ -57,7 +57,7 @@ describe("gbt32960 as the client of an upper platform", function()
   after_each(upper.end_spec)
 
   it("logs in with a serial that grows, hands frames on as they came, and logs out", function()
-    local up = platform()
+    local up, day = platform(), upper.day()
     local a = host_a(up.port, { vins = { VIN } })
     local first = up.await(1)
     assert.equal("##\5\xFE" .. PLATFORM .. "\1\0\41", first:sub(1, 24))
@@ -80,7 +80,8 @@ describe("gbt32960 as the client of an upper platform", function()
     assert.equal(6, last:byte(3))
     assert.equal("\0\1", last:sub(31, 32))
     a = host_a(up.port)
-    assert.equal("\0\2", up.await(8):sub(31, 32)) -- the day's second
+    local second = up.await(8):sub(31, 32)
+    if upper.day() == day then assert.equal("\0\2", second) end -- it is the day's
     a:stop()
   end)
 

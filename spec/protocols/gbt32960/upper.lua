@@ -44,6 +44,9 @@ function M.number_of(what)
   return minute * 60 + second
 end
 
+--- The day of login serials, which begin anew at its midnight.
+function M.day() return os.date("!%F", os.time() + 8 * 3600) end
+
 --- A heartbeat's answer says that all before it has been dealt with.
 function M.settle(conn, vin)
   conn:send(frame("##", 7, 0xFE, vin, ""))
