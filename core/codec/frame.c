@@ -55,6 +55,8 @@ static int check_kind(const tg_frame *d, uint32_t i, tg_error *e)
     case TG_FRAME_LENGTH:
         if (d->size_width > 4)
             return wrong(e, i, "size_width", "is 1 to 4 bytes, or 0 for a base-128 number");
+        if (d->counted_at >= d->size_at && d->counted_at > 0)
+            return wrong(e, i, "counted_at", "stands before the size");
         if (d->lenient && (d->check == TG_CHECK_NONE || d->trailer.len == 0))
             return wrong(e, i, "lenient", "needs a checksum and a trailer");
         return 0;

@@ -86,15 +86,25 @@ static int base128(const uint8_t *at, size_t len, uint32_t *n)
     return len < 4 ? 0 : -1;
 }
 
+/// Where the size field is, behind what a byte before it counts.
+static uint32_t size_place(const tg_frame *d, tg_slice stream)
+{
+    if (d->counted_at == 0 || stream.len <= d->counted_at)
+        return d->size_at;
+    return d->size_at + (uint8_t)stream.at[d->counted_at];
+}
+
 /// @return the whole frame's size; 0 the field is not there yet; -1 it cannot be.
 static int64_t whole_size(const tg_frame *d, tg_slice stream)
 {
-    uint32_t n = 0;
+    uint32_t n = 0, size_at = size_place(d, stream);
     int width = d->size_width;
-    if (stream.len < d->size_at)
+    if (size_at + (width > 0 ? (uint32_t)width : 1) > d->max)
+        return -1;
+    if (stream.len < size_at)
         return 0;
-    const char *at = stream.at + d->size_at;
-    size_t left = stream.len - d->size_at;
+    const char *at = stream.at + size_at;
+    size_t left = stream.len - size_at;
     if (width == 0)
         width = base128((const uint8_t *)at, left, &n);
     else if (left < (size_t)width)
@@ -103,7 +113,7 @@ static int64_t whole_size(const tg_frame *d, tg_slice stream)
         n = number(at, (unsigned)width, d->size_be);
     if (width <= 0)
         return width;
-    int64_t whole = (int64_t)d->size_at + width + n + d->size_adjust;
+    int64_t whole = (int64_t)size_at + width + n + d->size_adjust;
     return whole < d->min || whole > d->max ? -1 : whole;
 }
 

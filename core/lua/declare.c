@@ -19,6 +19,7 @@ typedef struct frame_options {
     tg_slice trailer, check, escape, guard;
     bool check_be, lenient;
     int64_t size_at, size_adjust, check_from, check_tail, min, max, stall, guard_at;
+    int64_t counted_at;
 } frame_options;
 
 #define AT(m) offsetof(frame_options, m)
@@ -41,6 +42,11 @@ static const tg_option frame_table[] = {
      .offset = AT(size_adjust),
      .min = -65536,
      .max = 65536},
+    {.name = "counted_at",
+     .type = TG_OPT_INT,
+     .offset = AT(counted_at),
+     .min = 0,
+     .max = 1024},
     {.name = "min", .type = TG_OPT_SIZE, .offset = AT(min)},
     {.name = "max", .type = TG_OPT_SIZE, .offset = AT(max), .fallback = "8KiB"},
     {.name = "check", .type = TG_OPT_STR, .offset = AT(check)},
@@ -154,6 +160,7 @@ static int read_form(const tg_value *v, const char *where, frame_options *o, tg_
     f->stall_ms = (uint32_t)o->stall;
     f->guard = o->guard;
     f->guard_at = (uint32_t)o->guard_at;
+    f->counted_at = (uint32_t)o->counted_at;
     if (f->kind == TG_FRAME_FIXED) {
         if (o->size == NULL || o->size->kind != TG_INT || o->size->integer < 1)
             return tg_error_set(e, TG_E_INVAL, "%s.size: a fixed frame needs its bytes",

@@ -21,6 +21,7 @@
 ---@field size? string|integer length: "u8", "u16be", "u16le", "u24be", "u24le", "u32be", "u32le", "varint"; fixed: bytes
 ---@field size_at? integer offset of the size from the frame's first byte; default: behind the magic
 ---@field size_adjust? integer whole frame = size_at + width of the size + its value + size_adjust
+---@field counted_at? integer offset of a byte before the size whose value moves the size back, as the length of a name does
 ---@field min? integer|string whole frame; a smaller one is junk
 ---@field max? integer|string whole frame; a larger one is junk. Default "8KiB"
 ---@field check? "xor8"|"sum8"|"crc16/modbus"|"crc16/ccitt"|"crc16/x25"|"crc32"

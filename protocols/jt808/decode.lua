@@ -178,7 +178,7 @@ function M.decode(frame, ctx)
     local msg = try_fast(frame, ctx)
     if msg then return msg end
   end
-  if sub(frame, 1, 4) == "01cd" then return files.decode(frame) end
+  if sub(frame, 1, 4) == files.MAGIC then return files.decode(frame) end
   local id = unpack(">I2", frame)
   local header, size = wire.header_of(frame, ctx.config.lenient_length)
   if not header then return nil, size end
@@ -192,6 +192,12 @@ function M.decode(frame, ctx)
   parts(msg, head, frame, size + 1, ctx)
   wire.sum:decode(frame, #frame)
   return msg
+end
+
+--- The same where blocks of files have names with a length in front.
+function M.decode_counted(frame, ctx)
+  if sub(frame, 1, 4) == files.MAGIC then return files.decode_counted(frame) end
+  return M.decode(frame, ctx)
 end
 
 return M

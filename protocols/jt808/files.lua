@@ -7,19 +7,26 @@
 local tg = require "tidegate"
 local replies = require "replies"
 
-local M = {}
+local M = { MAGIC = "01cd" }
 
-M.HEAD = tg.struct "_magic:hex[4] name:gbk[50] offset:u32be length:u32be data:hex[*]"
+local BLOCK = "_magic:hex[4] name:gbk[%s] offset:u32be length:u32be data:hex[*]"
+local padded, counted = tg.struct(BLOCK:format "50"), tg.struct(BLOCK:format "u8")
 local FILES = 64 -- of one connection
 local GAPS = 255 -- one answer names no more
 local BLOCKS = 4096 -- held of one file
 
---- A block, as the frame is.
-function M.decode(frame)
-  local head, err = M.HEAD:decode(frame)
+local function decode(layout, frame)
+  local head, err = layout:decode(frame)
   if not head then return nil, err.message end
   return { type = "attachment_block", block = true, data = head }
 end
+
+--- A block, as the frame is.
+function M.decode(frame) return decode(padded, frame) end
+
+--- One whose name has its length in front. A first byte does not tell: the most usual names
+--- are as long as the digit is that others begin with.
+function M.decode_counted(frame) return decode(counted, frame) end
 
 local function level(name)
   return (name:gsub("[/+#%z%c]", "_"))

@@ -6,22 +6,22 @@ local tg = require "tidegate"
 local options = require "options"
 local stream = require "stream"
 
---- The same adapter four times: for most listeners, those of concentrators, those of terminals
---- whose checksums are wrong, and those that alarms' attachments come to.
-local function declare(id, checked, many, blocks)
+--- The same adapter five times: for most listeners, those of concentrators, those of terminals
+--- whose checksums are wrong, and those that alarms' attachments come to, in either form.
+local function declare(id, checked, many, block)
   local frame = stream.frame(checked and "xor8" or nil)
   local M = tg.adapter {
     id = id, version = "1.0.0", api = 1, transports = { "tcp", "tls", "udp" },
-    frame = blocks and { frame, stream.block } or frame,
+    frame = block and { frame, block } or frame,
     topic = "jt808/${device}/${type}", down = "jt808/${device}/down",
     sessions = many and "many" or "one", order = many and "device" or "connection",
     config = options,
   }
   local decode = require "decode"
   decode.prepare(M.config)
-  M.decode = decode.decode
+  M.decode = block == stream.counted_block and decode.decode_counted or decode.decode
   M.encode = require("encode").encode
-  require("session").add(M, many, blocks)
+  require("session").add(M, many, block ~= nil)
   require("commands").add(M, many)
   return M
 end
@@ -29,6 +29,7 @@ end
 local M = declare("jt808", true, false)
 declare("jt808-concentrator", true, true)
 declare("jt808-unchecked", false, false)
-declare("jt808-attachments", true, false, true)
+declare("jt808-attachments", true, false, stream.block)
+declare("jt808-attachments-heilongjiang", true, false, stream.counted_block)
 
 return M

@@ -10,9 +10,13 @@ function M.frame(check)
   }
 end
 
---- Blocks of files between the messages, on connections for attachments.
+--- Blocks of files between the messages, on connections for attachments: with names of 50 bytes,
+--- or with the length of the name in front of it.
 M.block = {
   kind = "length", magic = "01cd", size = "u32be", size_at = 58, min = 62, max = 65598,
+}
+M.counted_block = {
+  kind = "length", magic = "01cd", size = "u32be", counted_at = 4, size_at = 9, max = 65804,
 }
 
 return M

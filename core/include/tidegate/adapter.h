@@ -64,6 +64,9 @@ typedef struct tg_frame {
     uint32_t stall_ms; ///< a started frame that does not grow is given up; 0: 10,000
     uint32_t guard_at; ///< offset of the guarded byte from the frame's first byte
     tg_slice guard; ///< what that byte may be; another one, and the magic was no start
+    /// LENGTH: offset of a byte in front of the size field that moves it back by its value, as
+    /// the length of a name does; 0: none.
+    uint32_t counted_at;
 } tg_frame;
 
 /// One line of `tidegate decode`.

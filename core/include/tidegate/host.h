@@ -20,7 +20,7 @@
 /// files, kept keys, stores that are read in pages, a session's granted expiry. 1.2: QoS 2 that
 /// comes once through a crash (publish_once, sync), refusals of one QoS, on_away.
 #define TG_ABI_MAJOR 1
-#define TG_ABI_MINOR 2
+#define TG_ABI_MINOR 3
 #define TG_PLUGIN_MAGIC "TIDEGATE"
 #define TG_LUA_VERSION 504 ///< LUA_VERSION_NUM of the scripts' Lua
 

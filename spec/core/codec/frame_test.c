@@ -378,6 +378,41 @@ static void a_guarded_byte_tells_false_starts(void **state)
     reads(&d, 1, "232303232323", "junk4 ");
 }
 
+static void a_name_of_any_length_moves_the_size(void **state)
+{
+    (void)state;
+    tg_frame d = {.size = sizeof(d),
+                  .kind = TG_FRAME_LENGTH,
+                  .size_width = 2,
+                  .size_be = 1,
+                  .magic = {"01", 2},
+                  .counted_at = 2,
+                  .size_at = 4,
+                  .max = 40};
+    same_frames(&d, 1,
+                "303100ff0000"
+                "303103414243ff0001aa"
+                "303101610000"
+                "02"
+                "bbbb",
+                "[303100ff0000][303103414243ff0001aa][30310161000002bbbb]");
+    reads(&d, 1,
+          "3031ff30310000"
+          "0001aa",
+          "toobig3 [303100000001aa]"); // no room for that name
+    reads(&d, 1,
+          "303100ff0030"
+          "303100ff0000",
+          "toobig6 [303100ff0000]");
+    reads(&d, 1, "303122", "");
+    reads(&d, 1, "303123", "toobig3 ");
+    d.counted_at = 4;
+    tg_framer *f = NULL;
+    tg_error e = {0};
+    assert_int_equal(tg_framer_new(&d, 1, &f, &e), TG_E_INVAL);
+    assert_string_equal(e.message, "frame[1].counted_at: stands before the size");
+}
+
 static void giving_up_goes_to_the_next_start(void **state)
 {
     (void)state;
@@ -492,6 +527,7 @@ int main(void)
         cmocka_unit_test(fixed_frames_check_their_trailer),
         cmocka_unit_test(without_a_trailer_a_wrong_checksum_may_be_a_wrong_size),
         cmocka_unit_test(a_guarded_byte_tells_false_starts),
+        cmocka_unit_test(a_name_of_any_length_moves_the_size),
         cmocka_unit_test(giving_up_goes_to_the_next_start),
         cmocka_unit_test(escaping_undoes_unescaping),
         cmocka_unit_test(wrong_declarations_are_refused_by_name),

@@ -68,6 +68,7 @@ describe("a terminal", function()
         { name = "mqtt", adapter = "mqtt", anonymous = true },
         { name = "jt808", adapter = "jt808", anonymous = true },
         { name = "attachments", adapter = "jt808-attachments", anonymous = true },
+        { name = "heilongjiang", adapter = "jt808-attachments-heilongjiang", anonymous = true },
       },
     } }
     sub = subscribe(host)
@@ -189,32 +190,49 @@ describe("a terminal", function()
     host:stop()
   end)
 
-  it("sends the attachments of an alarm, which become files, whatever they are called", function()
-    local NAME = "../../00_1_6401_0_a/1.jpg"
-    local identification = "1234567" .. "\x26\1\2\3\4\5" .. "\1\1\0"
-    local file = string.pack(">s1BI4", NAME, 0, 8)
+  --- Announces the file `name` of eight bytes, sends it with a gap, and fills that.
+  --- @param prefix string what 0x1210 begins with, up to the alarm's number
+  --- @param form string of a block's name
+  --- @return table record of the file when it is whole
+  local function upload(port, prefix, name, form)
+    local file = string.pack(">s1BI4", name, 0, 8)
     conn:close()
-    conn = Host.connect(host.ports.attachments)
-    say(0x1210, "1234567" .. identification .. "a-17" .. ("\0"):rep(28) .. "\0\1"
-      .. string.pack(">s1I4", NAME, 8), { serial = 0 })
+    conn = Host.connect(port)
+    say(0x1210, prefix .. "a-17" .. ("\0"):rep(28) .. "\0\1" .. string.pack(">s1I4", name, 8),
+      { serial = 0 })
     say(0x1211, file, { serial = 1 })
     local function block(offset, bytes)
-      conn:send("01cd" .. NAME .. ("\0"):rep(50 - #NAME) .. string.pack(">I4s4", offset, bytes))
+      conn:send("01cd" .. string.pack(">" .. form .. "I4s4", name, offset, bytes))
     end
     block(4, "efgh")
     say(0x1212, file, { serial = 2 })
     local again = answers(conn, 3)[3]
-    assert.equal(string.pack(">s1BBBI4I4", NAME, 0, 1, 1, 0, 4), again.body)
+    assert.equal(string.pack(">s1BBBI4I4", name, 0, 1, 1, 0, 4), again.body)
     assert.is_false(next_of(sub, "attachment_done").complete)
     block(0, "abcde")
     say(0x1212, file, { serial = 3 })
-    assert.equal(string.pack(">s1BBB", NAME, 0, 0, 0), answers(conn, 1)[1].body)
+    assert.equal(string.pack(">s1BBB", name, 0, 0, 0), answers(conn, 1)[1].body)
     local record = next_of(sub, "attachment_done")
     assert.is_true(record.complete)
-    assert.equal("jt808/" .. PHONE .. "/a-17/%2E.%2F..%2F00_1_6401_0_a%2F1.jpg", record.file)
     assert.equal("abcdefgh", Host.read(host.folder .. "/state/files/" .. record.file))
     assert.equal("9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab", record.sha256)
     conn:close()
+    return record
+  end
+
+  local TIME = "\x26\1\2\3\4\5"
+
+  it("sends the attachments of an alarm, which become files, whatever they are called", function()
+    local record = upload(host.ports.attachments, "1234567" .. "1234567" .. TIME .. "\1\1\0",
+      "../../00_1_6401_0_a/1.jpg", "c50")
+    assert.equal("jt808/" .. PHONE .. "/a-17/%2E.%2F..%2F00_1_6401_0_a%2F1.jpg", record.file)
+    host:stop()
+  end)
+
+  it("of Heilongjiang sends them with the lengths of their names", function()
+    local name = "00_65_6502_0_" .. ("a"):rep(32) .. ".jpg" -- 49 bytes, which is the digit 1
+    local record = upload(host.ports.heilongjiang, ("t"):rep(30) .. TIME .. "\1\1", name, "s1")
+    assert.equal("jt808/" .. PHONE .. "/a-17/" .. name, record.file)
     host:stop()
   end)
 end)

@@ -409,6 +409,43 @@ describe("jt808 attachments", function()
     end
   end)
 
+  it("of Heilongjiang have names with a length in front, wherever they are cut", function()
+    local commands = { 'open {"attachments":"blocks","logins_per_minute":1000}' }
+    local conn, names = 0, {}
+    -- Names as long as "0" and "1" are numbers, and one that goes past 50 bytes.
+    for _, size in ipairs { 5, 48, 49, 200 } do
+      local name = "0" .. ("n"):rep(size - 5) .. ".jpg"
+      local file = string.pack(">s1BI4", name, 0, 8)
+      local function counted(offset, bytes)
+        return "01cd" .. string.pack(">s1I4s4", name, offset, bytes)
+      end
+      local bytes = terminal.frame(0x1210, ("t"):rep(30) .. "\x26\1\2\3\4\5\1\1" .. ("A"):rep(32)
+          .. "\0\1" .. string.pack(">s1I4", name, 8), { serial = 1 })
+        .. terminal.frame(0x1211, file, { serial = 2 })
+        .. counted(4, "~}gh") .. counted(0, "01cd") .. terminal.frame(0x1212, file, { serial = 3 })
+      for cut = 1, #bytes - 1, size < 48 and 5 or 31 do
+        conn = conn + 1
+        names[conn] = name
+        commands[#commands + 1] = "connect 192.0.2.1:" .. conn
+        for _, part in ipairs { bytes:sub(1, cut), bytes:sub(cut + 1) } do
+          commands[#commands + 1] = ("feed %d %s"):format(conn, terminal.hex(part))
+        end
+      end
+    end
+    local blocks = offline.run(PATH .. " jt808-attachments-heilongjiang", commands)
+    for n = 1, conn do
+      local whole, done = {}, nil
+      for i = 3 * n, 3 * n + 1 do
+        for _, p in ipairs(terminal.published(blocks[i])) do
+          if p[3]:find "attachment_file" then whole[#whole + 1] = p[2] end
+          if p[1] == "attachment_done" then done = p[2] end
+        end
+      end
+      assert.same({ "~}gh", "01cd" }, whole, n)
+      assert.same({ names[n], true }, { done.name, done.complete })
+    end
+  end)
+
   it("that are larger than what is held go out in blocks as they come", function()
     local blocks = run({ feed(0x1210, INFO, { serial = 1 }), feed(0x1211, FILE, { serial = 2 }),
       block(0, "abcd"), block(4, "efgh"), feed(0x1212, FILE, { serial = 4 }) },
