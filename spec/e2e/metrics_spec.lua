@@ -99,6 +99,7 @@ describe("/metrics", function()
     Host.eventually(function()
       families = scrape()
       return counted(families, "mqtt_connections") == 0
+        and counted(families, "mqtt_disconnects_total") == 3
     end, "no connections")
     for listener, share in pairs { mqtt = 1, other = 1 } do
       local function here(name, labels)

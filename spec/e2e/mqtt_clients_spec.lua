@@ -98,7 +98,7 @@ describe("Paho", function()
 
   it("is served in every version it speaks [3.1.1: 7.0.0-2]", function()
     local args = { "spec/e2e/mqtt_paho.py", host.ports.mqtt }
-    local code, out, err = Host.run("/usr/bin/python3", args, { ms = 120000 })
+    local code, out, err = Host.run("/usr/bin/python3", args, { ms = 300000 })
     assert.equal(0, code, err)
     assert.equal("everyday v31\nsession v31\neveryday v311\nsession v311\neveryday v5\nsession v5\n"
       .. "properties\nwill\n", out)
@@ -111,7 +111,7 @@ describe("mqtt.js", function()
 
   it("is served in every version it speaks [3.1.1: 7.0.0-2]", function()
     local code, out, err = Host.run("node", { "spec/e2e/mqtt_js.js", host.ports.mqtt },
-      { ms = 120000, env = { NODE_PATH = "/usr/share/nodejs" } })
+      { ms = 300000, env = { NODE_PATH = "/usr/share/nodejs" } })
     assert.equal(0, code, err)
     assert.equal("everyday 4\nsession 4\nwill 4\neveryday 5\nsession 5\nwill 5\nproperties\n", out)
   end)

@@ -90,8 +90,9 @@ describe("a tracker and an MQTT client", function()
       sub:line("gt06/" .. tracker.imei)
     end
     tracker:beat()
-    assert.is_true((host:metric 'tidegate_listener_events_total{listener="gt06",event="checksum"}'
-      or 0) > 0)
+    local wrong_ones = 'tidegate_listener_events_total{listener="gt06",event="checksum"}'
+    Host.eventually(function() return (host:metric(wrong_ones) or 0) > 0 end,
+      "a wrong checksum to be counted")
     for _, other in ipairs(others) do other:close() end
     sub:kill "sigterm"
     sub:wait()

@@ -33,7 +33,7 @@ describe("a plugin in C", function()
   it("is written as the manual says", function()
     local folder, page = Host.folder(), manual()
     Host.write(folder .. "/shout.c", page.c)
-    local build = page.sh:gsub("core/include", os.getenv "PWD" .. "/core/include")
+    local build = page.sh:gsub("core/include", require("luv").cwd() .. "/core/include")
     assert.equal(0, (Host.run("bash", { "-ec", "cd " .. folder .. "\n" .. build })))
     local config = page.lua
       :gsub("my%-plugins:build/release", folder .. "/my-plugins:" .. Host.build)
