@@ -5,6 +5,11 @@
 // epoch that was judged with the one that runs, and arms a hook on the coroutine that runs
 // now (lua_sethook may be called from a signal handler). The hook yields where it can,
 // because an error can be caught by the script, and raises where it cannot; it stays armed.
+//
+// An arming can be lost: the interpreter may have just read that there is no hook. So the
+// signal comes again, but only after the thread has had time of its own, twice as much each
+// time. lua_sethook walks all frames, a million places deep: on a machine that gives the
+// thread little, signals by the clock would leave no time for anything but their handler.
 #include "lua/guard.h"
 
 #include <assert.h>
@@ -19,8 +24,6 @@
 
 #define GUARD_MAGIC 0x6a2d0001u
 #define SAMPLE_NS 8000000L
-
-#define GUARD_SIGNAL (SIGRTMIN + 5)
 
 struct tg_monitor {
     pthread_t thread;
@@ -115,17 +118,20 @@ static void judge(tg_guard *g)
         return;
     uint64_t now = cpu_ns(g);
     if (e != g->seen_epoch) {
+        uint64_t budget =
+            atomic_load_explicit(&g->budget_us, memory_order_relaxed) + TG_GUARD_GRACE_US;
         g->seen_epoch = e;
-        g->seen_ns = now;
+        g->due_ns = now + budget * 1000u;
+        g->again_ns = SAMPLE_NS;
         return;
     }
-    uint64_t budget =
-        atomic_load_explicit(&g->budget_us, memory_order_relaxed) + TG_GUARD_GRACE_US;
-    if (now - g->seen_ns <= budget * 1000u)
+    if (now <= g->due_ns)
         return;
+    g->due_ns = now + g->again_ns;
+    g->again_ns *= 2;
     atomic_store(&g->judged, e);
 #ifndef TG_GUARD_POLLS
-    pthread_kill(g->thread, GUARD_SIGNAL); // again at each sample until it has ended
+    pthread_kill(g->thread, TG_GUARD_SIGNAL);
 #endif
 }
 
@@ -174,7 +180,7 @@ tg_monitor *tg_monitor_new(void)
     pthread_condattr_destroy(&attr);
     struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&sa.sa_mask);
-    sigaction(GUARD_SIGNAL, &sa, NULL);
+    sigaction(TG_GUARD_SIGNAL, &sa, NULL);
     if (start_thread(m) == 0)
         return m;
     pthread_cond_destroy(&m->wake);
@@ -208,7 +214,7 @@ int tg_guard_attach(tg_guard *g, tg_monitor *m)
         return TG_E_IO;
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, GUARD_SIGNAL);
+    sigaddset(&set, TG_GUARD_SIGNAL);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     g->monitor = m;
     here = g;

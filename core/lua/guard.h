@@ -6,6 +6,7 @@
 
 #include <lua.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -21,6 +22,9 @@
 #define TG_GUARD_POLLS 1
 #endif
 #endif
+
+/// To the thread whose callback is over its budget; nothing else may use it.
+#define TG_GUARD_SIGNAL (SIGRTMIN + 5)
 
 typedef struct tg_monitor tg_monitor;
 
@@ -44,7 +48,8 @@ typedef struct tg_guard {
     clockid_t clock;
     tg_list node; // the monitor's, under its lock
     uint64_t seen_epoch; // the monitor's
-    uint64_t seen_ns; // the monitor's: CPU time when it first saw this epoch
+    uint64_t due_ns; // the monitor's: CPU time at which this epoch is over its budget
+    uint64_t again_ns; // the monitor's: CPU time until it is told once more
     tg_monitor *monitor;
     char where[160]; ///< "gt06/init.lua:12" of the last one that was ended
 } tg_guard;
