@@ -228,7 +228,11 @@ static int parse_address(tg_slice bind, address *out, tg_error *e)
     char *colon = strrchr(text, ':');
     uint16_t port = 0;
     if (colon == NULL || !parse_port(colon + 1, &port))
-        return tg_error_set(e, TG_E_INVAL, "admin.bind: '%s' is no address:port", text);
+        return tg_error_set(
+            e, TG_E_INVAL,
+            "admin.bind: '%s' is no address and port; write 127.0.0.1:18083 or "
+            "[::1]:18083",
+            text);
     *colon = '\0';
     char *host = text;
     if (colon > text && *text == '[' && colon[-1] == ']') {
@@ -242,7 +246,10 @@ static int parse_address(tg_slice bind, address *out, tg_error *e)
         out->v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port};
     void *raw = out->is_v6 ? (void *)&out->v6.sin6_addr : (void *)&out->v4.sin_addr;
     if (inet_pton(out->is_v6 ? AF_INET6 : AF_INET, host, raw) != 1)
-        return tg_error_set(e, TG_E_INVAL, "admin.bind: '%s' is no IP address", host);
+        return tg_error_set(e, TG_E_INVAL,
+                            "admin.bind: '%s' is no IP address; write 127.0.0.1:18083 or "
+                            "[::1]:18083",
+                            host);
     return 0;
 }
 

@@ -52,8 +52,9 @@ static int read_fd(int fd, const char *path, char out[TG_TOKEN_SIZE + 1], tg_err
     text[len] = '\0';
     if (!check_words(text, len) || strlen(text) > TG_TOKEN_SIZE)
         return tg_error_set(e, TG_E_MALFORMED,
-                            "%s: a token is one word of %d to %d characters", path,
-                            TOKEN_MIN, TG_TOKEN_SIZE);
+                            "%s: a token is one word of %d to %d characters; remove the "
+                            "file, and the host makes a new one",
+                            path, TOKEN_MIN, TG_TOKEN_SIZE);
     memcpy(out, text, strlen(text) + 1);
     return 0;
 }
@@ -84,7 +85,8 @@ static int write_file(const char *path, const char *token, tg_error *e)
     unlink(temporary);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return tg_error_set(e, TG_E_IO, "%s: %s", temporary, strerror(errno));
+        return tg_error_set(e, TG_E_IO, "admin.token_file: cannot make %s: %s", path,
+                            strerror(errno));
     int rc = write_fd(fd, token);
     if (rc == 0)
         rc = link(temporary, path);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A config is checked here as a start would check it, but for what only a start can see:
-// addresses that are taken and plugins that do not load.
+// A config is checked here as a start would check it, certificates too, but for what only a
+// start can see: addresses that are taken, and plugins that do not load or do not take their
+// options.
 #include <stdio.h>
 
 #include "admin/write.h"
@@ -49,12 +50,27 @@ static void print_text(const char *file, const tg_config *config)
     printf("%s: good, %zu listeners.\n", name_of(file), n);
 }
 
+static int read_all(const char *file, tg_config *config, tg_error *e)
+{
+    char where[32];
+    int rc = tg_config_read(file, config, e);
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; rc == 0 && i < config->listeners->list.count; i++) {
+        snprintf(where, sizeof(where), "listeners[%zu]", i + 1);
+        rc = tg_listeners_check_files(&config->listeners->list.items[i], file, where, e);
+    }
+    if (rc != 0)
+        tg_config_free(config);
+    return rc;
+}
+
 int tg_cmd_config_check(const tg_cli *cli)
 {
     tg_config config;
     tg_error e = {0};
     const char *file = cli->nargs > 0 ? cli->args[0] : cli->config;
-    int rc = tg_config_read(file, &config, &e);
+    int rc = read_all(file, &config, &e);
     if (cli->json)
         print_json(file, rc == 0 ? &config : NULL, &e);
     if (rc != 0)

@@ -154,19 +154,6 @@ static const tg_option OPTIONS[] = {
     {0},
 };
 
-typedef struct user_entry {
-    tg_slice user, password;
-    const tg_value *publish, *subscribe;
-} user_entry;
-
-static const tg_option USER_OPTIONS[] = {
-    OPT(user_entry, "user", STR, user, NULL, .required = true),
-    OPT(user_entry, "password", STR, password, NULL, .required = true),
-    OPT(user_entry, "publish", LIST, publish, NULL, .fallback = NULL),
-    OPT(user_entry, "subscribe", LIST, subscribe, NULL, .fallback = NULL),
-    {0},
-};
-
 typedef struct plugin_entry {
     tg_slice name;
     const tg_value *options;
@@ -264,19 +251,6 @@ static int check_strings(const tg_config *c, const tg_value *list, const char *w
     return 0;
 }
 
-static int check_user(const tg_config *c, size_t i, tg_error *e)
-{
-    char where[32];
-    user_entry u = {0};
-    snprintf(where, sizeof(where), "users[%zu]", i + 1);
-    int rc = tg_options_read(USER_OPTIONS, &c->users->list.items[i], &u, c->file, where, e);
-    if (rc == 0)
-        rc = check_strings(c, u.publish, where, e);
-    if (rc == 0)
-        rc = check_strings(c, u.subscribe, where, e);
-    return rc;
-}
-
 static int check_plugin(const tg_config *c, const tg_value *entry, const char *where,
                         tg_error *e)
 {
@@ -301,6 +275,10 @@ static int check_plugins(const tg_config *c, tg_error *e)
     for (size_t i = 0; v != NULL && v->kind == TG_MAP && i < v->map.count; i++) {
         const tg_pair *p = &v->map.pairs[i];
         snprintf(where, sizeof(where), "plugins.%.*s", (int)p->key.len, p->key.at);
+        if (p->key.len > 0 && p->key.at[0] >= '0' && p->key.at[0] <= '9')
+            return fault(c, &p->value, where, e,
+                         "no name of a plugin; write name = options for all, or a list of "
+                         "{ name = \"…\", options = {…} }");
         if (p->value.kind != TG_MAP && p->value.kind != TG_LIST)
             return fault(c, &p->value, where, e, "must be a table of options");
         if (p->value.kind == TG_LIST && p->value.list.count > 0)
@@ -320,6 +298,19 @@ static int check_store(const tg_config *c, tg_error *e)
     return 0;
 }
 
+/// Counters, the API and a reload go by names.
+static int check_listener_name(const tg_config *c, size_t i, const char *where, tg_error *e)
+{
+    const tg_value *items = c->listeners->list.items;
+    tg_slice name = tg_value_str(&items[i], "name", (tg_slice){0});
+    for (size_t k = 0; k < i; k++)
+        if (tg_slice_eq(tg_value_str(&items[k], "name", (tg_slice){0}), name))
+            return fault(c, &items[i], where, e,
+                         "name: listeners[%zu] is called '%.*s', too", k + 1, (int)name.len,
+                         name.at);
+    return 0;
+}
+
 static int check_listeners(const tg_config *c, tg_error *e)
 {
     char where[32];
@@ -327,6 +318,8 @@ static int check_listeners(const tg_config *c, tg_error *e)
     for (size_t i = 0; rc == 0 && i < c->listeners->list.count; i++) {
         snprintf(where, sizeof(where), "listeners[%zu]", i + 1);
         rc = tg_listeners_check(&c->listeners->list.items[i], c->file, where, e);
+        if (rc == 0)
+            rc = check_listener_name(c, i, where, e);
     }
     return rc;
 }
@@ -334,8 +327,8 @@ static int check_listeners(const tg_config *c, tg_error *e)
 static int check(const tg_config *c, tg_error *e)
 {
     int rc = check_levels(c, e);
-    for (size_t i = 0; rc == 0 && i < c->users->list.count; i++)
-        rc = check_user(c, i, e);
+    if (rc == 0)
+        rc = tg_users_check(c->users, c->file, e);
     if (rc == 0)
         rc = check_strings(c, c->auth, "auth", e);
     if (rc == 0)

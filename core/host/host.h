@@ -24,15 +24,18 @@ typedef struct tg_the_host {
     unsigned handles; ///< of those, not closed yet
     tg_buf problems; ///< what did not come up, for /health
     tg_buf left_out; ///< names of the plugins among it, each with a NUL behind it
+    tg_buf unchanged; ///< so are these: listeners that a rehash could not change
 } tg_the_host;
 
 /// Loads a plugin; one that fails is named, left out, and tried again by the next rehash.
 bool tg_host_load_plugin(tg_the_host *h, const tg_config_plugin *p);
-/// @return `plugin` is one of the names in a `left_out`.
-bool tg_host_left_out(const tg_buf *names, const char *plugin);
+/// @return `name` is one of `names`, each with a NUL behind it.
+bool tg_host_has_name(const tg_buf *names, const char *name);
 /// Opens listener `spec`, the config's `i`th. A listener whose adapter is missing, because its
 /// plugin failed, is named and left out. @return 0 or why the host cannot start.
 int tg_host_open_listener(tg_the_host *h, const tg_value *spec, size_t i, tg_error *e);
+/// Names backends of `auth` that no plugin has brought.
+void tg_host_check_auth(tg_the_host *h);
 /// Puts `problems` where /health finds them.
 void tg_host_tell_problems(tg_the_host *h);
 void tg_host_open_log(tg_the_host *h);

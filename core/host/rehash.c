@@ -16,20 +16,43 @@ static const tg_value *named(const tg_value *listeners, tg_slice name)
     return NULL;
 }
 
+/// The changed listener at `now` can be opened; else it is told why not, and tried again by the
+/// next rehash.
+static bool usable(tg_the_host *h, const tg_value *now)
+{
+    char where[32];
+    tg_error e = {0};
+    snprintf(where, sizeof(where), "listeners[%td]",
+             now - h->config.listeners->list.items + 1);
+    if (tg_listeners_check_files(now, h->config.file, where, &e) == 0)
+        return true;
+    tg_slice name = tg_value_str(now, "name", (tg_slice){0});
+    tg_log(HOST, ERROR, "listener %.*s stays as it was: %s", (int)name.len, name.at,
+           e.message);
+    tg_buf_put(&h->unchanged, name.at, name.len);
+    tg_buf_putc(&h->unchanged, '\0');
+    return false;
+}
+
 /// Closes what is gone or different. @return how many.
 static size_t close_old(tg_the_host *h, const tg_config *old)
 {
     size_t n = 0;
+    tg_buf unchanged = h->unchanged;
+    h->unchanged = (tg_buf){0};
     for (size_t i = 0; i < old->listeners->list.count; i++) {
         const tg_value *was = &old->listeners->list.items[i];
         tg_slice name = tg_value_str(was, "name", (tg_slice){0});
         const tg_value *now = named(h->config.listeners, name);
         char text[128];
-        if (now != NULL && tg_value_eq(was, now))
-            continue;
         snprintf(text, sizeof(text), "%.*s", (int)name.len, name.at);
+        bool same =
+            now != NULL && tg_value_eq(was, now) && !tg_host_has_name(&unchanged, text);
+        if (same || (now != NULL && !usable(h, now)))
+            continue;
         n += tg_listeners_close(h->rt, text) == 0;
     }
+    tg_buf_free(&unchanged);
     return n;
 }
 
@@ -87,7 +110,7 @@ static size_t load_new(tg_the_host *h, tg_config *old)
     tg_buf failed = h->left_out;
     h->left_out = (tg_buf){0};
     for (size_t i = 0; tg_config_plugin_at(&h->config, i, &now); i++) {
-        if (!listed(old, now.name, &was) || tg_host_left_out(&failed, now.name))
+        if (!listed(old, now.name, &was) || tg_host_has_name(&failed, now.name))
             n += tg_host_load_plugin(h, &now);
         else if (!tg_value_eq(or_nothing(was.options), or_nothing(now.options)))
             tg_log(HOST, WARN, "options of plugin %s have changed: that takes a restart",
@@ -132,6 +155,7 @@ void tg_host_rehash(tg_the_host *h)
     int failed = tg_listeners_reload_tls(h->rt);
     tg_buf_clear(&h->problems);
     size_t loaded = load_new(h, &old);
+    tg_host_check_auth(h);
     size_t closed = close_old(h, &old);
     size_t opened = open_new(h);
     tg_host_tell_problems(h);

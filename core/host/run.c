@@ -78,14 +78,16 @@ static int lock_state(tg_the_host *h, tg_error *e)
     char path[TG_PATH_LEN];
     int rc = tg_path_make(h->state, e);
     if (rc != 0)
-        return rc;
+        return tg_error_prefix(e, "state_dir");
     if (!tg_path_join(path, h->state, "lock"))
         return tg_error_set(e, TG_E_INVAL, "state_dir: path is too long");
     h->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (h->lock_fd < 0)
         return tg_error_set(e, TG_E_IO, "%s: %s", path, strerror(errno));
     if (flock(h->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return tg_error_set(e, TG_E_BUSY, "another host runs with the state folder %s",
+        return tg_error_set(e, TG_E_BUSY,
+                            "another host runs with the state folder %s; end it, or give "
+                            "this one a state_dir of its own",
                             h->state);
     return 0;
 }
@@ -141,12 +143,23 @@ bool tg_host_load_plugin(tg_the_host *h, const tg_config_plugin *p)
     return false;
 }
 
-bool tg_host_left_out(const tg_buf *names, const char *plugin)
+bool tg_host_has_name(const tg_buf *names, const char *name)
 {
     for (size_t at = 0; at < names->len; at += strlen(names->at + at) + 1)
-        if (strcmp(names->at + at, plugin) == 0)
+        if (strcmp(names->at + at, name) == 0)
             return true;
     return false;
+}
+
+void tg_host_check_auth(tg_the_host *h)
+{
+    const char *id;
+    for (size_t i = 0; (id = tg_runtime_auth_missing(h->rt, i)) != NULL; i++) {
+        char text[160];
+        snprintf(text, sizeof(text), "auth: no plugin offers the backend '%s'", id);
+        tg_log(HOST, ERROR, "%s: whoever is not decided before it is refused", text);
+        add_problem(h, text);
+    }
 }
 
 /// The store comes first and must be there: a host that forgot it would acknowledge what it
@@ -161,6 +174,7 @@ static int load_plugins(tg_the_host *h, tg_error *e)
     }
     for (size_t i = 0; tg_config_plugin_at(&h->config, i, &p); i++)
         tg_host_load_plugin(h, &p);
+    tg_host_check_auth(h);
     const char *missing = tg_runtime_store_missing(h->rt);
     if (missing == NULL)
         return 0;
@@ -298,6 +312,7 @@ static void end(tg_the_host *h)
         close(h->lock_fd);
     tg_buf_free(&h->problems);
     tg_buf_free(&h->left_out);
+    tg_buf_free(&h->unchanged);
     tg_config_free(&h->config);
 }
 

@@ -205,14 +205,28 @@ static int os_error(const tg_listener_spec *spec, tg_error *e)
                         spec->bind.at, strerror(errno));
 }
 
+static int parse_bind(tg_slice bind, tg_addr *out, bool *both, tg_error *e)
+{
+    if (tg_addr_parse(bind, out, both) == 0)
+        return 0;
+    return tg_error_set(e, TG_E_INVAL,
+                        "'%.*s' is no address and port; write 127.0.0.1:1883, [::1]:1883 "
+                        "or *:1883",
+                        (int)bind.len, bind.at);
+}
+
+int tg_listener_check_bind(tg_slice bind, tg_error *e)
+{
+    tg_addr ignored;
+    bool both;
+    return parse_bind(bind, &ignored, &both, e);
+}
+
 static int listen_all(opening *o, tg_error *e)
 {
     tg_listener *l = o->l;
-    if (tg_addr_parse(o->spec->bind, &l->where, &o->both) != 0)
-        return tg_error_set(e, TG_E_INVAL,
-                            "listener '%s': '%.*s' is no address; use 127.0.0.1:1883, "
-                            "[::1]:1883 or *:1883",
-                            l->name, (int)o->spec->bind.len, o->spec->bind.at);
+    if (parse_bind(o->spec->bind, &l->where, &o->both, e) != 0)
+        return tg_error_prefix(e, "listener '%s'", l->name);
     settle_family(&l->where, o->both);
     if (probe(l->all, &l->where, o->both, l->udp) != 0 || open_fds(o) != 0)
         return os_error(o->spec, e);

@@ -23,6 +23,8 @@ typedef struct tg_listener_spec {
     void *arg;
 } tg_listener_spec;
 
+/// "127.0.0.1:1883", "[::1]:1883", "*:1883"; any thread. @return 0, TG_E_INVAL and what is wanted.
+int tg_listener_check_bind(tg_slice bind, tg_error *e);
 /// Control thread. Listens on every worker, or on none. @return TG_E_INVAL, TG_E_IO, TG_E_TLS.
 int tg_listener_open(tg_workers *ws, const tg_listener_spec *spec, tg_listener **out,
                      tg_error *e);

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/pemerr.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -32,10 +33,22 @@ static tg_tls *check(tg_tls *t)
     return t;
 }
 
+/// OpenSSL's word for a reason, or ours where that would help nobody.
+static const char *reason_of(unsigned long code)
+{
+    if (ERR_GET_LIB(code) == ERR_LIB_X509 &&
+        ERR_GET_REASON(code) == X509_R_KEY_VALUES_MISMATCH)
+        return "not the key of the certificate";
+    if (ERR_GET_REASON(code) == ERR_R_PEM_LIB ||
+        (ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE))
+        return "nothing in PEM form that serves here";
+    return ERR_reason_error_string(code);
+}
+
 static int fail(tg_error *e, const char *what)
 {
     unsigned long code = ERR_peek_last_error();
-    const char *why = ERR_reason_error_string(code);
+    const char *why = reason_of(code);
     if (why == NULL && ERR_SYSTEM_ERROR(code))
         why = strerror(ERR_GET_REASON(code));
     tg_error_set(e, TG_E_TLS, "%s: %s", what, why != NULL ? why : "unknown reason");

@@ -19,7 +19,7 @@
 
 int tg_auth_open(tg_runtime *rt, const tg_value *chain, const tg_value *users, tg_error *e)
 {
-    int rc = tg_users_new(users, &rt->users, e);
+    int rc = tg_users_new(users, NULL, &rt->users, e);
     if (rc < 0)
         return rc;
     if (chain == NULL ||
@@ -46,6 +46,17 @@ void tg_auth_close(tg_runtime *rt)
 {
     tg_users_free(rt->users);
     rt->users = NULL;
+}
+
+const char *tg_runtime_auth_missing(tg_runtime *rt, size_t i)
+{
+    const char *id = NULL;
+    pthread_mutex_lock(&rt->lock);
+    for (size_t n = 0; id == NULL && n < rt->nchain; n++)
+        if (rt->chain[n] != NULL && rt->chain[n]->control == NULL && i-- == 0)
+            id = rt->chain[n]->key + 1;
+    pthread_mutex_unlock(&rt->lock);
+    return id;
 }
 
 typedef struct question {

@@ -18,7 +18,8 @@ bool tg_auth_may_read_sys(const tg_runtime *rt, tg_shard *shard, tg_session s,
                           tg_slice filter);
 
 typedef struct tg_user tg_user;
-int tg_users_new(const tg_value *list, tg_users **out, tg_error *e);
+/// @param file names the list's place in errors; NULL none. @return TG_E_INVAL, TG_E_NOMEM.
+int tg_users_new(const tg_value *list, const char *file, tg_users **out, tg_error *e);
 void tg_users_free(tg_users *u);
 /// NULL: no such user.
 const tg_user *tg_users_find(const tg_users *u, tg_slice name);

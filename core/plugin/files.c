@@ -546,8 +546,12 @@ static int open_root(const char *path)
 int tg_files_new(const tg_files_config *config, tg_files **out, tg_error *e)
 {
     int root = open_root(config->path);
-    if (root < 0)
-        return os_error(e, config->path);
+    if (root < 0) {
+        bool no_parent = errno == ENOENT;
+        os_error(e, config->path);
+        return tg_error_prefix(e, no_parent ? "files.path: its parent folder must exist"
+                                            : "files.path");
+    }
     tg_files *f = calloc(1, sizeof(*f));
     if (f == NULL) {
         close(root);

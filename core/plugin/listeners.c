@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/options.h"
+#include "base/rule.h"
 
 typedef struct tls_spec {
     tg_slice cert, key, ca, ciphers;
@@ -175,17 +175,42 @@ static const tg_option spec_options[] = {
     {0},
 };
 
-static int settle_transport(listener_spec *s, const char *where, tg_error *e)
+/// Where member `name` of `map` stands.
+static tg_spot spot(const tg_value *map, const char *file, const char *where,
+                    const char *name)
+{
+    const tg_value *v = tg_value_get(map, name);
+    return (tg_spot){file, v != NULL ? v->line : map->line, where, tg_str(name)};
+}
+
+static int settle_transport(listener_spec *s, const tg_value *v, const char *file,
+                            const char *where, tg_error *e)
 {
     bool tls = s->tls_given != NULL;
     if (s->transport == AUTO)
         s->transport = tls ? TLS : TCP;
     if (tls == (s->transport == TLS))
         return 0;
-    return tg_error_set(e, TG_E_INVAL,
-                        tls ? "%s.tls: %s carries no TLS"
-                            : "%s.transport: %s needs a certificate, in `tls`",
-                        where, transport_words[s->transport]);
+    tg_spot at = spot(v, file, where, tls ? "tls" : "transport");
+    return tg_spot_error(
+        &at, e, tls ? "%s carries no TLS" : "%s needs a certificate: tls = { cert, key }",
+        transport_words[s->transport]);
+}
+
+/// What a table of options cannot say of names and addresses.
+static int check_words(const listener_spec *s, const tg_value *v, const char *file,
+                       const char *where, tg_error *e)
+{
+    tg_error wrong;
+    tg_spot name = spot(v, file, where, "name"), adapter = spot(v, file, where, "adapter"),
+            bind = spot(v, file, where, "bind");
+    if (!tg_id_valid(s->name, sizeof(((tg_listening *)0)->name)))
+        return tg_spot_error(&name, e, "letters, digits, - _ . and at most 63 of them");
+    if (!tg_id_valid(s->adapter, sizeof(((tg_listening *)0)->adapter)))
+        return tg_spot_error(&adapter, e, "no valid id");
+    if (tg_listener_check_bind(s->bind, &wrong) != 0)
+        return tg_spot_error(&bind, e, "%s", wrong.message);
+    return 0;
 }
 
 static int read_spec(const tg_value *v, const char *file, const char *where,
@@ -199,13 +224,24 @@ static int read_spec(const tg_value *v, const char *file, const char *where,
         rc = tg_options_read(tls_options, out->tls_given, &out->tls, file, inner, e);
     }
     if (rc == 0)
-        rc = settle_transport(out, where, e);
-    if (rc == 0 && !tg_id_valid(out->name, sizeof(((tg_listening *)0)->name)))
-        rc = tg_error_set(e, TG_E_INVAL,
-                          "%s.name: letters, digits, - _ . and at most 63 of them", where);
-    if (rc == 0 && !tg_id_valid(out->adapter, sizeof(((tg_listening *)0)->adapter)))
-        rc = tg_error_set(e, TG_E_INVAL, "%s.adapter: no valid id", where);
+        rc = settle_transport(out, v, file, where, e);
+    if (rc == 0)
+        rc = check_words(out, v, file, where, e);
     return rc;
+}
+
+static tg_tls_spec tls_spec_of(const tls_spec *s)
+{
+    return (tg_tls_spec){
+        .server = true,
+        .verify_peer = s->verify == 2,
+        .optional_peer = s->verify == 1,
+        .min_version = s->min_version == 1 ? 13 : 12,
+        .cert_file = s->cert,
+        .key_file = s->key,
+        .ca_file = s->ca,
+        .ciphers = s->ciphers,
+    };
 }
 
 int tg_listeners_check(const tg_value *spec, const char *file, const char *where,
@@ -213,6 +249,23 @@ int tg_listeners_check(const tg_value *spec, const char *file, const char *where
 {
     listener_spec s;
     return read_spec(spec, file, where, &s, e);
+}
+
+int tg_listeners_check_files(const tg_value *spec, const char *file, const char *where,
+                             tg_error *e)
+{
+    listener_spec s;
+    tg_tls *tls;
+    tg_error why = {0};
+    int rc = read_spec(spec, file, where, &s, e);
+    if (rc != 0 || s.tls_given == NULL)
+        return rc;
+    tg_tls_spec files = tls_spec_of(&s.tls);
+    tg_spot at = spot(spec, file, where, "tls");
+    if (tg_tls_new(&files, &tls, &why) != 0)
+        return tg_spot_error(&at, e, "%s", why.message);
+    tg_tls_unref(tls);
+    return 0;
 }
 
 static tg_listening *find(const tg_runtime *rt, tg_slice name)
@@ -315,16 +368,7 @@ static tg_listener_spec net_spec(const listener_spec *s, const tg_offer *o, tg_l
     if (s->tls_given == NULL)
         return out;
     out.tls = true;
-    out.tls_spec = (tg_tls_spec){
-        .server = true,
-        .verify_peer = s->tls.verify == 2,
-        .optional_peer = s->tls.verify == 1,
-        .min_version = s->tls.min_version == 1 ? 13 : 12,
-        .cert_file = s->tls.cert,
-        .key_file = s->tls.key,
-        .ca_file = s->tls.ca,
-        .ciphers = s->tls.ciphers,
-    };
+    out.tls_spec = tls_spec_of(&s->tls);
     return out;
 }
 
@@ -352,8 +396,10 @@ static const tg_offer *adapter_for(const tg_listening *g, const listener_spec *s
     static const uint32_t bits[] = {[TCP] = TG_TCP, [TLS] = TG_TLS, [UDP] = TG_UDP};
     uint32_t transport = bits[s->transport];
     if (o == NULL)
-        tg_error_set(e, TG_E_NOTFOUND, "%s.adapter: no plugin offers adapter '%s'", where,
-                     g->adapter);
+        tg_error_set(e, TG_E_NOTFOUND,
+                     "%s.adapter: no plugin offers adapter '%s'; those that are to be "
+                     "loaded stand in `plugins`",
+                     where, g->adapter);
     else if ((o->adapter.transports & transport) == 0)
         tg_error_set(e, TG_E_UNSUPPORTED, "%s: adapter '%s' does not speak %s", where,
                      g->adapter, g->transport);
@@ -440,7 +486,12 @@ int tg_listening_open(tg_runtime *rt, const tg_value *spec, const char *file,
     g = listening_new(rt, &s, owner);
     if (g == NULL)
         return tg_error_set(e, TG_E_NOMEM, "out of memory");
-    rc = open_new(g, &s, where, e);
+    char place[256];
+    if (file != NULL && spec->line > 0)
+        snprintf(place, sizeof(place), "%s:%u: %s", file, spec->line, where);
+    else
+        snprintf(place, sizeof(place), "%s", where);
+    rc = open_new(g, &s, place, e);
     if (rc == 0)
         *out = g;
     return rc;

@@ -2,6 +2,7 @@
 // Each version gets a file of its own: the installed path is copied, judged, opened and then
 // unlinked, so the linker never meets one path twice and an `install` over it changes nothing
 // that runs. Who replaces the file while it is copied is found out by the judgement.
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/near.h"
 #include "codec/json_read.h"
 #include "plugin/loader.h"
 #include "plugin/registry.h"
@@ -90,7 +92,9 @@ int tg_loader_copy(const char *path, const char *dir, char *copy, size_t len, ch
     }
     if (!S_ISREG(st.st_mode)) {
         close(from);
-        return tg_error_set(e, TG_E_MALFORMED, "%s: not a regular file", path);
+        return tg_error_set(e, TG_E_MALFORMED, "%s: %s", path,
+                            S_ISDIR(st.st_mode) ? "a folder without an init.lua"
+                                                : "not a regular file");
     }
     const char *slash = strrchr(path, '/');
     snprintf(copy, len, "%s/%s.XXXXXX", dir, slash != NULL ? slash + 1 : path);
@@ -255,6 +259,40 @@ static char *look_in(tg_runtime *rt, const char *dir, size_t len, const char *na
     return NULL;
 }
 
+/// Tries what lies in the folder against the name that is looked for.
+static void try_names(const char *folder, size_t len, tg_near *near, char best[64])
+{
+    char path[4096];
+    snprintf(path, sizeof(path), "%.*s", (int)len, folder);
+    DIR *dir = opendir(path);
+    for (const struct dirent *d; dir != NULL && (d = readdir(dir)) != NULL;) {
+        char name[64];
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(d->d_name, "."), d->d_name);
+        tg_near_try(near, name);
+        if (near->name != name)
+            continue;
+        memcpy(best, name, sizeof(name));
+        near->name = best;
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
+static int not_found(const char *name, const char *dirs, tg_error *e)
+{
+    char best[64];
+    tg_near near = {.word = tg_str(name)};
+    for (const char *at = dirs; *at != '\0';) {
+        size_t len = strcspn(at, ":");
+        try_names(at, len, &near, best);
+        at += len + (at[len] == ':');
+    }
+    if (near.name == NULL)
+        return tg_error_set(e, TG_E_NOTFOUND, "plugin '%s' is not in %s", name, dirs);
+    return tg_error_set(e, TG_E_NOTFOUND, "plugin '%s' is not in %s; did you mean '%s'?",
+                        name, dirs, near.name);
+}
+
 char *tg_loader_find(tg_runtime *rt, const char *name, tg_error *e)
 {
     if (strchr(name, '/') != NULL) {
@@ -271,6 +309,6 @@ char *tg_loader_find(tg_runtime *rt, const char *name, tg_error *e)
             return path;
         at += len + (at[len] == ':');
     }
-    tg_error_set(e, TG_E_NOTFOUND, "plugin '%s' is not in %s", name, dirs);
+    not_found(name, dirs, e);
     return NULL;
 }

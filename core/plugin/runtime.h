@@ -38,6 +38,8 @@ typedef struct tg_runtime_config {
     uint8_t sys_readers; ///< tg_sys_readers
 } tg_runtime_config;
 
+/// Checks built-in users as tg_runtime_new() does; any thread. `file` names them in errors.
+int tg_users_check(const tg_value *list, const char *file, tg_error *e);
 int tg_runtime_new(const tg_runtime_config *config, tg_runtime **out, tg_error *e);
 int tg_runtime_start(tg_runtime *rt, tg_error *e); ///< after the static plugins were added
 /// Stop accepting, tell clients (on_session_end with TG_E_SHUTDOWN), flush, wait `deadline_ms`
@@ -51,6 +53,9 @@ uint64_t tg_runtime_started(const tg_runtime *rt); ///< ms since the epoch
 /// Whether a store was configured that no plugin has brought.
 /// @return its id; NULL none is missing.
 const char *tg_runtime_store_missing(const tg_runtime *rt);
+/// Backends of the auth chain that no plugin has brought: who gets as far as one is refused.
+/// @return the id of the `i`th; NULL behind the last.
+const char *tg_runtime_auth_missing(tg_runtime *rt, size_t i);
 
 // Plugins.
 
@@ -101,6 +106,9 @@ int tg_listeners_open(tg_runtime *rt, const tg_value *spec, const char *file,
 /// Checks `spec` and opens nothing; any thread.
 int tg_listeners_check(const tg_value *spec, const char *file, const char *where,
                        tg_error *e);
+/// The same, and that the certificates it names can be used.
+int tg_listeners_check_files(const tg_value *spec, const char *file, const char *where,
+                             tg_error *e);
 int tg_listeners_close(tg_runtime *rt, const char *name);
 /// SIGHUP: certificates are read again. @return how many failed (logged).
 int tg_listeners_reload_tls(tg_runtime *rt);

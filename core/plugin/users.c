@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/options.h"
+#include "base/rule.h"
+#include "hub/hub.h"
 #include "plugin/auth.h"
 
 #define HASH_MAX 64
@@ -119,15 +120,20 @@ static const tg_value *attributes_of(tg_arena *a, const user_spec *s)
     return out;
 }
 
-static int filters_valid(const tg_value *list, const char *where, const char *name,
+/// A filter that no topic could match would shut its user out without a word.
+static int check_filters(const tg_value *list, const tg_spot *user, const char *name,
                          tg_error *e)
 {
-    if (list == NULL)
-        return 0;
-    for (size_t i = 0; i < list->list.count; i++)
-        if (list->list.items[i].kind != TG_STR)
-            return tg_error_set(e, TG_E_INVAL, "%s.%s: a list of topic filters is wanted",
-                                where, name);
+    for (size_t i = 0; list != NULL && i < list->list.count; i++) {
+        const tg_value *v = &list->list.items[i];
+        tg_spot at = {user->file, v->line > 0 ? v->line : user->line, user->map,
+                      tg_str(name)};
+        if (v->kind != TG_STR)
+            return tg_spot_error(&at, e, "a list of topic filters is wanted");
+        if (!tg_filter_valid(v->string))
+            return tg_spot_error(&at, e, "'%.*s' is no topic filter", (int)v->string.len,
+                                 v->string.at);
+    }
     return 0;
 }
 
@@ -142,33 +148,36 @@ static const tg_value *as_list(tg_arena *a, const tg_value *v)
     return list;
 }
 
-static int add_user(tg_users *u, const tg_value *v, size_t index, tg_error *e)
+static int add_user(tg_users *u, const tg_value *v, size_t index, const char *file,
+                    tg_error *e)
 {
     char where[32];
     user_spec s = {0};
     tg_user *user = &u->at[u->count];
-    snprintf(where, sizeof(where), "auth.users[%zu]", index + 1);
-    int rc = tg_options_read(user_options, v, &s, NULL, where, e);
+    snprintf(where, sizeof(where), "users[%zu]", index + 1);
+    tg_spot at = {.file = file, .line = v->line, .map = where};
+    int rc = tg_options_read(user_options, v, &s, file, where, e);
     if (rc < 0)
         return rc;
     s.publish = as_list(&u->arena, s.publish);
     s.subscribe = as_list(&u->arena, s.subscribe);
-    if (filters_valid(s.publish, where, "publish", e) < 0 ||
-        filters_valid(s.subscribe, where, "subscribe", e) < 0)
+    if (check_filters(s.publish, &at, "publish", e) < 0 ||
+        check_filters(s.subscribe, &at, "subscribe", e) < 0)
         return TG_E_INVAL;
     user->name = s.user;
-    if (s.user.len == 0 || !take_password(user, s.password))
-        return tg_error_set(
-            e, TG_E_INVAL,
-            "%s.password: a hash is written "
-            "pbkdf2$sha256$<iterations>$<salt>$<hash>, and a user has a name",
-            where);
+    if (s.user.len == 0)
+        return tg_spot_error(&at, e, "a user has a name");
+    if (!take_password(user, s.password))
+        return tg_spot_error(&at, e,
+                             "a password's hash is written "
+                             "pbkdf2$sha256$<iterations>$<salt>$<hash>");
     user->attributes = attributes_of(&u->arena, &s);
     if (u->arena.failed)
         return tg_error_set(e, TG_E_NOMEM, "out of memory");
     u->count++;
     rc = tg_map_add(&u->by_name, user->name, user);
-    return rc == TG_E_EXISTS ? tg_error_set(e, rc, "%s: the user is listed twice", where)
+    return rc == TG_E_EXISTS ? tg_spot_error(&at, e, "user '%.*s' is listed twice",
+                                             (int)s.user.len, s.user.at)
                              : rc;
 }
 
@@ -182,7 +191,7 @@ void tg_users_free(tg_users *u)
     free(u);
 }
 
-int tg_users_new(const tg_value *list, tg_users **out, tg_error *e)
+int tg_users_new(const tg_value *list, const char *file, tg_users **out, tg_error *e)
 {
     tg_users *u = calloc(1, sizeof(*u));
     size_t n = list != NULL && list->kind == TG_LIST ? list->list.count : 0;
@@ -196,13 +205,21 @@ int tg_users_new(const tg_value *list, tg_users **out, tg_error *e)
     }
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = add_user(u, &u->list->list.items[i], i, e);
+        rc = add_user(u, &u->list->list.items[i], i, file, e);
     if (rc < 0) {
         tg_users_free(u);
         return rc;
     }
     *out = u;
     return 0;
+}
+
+int tg_users_check(const tg_value *list, const char *file, tg_error *e)
+{
+    tg_users *users = NULL;
+    int rc = tg_users_new(list, file, &users, e);
+    tg_users_free(users);
+    return rc;
 }
 
 const tg_user *tg_users_find(const tg_users *u, tg_slice name)

@@ -25,7 +25,7 @@ static int make(tg_users **out, const char *name, const char *password, tg_error
     tg_value_builder b = {.arena = &a};
     tg_build(&b, NULL, user(&a, name, password));
     tg_value list = tg_build_list(&b);
-    int rc = tg_users_new(&list, out, e);
+    int rc = tg_users_new(&list, NULL, out, e);
     tg_arena_free(&a); // they keep a copy
     return rc;
 }
@@ -70,7 +70,7 @@ static void a_hash_that_is_none_is_refused(void **state)
         tg_users *u;
         tg_error e = {0};
         assert_int_equal(make(&u, "ann", bad[i], &e), TG_E_INVAL);
-        assert_non_null(strstr(e.message, "auth.users[1].password"));
+        assert_non_null(strstr(e.message, "users[1]"));
         assert_null(strstr(e.message, "sVaW")); // the hash itself is nobody's business
     }
 }
@@ -85,7 +85,8 @@ static void a_user_listed_twice_and_one_without_name_are_refused(void **state)
     tg_build(&b, NULL, user(&a, "ann", "x"));
     tg_build(&b, NULL, user(&a, "ann", "y"));
     tg_value list = tg_build_list(&b);
-    assert_int_equal(tg_users_new(&list, &u, &e), TG_E_EXISTS);
+    assert_int_equal(tg_users_new(&list, "c.lua", &u, &e), TG_E_INVAL);
+    assert_string_equal(e.message, "c.lua: users[2]: user 'ann' is listed twice");
     assert_int_equal(make(&u, "", "x", &e), TG_E_INVAL);
     tg_arena_free(&a);
 }
@@ -104,7 +105,7 @@ static void lists_of_filters_become_the_access_list(void **state)
     tg_build(&m, "subscribe", tg_value_of_str("b/#")); // one stands for a list of one
     tg_build(&b, NULL, tg_build_map(&m));
     tg_value list = tg_build_list(&b);
-    assert_int_equal(tg_users_new(&list, &u, &e), 0);
+    assert_int_equal(tg_users_new(&list, NULL, &u, &e), 0);
     const tg_value *at = tg_user_attributes(tg_users_find(u, tg_str("ann")));
     tg_slice none = {"", 0};
     assert_true(tg_auth_table.may_publish(at, none, none, tg_str("a/x")));
