@@ -248,6 +248,7 @@ static void on_second(uv_timer_t *timer)
 static void watch(sim *s, int64_t duration)
 {
     uv_loop_t *loop = tg_control_uv(tg_runtime_workers(s->solo.rt));
+    uv_update_time(loop); // loading took some: it is not the devices'
     uv_signal_init(loop, &s->term);
     uv_signal_init(loop, &s->interrupt);
     uv_timer_init(loop, &s->second);

@@ -40,3 +40,43 @@ describe("a sanitizer's report", function()
     Host.cleanup()
   end)
 end)
+
+-- Of a long log the end is kept: what failed, why, and what its processes said stands there.
+describe("the end of a run", function()
+  after_each(Host.cleanup)
+
+  local function run(source)
+    local path = Host.write(Host.folder() .. "/any_spec.lua", source)
+    local code, out = Host.run("lua5.4", { "spec/run.lua", Host.build, path })
+    assert.equal(1, code)
+    return out:match "%-%-%-%- .*" or out, path
+  end
+
+  it("has the name of what failed, its place, its words, and the last words of its processes",
+    function()
+    local text, path = run [[
+      local Host = require "support.host"
+      describe("a spec", function()
+        after_each(Host.cleanup)
+        it("goes well", function() end)
+        it("fails", function()
+          Host.run("sh", { "-c", "for i in 1 2 3 4 5 6 7; do echo line $i >&2; done; exit 3" })
+          error("what it\nwanted " .. ("x"):rep(9000) .. " what came")
+        end)
+      end)]]
+    assert.truthy(#text < 3000)
+    local head = ("---- a spec fails (%s)\n%s:7\n"):format(Host.build, path)
+    assert.equal(head, text:sub(1, #head))
+    assert.matches("what it\nwanted x+\n  %[%.%.%.%]\nx+ what came\n", text)
+    assert.matches("sh %-c %(ended with code 3, signal 0%):\n  line 3\n.*\n  line 7\n", text)
+    assert.matches("\nfailed: a spec fails %([^\n]+%)\n1 passed, 1 failed\n$", text)
+  end)
+
+  it("has the name of the test in which the specs came to theirs", function()
+    local text = run [[
+      it("goes well", function() end)
+      it("crashes", function() os.execute "kill -9 $PPID" end)]]
+    assert.matches("failed: crashes %([^\n]+%): the specs ended before their last test "
+      .. "%(%w+ %d+%)\n1 passed, 1 failed\n$", text)
+  end)
+end)

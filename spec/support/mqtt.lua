@@ -61,7 +61,9 @@ function Mqtt:read(kind, ms)
   loop.await(function()
     packet = take(self)
     return packet or self.tcp.ended
-  end, function() return kind or "a packet" end, ms)
+  end, function()
+    return ("%s; came: %s"):format(kind or "a packet", Tcp.hex(self.tcp.data:sub(1, 32)))
+  end, ms)
   if not packet then error(("the peer closed (%s) before %s"):format(self.tcp.ended, kind), 2) end
   if kind and packet.type ~= kind then
     error(("wanted %s, got %s (reason %s, topic %s)"):format(kind, packet.type,

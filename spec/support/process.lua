@@ -8,6 +8,7 @@ local Process = {}
 Process.__index = Process
 
 local alive = {}
+local known = {} -- all since the last cleanup(), for tail()
 
 -- How a sanitizer begins to say what it found, and the children in which it did: a child that
 -- is killed, or that is expected to fail, ends with a code that does not tell.
@@ -56,7 +57,7 @@ end
 --- Without a stdin of its own it reads end of file.
 function Process.spawn(command, args, options)
   options = options or {}
-  local self = setmetatable({ name = command, out = {}, err = {} }, Process)
+  local self = setmetatable({ name = command, args = args or {}, out = {}, err = {} }, Process)
   local stdin, stdout, stderr = uv.new_pipe(), uv.new_pipe(), uv.new_pipe()
   local text = {}
   for i, arg in ipairs(args or {}) do text[i] = tostring(arg) end
@@ -77,7 +78,30 @@ function Process.spawn(command, args, options)
     if options.on_err then options.on_err(line) end
   end)
   alive[self] = true
+  known[#known + 1] = self
   return self
+end
+
+local function last_of(lines, n, out)
+  for i = math.max(1, #lines - n + 1), #lines do
+    local line = lines[i]:gsub('"ts":"[^"]+T([^"]+)Z","level":', '"%1":') -- log lines are long
+    out[#out + 1] = "  " .. (#line > 200 and line:sub(1, 197) .. "..." or line)
+  end
+end
+
+--- What the last processes of a test said last: for a report of its failure.
+function Process.tail()
+  local out = {}
+  uv.run "nowait"
+  for i = math.max(1, #known - 2), #known do
+    local child = known[i]
+    local fate = child.code and ("ended with code %d, signal %d"):format(child.code, child.signal)
+    out[#out + 1] = ("%s %s (%s):"):format(child.name, tostring(child.args[1] or ""),
+      fate or "runs")
+    last_of(child.out, 2, out)
+    last_of(child.err, 5, out)
+  end
+  return table.concat(out, "\n")
 end
 
 function Process:write(bytes) self.stdin:write(bytes) end
@@ -149,6 +173,7 @@ function Process.cleanup()
   for child in pairs(alive) do left[#left + 1] = child end
   for _, child in ipairs(left) do child:kill "sigkill" end
   for _, child in ipairs(left) do child:wait() end
+  known = {}
 end
 
 --- Raises if a sanitizer has found something in a child since the last call.
