@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Uploaded files. Names are made of devices' bytes, so they are escaped into a small set of
-// characters and every step into a folder is taken from the folder above, never through a
+// Uploaded files. Every step into a folder is taken from the folder above, never through a
 // link. A file is written under a name that no device can have, synced, and then linked to
 // its own, which fails where that is taken: nothing is replaced and nothing is half there.
 // What is answered survives a crash with all the names that lead to it. So each folder on the
@@ -27,9 +26,6 @@
 
 #define FILES_MAGIC 0xf17e5000u
 #define BLOCK 4096u
-#define NAME_MAX_LEN 120u // of a part; longer ones are cut
-#define NAME_CUT 80u
-#define EXTENSION_MAX 12u
 #define NUMBERS 10000 // of files that would have the same name
 #define LEFT_OVER_S 3600 // a temporary file or an empty folder of that age is nobody's
 #define ALL_LEVELS (TG_FILE_PARTS + 1)
@@ -53,75 +49,6 @@ static void account(tg_files *f, uint64_t more, uint64_t less, uint64_t unreserv
     f->used -= less < f->used ? less : f->used; // somebody else may have added files
     f->reserved -= unreserve;
     pthread_mutex_unlock(&f->numbers);
-}
-
-// Names.
-
-static bool is_plain(unsigned char c, bool first)
-{
-    bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                (c >= '0' && c <= '9') || c == '_';
-    return word || (!first && (c == '-' || c == '.'));
-}
-
-static void put_escaped(tg_buf *b, tg_slice part)
-{
-    for (size_t i = 0; i < part.len; i++) {
-        unsigned char c = (unsigned char)part.at[i];
-        if (is_plain(c, i == 0))
-            tg_buf_putc(b, (char)c);
-        else
-            tg_buf_printf(b, "%%%02X", c);
-    }
-}
-
-static void put_hex(char *out, const unsigned char *bytes, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-}
-
-/// Its extension with the dot, if it has one that is worth keeping.
-static tg_slice extension(tg_slice name)
-{
-    for (size_t n = 1; n <= EXTENSION_MAX && n < name.len; n++)
-        if (name.at[name.len - n] == '.')
-            return (tg_slice){name.at + name.len - n, n};
-    return (tg_slice){0};
-}
-
-/// A hash keeps apart what is cut; no escaped name has a '~'.
-static void put_part(tg_buf *b, tg_slice part)
-{
-    size_t from = b->len;
-    put_escaped(b, part);
-    if (b->failed || b->len - from <= NAME_MAX_LEN)
-        return;
-    unsigned char hash[SHA256_DIGEST_LENGTH];
-    char hex[17];
-    SHA256((const unsigned char *)part.at, part.len, hash);
-    put_hex(hex, hash, 8);
-    b->len = from + NAME_CUT;
-    tg_buf_printf(b, "~%s", hex);
-    tg_slice end = extension(part);
-    if (end.len > 1) {
-        tg_buf_putc(b, '.');
-        put_escaped(b, (tg_slice){end.at + 1, end.len - 1});
-    }
-}
-
-int tg_files_path(const char *plugin, const tg_file_spec *spec, tg_buf *out)
-{
-    if (spec->parts == NULL || spec->nparts < 2 || spec->nparts > TG_FILE_PARTS)
-        return TG_E_INVAL;
-    put_part(out, tg_str(plugin));
-    for (uint32_t i = 0; i < spec->nparts; i++) {
-        if (spec->parts[i].len == 0)
-            return TG_E_INVAL;
-        tg_buf_putc(out, '/');
-        put_part(out, spec->parts[i]);
-    }
-    return out->failed ? TG_E_NOMEM : 0;
 }
 
 // Folders.
@@ -293,7 +220,9 @@ typedef struct device {
     kept *files;
     size_t count, cap;
     uint64_t bytes;
-    struct timespec until; // those up to here go
+    size_t excess; // how many go, and
+    struct timespec until; // those up to here are they, but for
+    ino_t newest; // the one that they go for
     uint64_t freed;
     uint32_t dropped;
     bool failed;
@@ -333,8 +262,8 @@ static void add_kept(void *ctx, int at, const char *name, const struct stat *st)
 static void drop_old(void *ctx, int at, const char *name, const struct stat *st)
 {
     device *d = ctx;
-    if (!is_file(name, st) || compare_times(&st->st_mtim, &d->until) > 0 ||
-        unlinkat(at, name, 0) != 0)
+    if (!is_file(name, st) || st->st_ino == d->newest ||
+        compare_times(&st->st_mtim, &d->until) > 0 || unlinkat(at, name, 0) != 0)
         return;
     d->freed += cost_of((uint64_t)st->st_size);
     d->dropped++;
@@ -359,27 +288,34 @@ static size_t too_many(const tg_files *f, const device *d, uint64_t cost)
     return n;
 }
 
-/// Under the lock. @return 0, or TG_E_FULL; `dropped` files made room.
-static int make_room(tg_files *f, const char *path, uint64_t cost, uint32_t *dropped)
+/// Under the lock: finds what must go for another of `cost`.
+static int plan_room(const tg_files *f, const char *path, uint64_t cost, device *d,
+                     tg_error *e)
 {
-    device d = {0};
+    *d = (device){0};
     if (f->config.device_bytes == 0 && f->config.device_files == 0)
         return 0;
-    look(f, path, add_kept, &d);
-    if (d.count > 0)
-        qsort(d.files, d.count, sizeof(*d.files), compare_kept);
-    size_t n = too_many(f, &d, cost);
-    int rc = d.failed ? TG_E_NOMEM : n > 0 && !f->config.drop ? TG_E_FULL : 0;
-    if (rc == 0 && n > 0) {
-        d.until = d.files[n - 1].at;
-        pthread_mutex_lock(&f->sweeping);
-        look(f, path, drop_old, &d);
-        account(f, 0, d.freed, 0);
-        pthread_mutex_unlock(&f->sweeping);
-        *dropped = d.dropped;
-    }
-    free(d.files);
-    return rc;
+    look(f, path, add_kept, d);
+    if (d->count > 0)
+        qsort(d->files, d->count, sizeof(*d->files), compare_kept);
+    d->excess = too_many(f, d, cost);
+    if (d->excess > 0)
+        d->until = d->files[d->excess - 1].at;
+    free(d->files);
+    if (d->failed)
+        return tg_error_set(e, TG_E_NOMEM, "out of memory");
+    if (d->excess > 0 && !f->config.drop)
+        return tg_error_set(e, TG_E_FULL, "the device's files are too many");
+    return 0;
+}
+
+/// Under the lock, once `d->newest` is there for good.
+static void make_room(tg_files *f, const char *path, device *d)
+{
+    pthread_mutex_lock(&f->sweeping);
+    look(f, path, drop_old, d);
+    account(f, 0, d->freed, 0);
+    pthread_mutex_unlock(&f->sweeping);
 }
 
 // Writing.
@@ -422,7 +358,7 @@ static bool write_temporary(int at, const char *name, tg_slice bytes)
 /// Gives it its name, with a number where that is taken. @return the name in `out`.
 static bool give_name(int at, const char *temporary, const char *name, char out[256])
 {
-    tg_slice end = extension(tg_str(name));
+    tg_slice end = tg_file_extension(tg_str(name));
     int stem = (int)(strlen(name) - end.len);
     snprintf(out, 256, "%s", name);
     for (int n = 2; n < NUMBERS; n++) {
@@ -436,38 +372,55 @@ static bool give_name(int at, const char *temporary, const char *name, char out[
     return false;
 }
 
-static int settle(tg_files *f, int at, const char *temporary, const char *path,
-                  uint64_t cost, char final[256], tg_stored *out, tg_error *e)
+static int settle(int at, const char *temporary, const char *path, char final[256],
+                  device *d, tg_stored *out, tg_error *e)
 {
+    struct stat st;
     const char *name = strrchr(path, '/') + 1;
-    int rc = make_room(f, path, cost, &out->dropped);
-    if (rc != 0)
-        return tg_error_set(e, rc, "%s",
-                            rc == TG_E_FULL ? "the device's files are too many"
-                                            : "out of memory");
-    if (!give_name(at, temporary, name, final))
-        return os_error(e, path);
     tg_buf_put(&out->path, path, (size_t)(name - path));
+    if (fstatat(at, temporary, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !give_name(at, temporary, name, final))
+        return os_error(e, path);
+    d->newest = st.st_ino;
     tg_buf_puts(&out->path, final);
-    return out->path.failed ? tg_error_set(e, TG_E_NOMEM, "out of memory") : 0;
+    if (!out->path.failed)
+        return 0;
+    unlinkat(at, final, 0);
+    return tg_error_set(e, TG_E_NOMEM, "out of memory");
 }
 
+/// Its name reaches the disk, or it goes.
+static int keep(int at, const char *final, const char *path, tg_error *e)
+{
+    if (sync_folder(at))
+        return 0;
+    int rc = os_error(e, path);
+    unlinkat(at, final, 0);
+    return rc;
+}
+
+// A file for which others go is kept before they do, under the lock: so that none has gone for
+// one that is refused after all. Others take their time on the disk without the lock.
 static int write_in(tg_files *f, int at, const char *path, tg_slice bytes, tg_stored *out,
                     tg_error *e)
 {
+    device d;
     char temporary[32], final[256];
     snprintf(temporary, sizeof(temporary), ".%016llx", (unsigned long long)tg_random());
     if (!write_temporary(at, temporary, bytes))
         return os_error(e, path);
     pthread_mutex_lock(&f->writing);
-    int rc = settle(f, at, temporary, path, cost_of(bytes.len), final, out, e);
+    int rc = plan_room(f, path, cost_of(bytes.len), &d, e);
+    if (rc == 0)
+        rc = settle(at, temporary, path, final, &d, out, e);
+    if (rc == 0 && d.excess > 0 && (rc = keep(at, final, path, e)) == 0)
+        make_room(f, path, &d);
     pthread_mutex_unlock(&f->writing);
+    int error = errno; // what the caller goes by
     unlinkat(at, temporary, 0);
-    if (rc != 0 || sync_folder(at))
-        return rc;
-    rc = os_error(e, path);
-    unlinkat(at, final, 0);
-    return rc;
+    errno = error;
+    out->dropped = d.dropped;
+    return rc != 0 || d.excess > 0 ? rc : keep(at, final, path, e);
 }
 
 static int write_file(tg_files *f, const char *path, tg_slice bytes, tg_stored *out,
@@ -499,6 +452,12 @@ static bool reserve(tg_files *f, uint64_t cost)
         f->reserved += cost;
     pthread_mutex_unlock(&f->numbers);
     return room;
+}
+
+static void put_hex(char *out, const unsigned char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
 }
 
 int tg_files_write(tg_files *f, const char *path, tg_slice bytes, tg_stored *out,

@@ -33,6 +33,8 @@ void tg_files_free(tg_files *f);
 /// Appends the path for `spec` of plugin `plugin`, which is safe whatever its parts are.
 /// @return TG_E_INVAL, TG_E_NOMEM.
 int tg_files_path(const char *plugin, const tg_file_spec *spec, tg_buf *out);
+/// Of a name, with the dot; empty: it has none that is worth keeping.
+tg_slice tg_file_extension(tg_slice name);
 /// @param path as tg_files_path() made it. @return 0, or TG_E_* and why in `e`.
 int tg_files_write(tg_files *f, const char *path, tg_slice bytes, tg_stored *out,
                    tg_error *e);

@@ -19,6 +19,15 @@ local function assert_fails_with(text)
   assert.truthy(err:find(text, 1, true), err)
 end
 
+describe("a command that cannot be started", function()
+  it("is an error that names it, and leaves nothing behind", function()
+    local fine, err = pcall(Host.spawn, "/none/such", {})
+    assert.is_false(fine)
+    assert.matches("cannot start /none/such: ENOENT", err)
+    Host.cleanup()
+  end)
+end)
+
 describe("a sanitizer's report", function()
   after_each(function() pcall(Host.cleanup) end)
 

@@ -69,7 +69,12 @@ function Process.spawn(command, args, options)
     self.handle:close()
     alive[self] = nil
   end)
-  assert(handle, ("cannot start %s: %s"):format(command, pid))
+  if not handle then
+    -- Left to the collector, the pipes of a child that never was end this process, too.
+    for _, pipe in ipairs { stdin, stdout, stderr } do pipe:close() end
+    uv.run "nowait"
+    error(("cannot start %s: %s"):format(command, pid), 2)
+  end
   self.handle, self.pid, self.stdin = handle, pid, stdin
   self.pipes = { stdin, stdout, stderr }
   collect(self.out, stdout, options.on_out)

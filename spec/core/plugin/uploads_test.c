@@ -269,6 +269,40 @@ static void what_cannot_be_synced_is_refused_and_gone(void **state)
     tg_files_free(f);
 }
 
+static void nothing_goes_for_what_is_refused_after_all(void **state)
+{
+    (void)state;
+    tg_files *f = open_with((tg_files_config){.device_files = 2, .drop = true});
+    assert_int_equal(store_deep(f), 0);
+    assert_int_equal(store_deep(f), 0);
+    disk.broken = number_of("/plug/d/day");
+    assert_int_equal(store_deep(f), TG_E_IO);
+    assert_true(is_there("plug/d/day/x.bin") && is_there("plug/d/day/x-2.bin"));
+    assert_int_equal(how_many("plug/d/day"), 2);
+    assert_int_equal(tg_files_used(f), 2 * 4096);
+    disk.broken = 0;
+    assert_int_equal(store_deep(f), 0);
+    assert_int_equal(how_many("plug/d/day"), 2);
+    assert_int_equal(tg_files_used(f), 2 * 4096);
+    tg_files_free(f);
+}
+
+static void what_makes_room_for_itself_stays(void **state)
+{
+    (void)state;
+    char path[512];
+    tg_files *f = open_with((tg_files_config){.device_files = 1, .drop = true});
+    assert_int_equal(store(f, "d", "1", 10, NULL), 0);
+    snprintf(path, sizeof(path), "%s/plug/d/1", folder);
+    const struct timeval times[] = {{4000000000, 0},
+                                    {4000000000, 0}}; // later than any new one
+    assert_int_equal(utimes(path, times), 0);
+    assert_int_equal(store(f, "d", "2", 10, NULL), 0);
+    assert_true(is_there("plug/d/2"));
+    assert_int_equal(how_many("plug/d"), 1);
+    tg_files_free(f);
+}
+
 static void the_store_s_own_folder_is_synced_where_it_was_made(void **state)
 {
     (void)state;
@@ -436,6 +470,8 @@ int main(void)
         T(a_file_is_whole_hashed_and_for_its_group_to_read),
         T(what_is_answered_is_on_disk_with_all_names_that_lead_to_it),
         T(what_cannot_be_synced_is_refused_and_gone),
+        T(nothing_goes_for_what_is_refused_after_all),
+        T(what_makes_room_for_itself_stays),
         T(the_store_s_own_folder_is_synced_where_it_was_made),
         T(nothing_is_replaced),
         T(links_are_not_followed),
