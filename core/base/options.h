@@ -49,7 +49,8 @@ int64_t tg_parse_duration(tg_slice text);
 int64_t tg_parse_size(tg_slice text);
 
 /// A plugin's own schema: a map name → {type = "string|integer|number|boolean|duration|size|
-/// topic|list|map|enum|secret", default, required, min, max, choices, help}. @return a config
+/// topic|list|map|enum|secret", default, required, min, max, choices, help}; what stands in a list
+/// or map with choices must be one of them. @return a config
 /// with the defaults filled in (durations in ms, sizes in bytes), in `arena`.
 int tg_schema_apply(const tg_value *schema, const tg_value *config, tg_arena *arena,
                     const char *file, const char *where, tg_value *out, tg_error *e);

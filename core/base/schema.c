@@ -139,10 +139,11 @@ static int take_bounds(const reader *r, const entry *n, const tg_spot *at, tg_op
 
 static int take_choices(const reader *r, const entry *n, const tg_spot *at, tg_option *o)
 {
-    if (n->kind != KIND_ENUM)
+    bool many = n->kind == KIND_LIST || n->kind == KIND_MAP;
+    if (n->kind != KIND_ENUM && (n->choices == NULL || !many))
         return n->choices == NULL
                    ? 0
-                   : tg_spot_error(at, r->e, "'choices' belongs to the type 'enum'");
+                   : tg_spot_error(at, r->e, "'choices' belongs to enums, lists and maps");
     size_t count =
         n->choices != NULL && n->choices->kind == TG_LIST ? n->choices->list.count : 0;
     if (count == 0)
@@ -166,6 +167,39 @@ static int check_topic(const reader *r, const tg_value *v, const tg_spot *at)
     return bad ? tg_spot_error(at, r->e, "expected a topic without '+' and '#', got '%.*s'",
                                v->string.len < 80 ? (int)v->string.len : 80, v->string.at)
                : 0;
+}
+
+/// One word of a list or a map, whose `name` is its number or its key.
+static int choose_word(const reader *r, const tg_option *o, const tg_spot *at,
+                       tg_slice name, tg_value *v)
+{
+    char map[WHERE_MAX];
+    const char *in = at->map != NULL ? at->map : "";
+    tg_option word = {.type = TG_OPT_ENUM, .choices = o->choices};
+    tg_value plain;
+    snprintf(map, sizeof(map), "%s%s%.*s", in, *in != '\0' ? "." : "", (int)at->name.len,
+             at->name.at);
+    tg_spot here = {at->file, v->line > 0 ? v->line : at->line, map, name};
+    int rc = tg_rule_take(&word, v, &here, &plain, r->e);
+    if (rc == 0)
+        *v = tg_value_of_str(o->choices[plain.integer]);
+    return rc;
+}
+
+/// `v` is a copy in the arena: its words may be written over.
+static int choose_words(const reader *r, const tg_option *o, const tg_spot *at, tg_value *v)
+{
+    int rc = 0;
+    tg_pair *pairs = v->kind == TG_MAP ? (tg_pair *)v->map.pairs : NULL;
+    for (size_t i = 0; pairs != NULL && rc == 0 && i < v->map.count; i++)
+        rc = choose_word(r, o, at, pairs[i].key, &pairs[i].value);
+    tg_value *items = v->kind == TG_LIST ? (tg_value *)v->list.items : NULL;
+    for (size_t i = 0; items != NULL && rc == 0 && i < v->list.count; i++) {
+        char number[24];
+        int n = snprintf(number, sizeof(number), "%zu", i + 1);
+        rc = choose_word(r, o, at, (tg_slice){number, (size_t)n}, &items[i]);
+    }
+    return rc;
 }
 
 static tg_value listed(const reader *r, const tg_value *v)
@@ -204,7 +238,8 @@ static int take(const reader *r, const entry *n, const tg_option *o, const tg_va
             out->kind = TG_MAP;
     }
     out->secret = v->secret || n->kind == KIND_SECRET;
-    return 0;
+    bool words = o->choices != NULL && n->kind != KIND_ENUM && !r->arena->failed;
+    return words ? choose_words(r, o, at, out) : 0;
 }
 
 static void schema_path(const reader *r, const tg_pair *p, char *out, size_t len)

@@ -159,17 +159,18 @@ int tg_plugins_add_static(tg_runtime *rt, const tg_plugin *plugin, tg_error *e)
     return bring_up_new(p, e);
 }
 
-int tg_plugins_load(tg_runtime *rt, const char *name, const tg_value *config,
-                    const char *file, const char *where, tg_error *e)
+/// @return NULL: it was not found, or there is no memory; `e` says which.
+static tg_plug *plug_open(tg_runtime *rt, const char *name, const tg_value *config,
+                          const char *file, const char *where, tg_error *e)
 {
-    assert(rt->running);
     char *path = tg_loader_find(rt, name, e);
     if (path == NULL)
-        return e != NULL ? e->code : TG_E_NOTFOUND;
+        return NULL;
     tg_plug *p = plug_new(rt);
     if (p == NULL) {
         free(path);
-        return tg_error_set(e, TG_E_NOMEM, "out of memory");
+        tg_error_set(e, TG_E_NOMEM, "out of memory");
+        return NULL;
     }
     p->path = path;
     p->file = file != NULL ? strdup(file) : NULL;
@@ -178,9 +179,36 @@ int tg_plugins_load(tg_runtime *rt, const char *name, const tg_value *config,
     if (p->where == NULL || (file != NULL && p->file == NULL) ||
         (config != NULL && p->config == NULL)) {
         plug_free(p);
-        return tg_error_set(e, TG_E_NOMEM, "out of memory");
+        tg_error_set(e, TG_E_NOMEM, "out of memory");
+        return NULL;
     }
-    return bring_up_new(p, e);
+    return p;
+}
+
+int tg_plugins_load(tg_runtime *rt, const char *name, const tg_value *config,
+                    const char *file, const char *where, tg_error *e)
+{
+    assert(rt->running);
+    tg_plug *p = plug_open(rt, name, config, file, where, e);
+    return p != NULL ? bring_up_new(p, e) : e->code;
+}
+
+int tg_plugins_check(tg_runtime *rt, const char *name, const tg_value *config,
+                     const char *file, const char *where, bool *opened, tg_error *e)
+{
+    *opened = false;
+    tg_plug *p = plug_open(rt, name, config, file, where, e);
+    if (p == NULL)
+        return e->code;
+    tg_version *v = tg_version_new(p);
+    int rc = v != NULL ? open_code(v, e) : tg_error_set(e, TG_E_NOMEM, "out of memory");
+    *opened = rc == 0;
+    if (rc == 0)
+        rc = tg_version_configure(v, e);
+    if (v != NULL)
+        tg_version_abandon(v);
+    plug_free(p);
+    return rc;
 }
 
 static uint32_t alive(const tg_plug *p)

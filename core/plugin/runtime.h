@@ -66,6 +66,11 @@ int tg_plugins_add_static(tg_runtime *rt, const tg_plugin *plugin, tg_error *e);
 /// @param config its options, NULL none; file and where name them in errors.
 int tg_plugins_load(tg_runtime *rt, const char *name, const tg_value *config,
                     const char *file, const char *where, tg_error *e);
+/// Looks at the options of a plugin that is not loaded: its code is opened for its schema, and
+/// of a script the main chunk runs, but nothing is registered or started.
+/// @param opened false after an error: it was not found, or is no plugin.
+int tg_plugins_check(tg_runtime *rt, const char *name, const tg_value *config,
+                     const char *file, const char *where, bool *opened, tg_error *e);
 /// Loads the newest content of plugin `id` from where it came from, stages it on all workers or
 /// on none, gives it new connections; the old version drains. @return TG_E_NOTFOUND, TG_E_BUSY
 /// (more than four versions are alive), or why the new version failed: then the running one

@@ -42,7 +42,7 @@
 ---@field required? boolean
 ---@field min? number
 ---@field max? number
----@field choices? string[]
+---@field choices? string[] of an enum; also of what stands in a list or a map
 ---@field help? string
 
 ---@class tg.AdapterOptions

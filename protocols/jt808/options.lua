@@ -1,6 +1,12 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The options of the adapter. Where the standard or its readers disagree, the default is what
 -- does no harm; docs/protocols/jt808.md has the reasons.
+local VENDORS = {
+  "standard", "gps51", "fuel_percent", "battery", "supply", "obd", "lock", "tpms", "tracker",
+  "radio", "sensors", "cells_eb", "list_eb", "guangdong",
+}
+local EDITIONS = { "auto", "2011", "2013", "2019" }
+
 return {
   topic = { type = "topic", default = "jt808/${device}/${type}", help = "where messages go" },
   down = { type = "topic", default = "jt808/${device}/down", help = "where commands come from" },
@@ -40,12 +46,14 @@ return {
       .. "port of its address, or all of it",
   },
   edition = {
-    type = "enum", choices = { "auto", "2011", "2013", "2019" }, default = "auto",
+    type = "enum", choices = EDITIONS, default = "auto",
     help = "edition of bodies, where it is not the header's",
   },
-  editions = { type = "map", default = {}, help = "the same for single devices" },
+  editions = {
+    type = "map", choices = EDITIONS, default = {}, help = "the same for single devices",
+  },
   headers = {
-    type = "map", default = {},
+    type = "map", choices = { "2013", "2019" }, default = {},
     help = "header that single devices are sent, where it is not the one that they send: "
       .. "{ [\"013800138000\"] = \"2013\" }",
   },
@@ -54,16 +62,14 @@ return {
     help = "devices whose texts down end with a zero byte, as older texts had it; \"*\": all",
   },
   vendor = {
-    type = "enum", default = "standard",
-    choices = {
-      "standard", "gps51", "fuel_percent", "battery", "supply", "obd", "lock", "tpms", "tracker",
-      "radio", "sensors", "cells_eb", "list_eb", "guangdong",
-    },
+    type = "enum", choices = VENDORS, default = "standard",
     help = "whose extra items positions have",
   },
-  vendors = { type = "map", default = {}, help = "the same for single devices" },
+  vendors = {
+    type = "map", choices = VENDORS, default = {}, help = "the same for single devices",
+  },
   models = {
-    type = "map", default = {},
+    type = "map", choices = VENDORS, default = {},
     help = "the same by the model that a registration names: { [\"MT-100\"] = \"gps51\" }",
   },
   lenient_length = {

@@ -113,6 +113,32 @@ describe("tidegate config check", function()
     end
   end)
 
+  it("knows the options of plugins, and what stands in their tables", function()
+    local code, _, err = check "return { plugins = {\n  jt808 = { auht = 'strict' },\n} }"
+    assert.equal(1, code)
+    assert.matches("c%.lua:2: plugins%.jt808%.auht: .*did you mean 'auth'", err)
+    code, _, err = check [[return { plugins = { jt808 = {
+      vendors = { ["013800138000"] = "gps51",
+        ["013800138001"] = "gps15" } } } }]]
+    assert.equal(1, code)
+    assert.matches("c%.lua:3: plugins%.jt808%.vendors%.013800138001: .*did you mean 'gps51'", err)
+    code, _, err = check [[return { plugins = { { name = "jt808",
+      options = { editions = { ["013800138000"] = 2014 } } } } }]]
+    assert.equal(1, code)
+    assert.matches("c%.lua:2: plugins%[1%]%.options%.editions%.013800138000: .*got 2014", err)
+    code, _, err = check [[return { store = { plugin = "lmdb",
+      pth = "/var/lib/store" } }]]
+    assert.equal(1, code)
+    assert.matches("c%.lua:2: store%.pth: .*did you mean 'path'", err)
+  end)
+
+  it("warns of plugins that are not on this machine", function()
+    local code, out, err = check "return { plugins = { 'acme-meter', 'mqtt' } }"
+    assert.equal(0, code)
+    assert.matches("good", out)
+    assert.matches("warning: plugin 'acme%-meter'", err)
+  end)
+
   it("warns about anonymous access from beyond the machine", function()
     local code, _, err = check [[return { listeners = {
       { name = "m", adapter = "mqtt", bind = "*:1883", anonymous = true } } }]]

@@ -140,6 +140,34 @@ static void a_choice_may_be_written_as_the_number_that_it_looks_like(void **stat
         strstr(complaint(f, "edition", INT(2020)), "expected one of '2016', '2025'"));
 }
 
+static void what_a_map_or_a_list_holds_is_chosen(void **state)
+{
+    fixture *f = *state;
+    declare(f, "editions", "map", "choices", words(f, "2016", "2025"), NULL, NIL);
+    declare(f, "modes", "list", "choices", words(f, "fast", "safe"), NULL, NIL);
+    tg_value_builder good = {.arena = &f->arena}, bad = good, list = good;
+    tg_build(&good, "dev-1", INT(2025));
+    tg_build(&good, "dev-2", STR("2016"));
+    tg_build(&f->config, "editions", tg_build_map(&good));
+    tg_build(&f->config, "modes", STR("safe"));
+    assert_int_equal(apply(f), 0);
+    const tg_value *map = tg_value_get(&f->out, "editions");
+    assert_true(tg_slice_eq(tg_value_str(map, "dev-1", NIL.string), TG_LIT("2025")));
+    assert_true(tg_slice_eq(tg_value_str(map, "dev-2", NIL.string), TG_LIT("2016")));
+    tg_value wrong = STR("2026");
+    wrong.line = 7;
+    tg_build(&bad, "dev-1", wrong);
+    assert_string_equal(complaint(f, "editions", tg_build_map(&bad)),
+                        "t.lua:7: plugins.acme.editions.dev-1: expected one of '2016', "
+                        "'2025', got '2026'; did you mean '2016'?");
+    tg_build(&list, NULL, STR("fast"));
+    tg_build(&list, NULL, STR("slow"));
+    assert_string_equal(
+        complaint(f, "modes", tg_build_list(&list)),
+        "t.lua:4: plugins.acme.modes.2: expected one of 'fast', 'safe', got "
+        "'slow'");
+}
+
 static void a_wrong_config_names_place_option_and_remedy(void **state)
 {
     fixture *f = *state;
@@ -203,7 +231,7 @@ static void a_wrong_schema_is_its_authors_error(void **state)
     assert_string_equal(blame(f, "enum", NULL, NIL),
                         SCHEMA ": an enum needs 'choices', a list of strings");
     assert_string_equal(blame(f, "integer", "choices", words(f, "a", "b")),
-                        SCHEMA ": 'choices' belongs to the type 'enum'");
+                        SCHEMA ": 'choices' belongs to enums, lists and maps");
     assert_string_equal(blame(f, "integer", "default", STR("many")),
                         SCHEMA ".default: expected an integer, got 'many'");
 #undef SCHEMA
@@ -243,6 +271,7 @@ int main(void)
         T(defaults_fill_what_the_config_leaves_out),
         T(what_is_configured_is_checked_converted_and_kept),
         T(a_choice_may_be_written_as_the_number_that_it_looks_like),
+        T(what_a_map_or_a_list_holds_is_chosen),
         T(a_wrong_config_names_place_option_and_remedy),
         T(a_required_option_is_missed),
         T(a_wrong_schema_is_its_authors_error),
