@@ -147,6 +147,9 @@ void tg_handle_metrics(tg_request *r)
 #define X(id, name) name,
 static const char *const MODULES[] = {TG_LOG_MODULES(X)};
 #undef X
+#define X(id, name) " " name
+static const char ALL_MODULES[] = TG_LOG_MODULES(X);
+#undef X
 static const char *const LEVELS[] = {"error", "warn", "info", "debug"};
 
 static const char *level_of(int module)
@@ -182,8 +185,8 @@ void tg_handle_log_put(tg_request *r)
         tg_reply_problem(r, MHD_HTTP_BAD_REQUEST, "invalid",
                          "level: one of error, warn, info, debug");
     else if (tg_log_set_level(name.len > 0 ? module : NULL, (tg_level)level) != 0)
-        tg_reply_problem(r, MHD_HTTP_BAD_REQUEST, "invalid", "there is no log module '%s'",
-                         module);
+        tg_reply_problem(r, MHD_HTTP_BAD_REQUEST, "invalid",
+                         "there is no log module '%s'; there are:%s", module, ALL_MODULES);
     else
         tg_handle_log_get(r);
 }

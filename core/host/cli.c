@@ -32,19 +32,19 @@ static void suggest(const char *word, const char *const *names, size_t n)
 
 static int unknown_command(int argc, char **argv)
 {
-    const char *names[NAMES];
+    const char *names[NAMES], *longer = NULL; // of two words, the first of which is there
     char word[128];
     size_t n = 0;
-    bool two = false;
     for (const tg_cli_command *c = tg_commands; c->name != NULL && n < NAMES; c++) {
         names[n++] = c->name;
         size_t len = strlen(argv[1]);
-        two |= strncmp(c->name, argv[1], len) == 0 && c->name[len] == ' ';
+        if (strncmp(c->name, argv[1], len) == 0 && c->name[len] == ' ')
+            longer = c->name;
     }
-    snprintf(word, sizeof(word), two && argc > 2 ? "%s %s" : "%s", argv[1],
+    snprintf(word, sizeof(word), longer != NULL && argc > 2 ? "%s %s" : "%s", argv[1],
              argc > 2 ? argv[2] : "");
     tg_cli_fail("no command '%s'", word);
-    suggest(word, names, n);
+    suggest(longer != NULL && argc == 2 ? longer : word, names, n);
     fputs("`tidegate help` lists the commands.\n", stderr);
     return TG_EXIT_USAGE;
 }
@@ -81,6 +81,16 @@ static int bad_usage(const tg_cli *cli)
 {
     fprintf(stderr, "Usage: tidegate %s %s\n", cli->command->name, cli->command->args);
     return TG_EXIT_USAGE;
+}
+
+/// The usage's word that the line does not have.
+static int missing_word(const tg_cli *cli)
+{
+    const char *at = cli->command->args;
+    for (int i = 0; i < cli->nargs && at[strcspn(at, " ")] != '\0'; i++)
+        at += strcspn(at, " ") + 1;
+    tg_cli_fail("%s: %.*s is missing", cli->command->name, (int)strcspn(at, " "), at);
+    return bad_usage(cli);
 }
 
 static int unknown_flag(const tg_cli *cli, const char *word)
@@ -300,9 +310,10 @@ int tg_cli_parse(int argc, char **argv, tg_cli *out)
         return rc;
     if (out->nargs >= out->command->min_args && out->nargs <= out->command->max_args)
         return 0;
-    tg_cli_fail(out->nargs < out->command->min_args ? "%s: something is missing"
-                                                    : "%s: too many words",
-                out->command->name);
+    if (out->nargs < out->command->min_args)
+        return missing_word(out);
+    tg_cli_fail("%s: too many words, from '%s' on", out->command->name,
+                out->args[out->command->max_args]);
     return bad_usage(out);
 }
 

@@ -4,6 +4,7 @@
 #include "host/client.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@ struct tg_client {
     char host[256];
     char token_file[TG_PATH_LEN];
     char authorization[256];
+    int token_errno; ///< why the token could not be read; 0: it was
     char error[CURL_ERROR_SIZE];
 };
 
@@ -101,11 +103,13 @@ static bool find_host(tg_client *c)
     return true;
 }
 
-/// A missing token is no error yet: without one the host says what is needed.
+/// A missing token is no error yet: the host may be out of reach anyway.
 static void read_token(tg_client *c)
 {
     char text[128];
+    errno = 0;
     int64_t n = tg_path_read(c->token_file, text, sizeof(text) - 1);
+    c->token_errno = n < 0 ? errno : 0;
     if (n <= 0)
         return;
     text[n] = '\0';
@@ -212,8 +216,14 @@ static int show_problem(const tg_client *c, const tg_answer *a)
     tg_slice code = tg_value_str(&a->json, "code", TG_LIT("?"));
     tg_cli_fail("%.*s (%ld %.*s)", (int)detail.len, detail.at, a->status, (int)code.len,
                 code.at);
+    if (a->status == 401 && c->token_errno != 0)
+        fprintf(stderr, "No token could be read from %s: %s.\n", c->token_file,
+                strerror(c->token_errno));
+    else if (a->status == 401)
+        fprintf(stderr, "The token in %s is not that of the host at %s.\n", c->token_file,
+                c->host);
     if (a->status == 401)
-        fprintf(stderr, "The token was looked for in %s.\n", c->token_file);
+        fputs("Another file is named with --token-file.\n", stderr);
     return TG_EXIT_FAILED;
 }
 

@@ -81,8 +81,8 @@ int tg_cmd_new_adapter(const tg_cli *cli)
         if (write_file(folder, i, name, &e) != 0)
             return tg_cli_fail("%s", e.message);
     printf("%s is there. Next:\n"
-           "  tidegate test %s\n"
+           "  %s test %s\n"
            "  edit %s/init.lua\n",
-           folder, folder, folder);
+           folder, program_invocation_name, folder, folder);
     return TG_EXIT_OK;
 }

@@ -299,7 +299,7 @@ static int plan_room(const tg_files *f, const char *path, uint64_t cost, device 
     if (d->count > 0)
         qsort(d->files, d->count, sizeof(*d->files), compare_kept);
     d->excess = too_many(f, d, cost);
-    if (d->excess > 0)
+    if (d->files != NULL && d->excess > 0)
         d->until = d->files[d->excess - 1].at;
     free(d->files);
     if (d->failed)

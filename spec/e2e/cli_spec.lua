@@ -40,8 +40,9 @@ describe("tidegate without a host", function()
     code, _, err = cli("clients", "--jsn")
     assert.equal(2, code)
     assert.matches("Did you mean '%-%-json'", err)
-    code = cli "publish"
+    code, _, err = cli "new"
     assert.equal(2, code)
+    assert.matches("Did you mean 'new adapter'", err)
     code = cli()
     assert.equal(2, code)
   end)

@@ -122,6 +122,42 @@ describe("a start with a mistake", function()
   end)
 end)
 
+describe("the command line", function()
+  after_each(Host.cleanup)
+
+  it("names the word that is missing, or the first that is too much", function()
+    for line, pattern in pairs {
+      ["publish"] = "publish: TOPIC is missing\nUsage: tidegate publish TOPIC",
+      ["decode gt06"] = "decode: HEX… is missing",
+      ["command d"] = "command: NAME is missing",
+      ["reload a b c"] = "reload: too many words, from 'b' on",
+    } do
+      local words = {}
+      for word in line:gmatch "%S+" do words[#words + 1] = word end
+      local code, _, err = Host.run(Host.binary, words)
+      assert.equal(2, code)
+      assert.matches(pattern, err)
+    end
+  end)
+
+  it("tells a token that cannot be read from one that is another host's", function()
+    local host = Host.start { config = { plugins = {}, listeners = {} } }
+    local function ask(file)
+      local code, _, err = host:cli("clients", "--token-file", file)
+      assert.equal(1, code)
+      assert.matches("Another file is named with %-%-token%-file", err)
+      return err
+    end
+    assert.matches("No token could be read from /none/token: No such file", ask "/none/token")
+    local other = Host.write(Host.folder() .. "/token", ("0"):rep(64) .. "\n")
+    assert.matches("/token is not that of the host at 127", ask(other))
+    local code, _, err = host:cli("log", "debug", "nte")
+    assert.equal(1, code)
+    assert.matches("no log module 'nte'; there are: host net tls", err)
+    host:stop()
+  end)
+end)
+
 describe("SIGHUP with a certificate that cannot be used", function()
   after_each(Host.cleanup)
 
