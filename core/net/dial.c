@@ -167,11 +167,28 @@ static void on_found(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
     next_address(c);
 }
 
+// An address needs no thread: of libuv's few, names that nobody resolves may hold all that
+// do look-ups, for as long as a name server is away.
+static bool is_address(tg_net_conn *c)
+{
+    tg_dialing *d = c->more->dial;
+    const struct addrinfo hints = {.ai_socktype = socket_type(c->origin),
+                                   .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    if (getaddrinfo(d->host, d->port, &hints, &d->found) != 0)
+        return false;
+    d->next = d->found;
+    c->state = TG_ST_IDLE;
+    tg_conn_todo(c, TG_TODO_NEXT); // not at once: who dials has no connection yet
+    return true;
+}
+
 static void look_up(tg_net_conn *c)
 {
     tg_dialing *d = c->more->dial;
     const struct addrinfo hints = {.ai_socktype = socket_type(c->origin)};
     forget_addresses(d);
+    if (is_address(c))
+        return;
     c->state = TG_ST_RESOLVE;
     lookup *l = calloc(1, sizeof(*l));
     if (l != NULL) {

@@ -105,6 +105,7 @@ static LAB_UNUSED tg_listener_spec certs_spec(void)
 {
     tg_listener_spec spec = lab_spec();
     spec.tls = true;
+    spec.limits.handshake_ms = LAB_SECONDS * 1000; // of a busy machine
     spec.tls_spec.cert_file = tg_str(server.cert_file);
     spec.tls_spec.key_file = tg_str(server.key_file);
     return spec;

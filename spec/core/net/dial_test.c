@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Outgoing connections. The far end is a listener of the same workers, or a bare socket.
+#include <semaphore.h>
+
 #include "certs.h"
+#include "net/worker_impl.h"
 
 typedef struct dialing {
     tg_dial where;
@@ -56,6 +59,10 @@ static void dial(tg_worker *w, void *ctx)
     dialing *d = ctx;
     int mark = 42;
     d->where.size = sizeof(d->where);
+    if (d->where.timeout_ms == 0) // a busy machine has its time
+        d->where.timeout_ms = LAB_SECONDS * 1000;
+    if (d->limits.handshake_ms == 0)
+        d->limits.handshake_ms = LAB_SECONDS * 1000;
     int before = near_end.opened + near_end.closed;
     d->rc = tg_net_dial(&d->where, &events, &d->limits, init, &mark, &d->conn);
     assert_int_equal(near_end.opened + near_end.closed,
@@ -135,6 +142,47 @@ static void a_name_that_is_none_is_a_resolve_error(void **state)
     lab_stop();
 }
 
+// Names that nobody resolves may hold all threads that do look-ups.
+
+#define THREADS 4 // of libuv's pool
+
+static sem_t names_resolve;
+
+static void look_up_for_long(uv_work_t *req)
+{
+    (void)req;
+    while (sem_wait(&names_resolve) != 0)
+        ;
+}
+
+static void hold_the_threads(tg_worker *w, void *ctx)
+{
+    uv_work_t *held = ctx;
+    for (int i = 0; i < THREADS; i++)
+        uv_queue_work(&w->loop, &held[i], look_up_for_long, NULL);
+}
+
+static void an_address_is_dialed_while_no_name_is_resolved(void **state)
+{
+    (void)state;
+    uv_work_t held[THREADS];
+    sem_init(&names_resolve, 0, 0);
+    begin();
+    tg_listener_spec spec = lab_spec();
+    lab_listen(&spec);
+    lab_run(hold_the_threads, held);
+    dialing d = {.where = {.host = TG_LIT("127.0.0.1"), .port = lab_port()}};
+    lab_run(dial, &d);
+    bool answered = lab_reaches(&near_end.data, 1, LAB_SECONDS);
+    for (int i = 0; i < THREADS; i++)
+        sem_post(&names_resolve);
+    assert_true(answered);
+    lab_run(hang_up, &d);
+    near_wait(closed, 1);
+    lab_stop();
+    sem_destroy(&names_resolve);
+}
+
 // A socket whose backlog is full answers no SYN.
 static uint16_t silent_port(int fds[4])
 {
@@ -143,8 +191,9 @@ static uint16_t silent_port(int fds[4])
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_port = htons(port),
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    for (int i = 1; i < 4; i++) {
-        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    for (int i = 1; i < 4; i++) { // the first is in, and fills it
+        fds[i] =
+            socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (i > 1 ? SOCK_NONBLOCK : 0), 0);
         connect(fds[i], (struct sockaddr *)&a, sizeof(a));
     }
     return port;
@@ -185,9 +234,7 @@ static void a_dial_with_back_off_waits_for_its_peer(void **state)
                            .backoff_ms = 20,
                            .backoff_max_ms = 100}};
     lab_run(dial, &d);
-    for (int i = 0; i < 100 && retried() < before + 3; i++)
-        lab_reaches(&near_end.closed, 1, i % 2);
-    assert_true(retried() >= before + 3);
+    lab_until(retried() >= before + 3);
     assert_int_equal(near_end.closed, 0);
     assert_int_equal(listen(fd, 5), 0);
     near_wait(opened, 1);
@@ -214,8 +261,7 @@ static void a_dial_may_be_closed_at_any_moment(void **state)
                                  .backoff_ms = 60000}};
     int64_t before = retried();
     lab_run(dial, &refused);
-    for (int i = 0; i < 100 && retried() == before; i++)
-        lab_reaches(&near_end.closed, 9, i % 2);
+    lab_until(retried() > before);
     lab_run(hang_up, &refused); // in its pause
     near_wait(closed, ++n);
     assert_int_equal(near_end.reason, TG_E_CANCELLED);
@@ -226,7 +272,7 @@ static void a_dial_may_be_closed_at_any_moment(void **state)
         close(fds[i]);
     uint64_t from = lab_ms();
     lab_stop();
-    assert_in_range(lab_ms() - from, 0, 10000);
+    assert_true(lab_ms() - from < 29000); // not in its pause of half a minute at least
     assert_int_equal(near_end.closed, 3);
     assert_int_equal(near_end.reason, TG_E_SHUTDOWN);
 }
@@ -292,7 +338,9 @@ static struct sockaddr_in hear(int fd, ssize_t n)
     char got[1024];
     struct sockaddr_in from;
     socklen_t len = sizeof(from);
-    assert_int_equal(recvfrom(fd, got, sizeof(got), 0, (struct sockaddr *)&from, &len), n);
+    assert_int_equal(TEMP_FAILURE_RETRY(
+                         recvfrom(fd, got, sizeof(got), 0, (struct sockaddr *)&from, &len)),
+                     n);
     return from;
 }
 
@@ -485,6 +533,7 @@ int main(void)
         cmocka_unit_test(a_name_is_dialed_and_the_peer_answers),
         cmocka_unit_test(a_refused_dial_says_so_once),
         cmocka_unit_test(a_name_that_is_none_is_a_resolve_error),
+        cmocka_unit_test(an_address_is_dialed_while_no_name_is_resolved),
         cmocka_unit_test(a_peer_that_does_not_answer_times_out),
         cmocka_unit_test(a_dial_with_back_off_waits_for_its_peer),
         cmocka_unit_test(a_dial_may_be_closed_at_any_moment),

@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,12 +57,13 @@ static LAB_UNUSED void lab_add(int *what)
 static LAB_UNUSED bool lab_reaches(const int *what, int n, int seconds)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += seconds;
     pthread_mutex_lock(&the_lab.lock);
     int rc = 0;
     while (*what < n && rc == 0)
-        rc = pthread_cond_timedwait(&the_lab.changed, &the_lab.lock, &until);
+        rc = pthread_cond_clockwait(&the_lab.changed, &the_lab.lock, CLOCK_MONOTONIC,
+                                    &until);
     bool reached = *what >= n;
     pthread_mutex_unlock(&the_lab.lock);
     return reached;
@@ -82,6 +85,11 @@ static LAB_UNUSED uint64_t lab_ms(void)
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
+
+/// Waits for what no event tells of.
+#define lab_until(condition)                                                               \
+    for (uint64_t end_ = lab_ms() + LAB_SECONDS * 1000; !(condition); poll(NULL, 0, 1))    \
+    assert_true(lab_ms() < end_)
 
 // Runs something on worker 0 and waits for it.
 
@@ -196,7 +204,8 @@ static LAB_UNUSED uint16_t lab_port(void)
     return (uint16_t)atoi(colon + 1);
 }
 
-// Devices.
+// Devices. A socket with a time limit is interrupted also when the process was stopped for a
+// moment, without any handler: so its calls are made again.
 
 /// @param window bytes that the kernel keeps for the device; 0 its own choice. Set before it
 /// connects: a window that shrinks later makes the kernel drop what was sent for the old one.
@@ -212,7 +221,7 @@ static LAB_UNUSED int lab_connect_narrow(uint16_t port, int window)
     struct sockaddr_in a = {.sin_family = AF_INET,
                             .sin_port = htons(port),
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0) {
+    if (TEMP_FAILURE_RETRY(connect(fd, (struct sockaddr *)&a, sizeof(a))) != 0) {
         close(fd);
         return -1;
     }
@@ -235,9 +244,25 @@ static LAB_UNUSED void lab_send(int fd, const void *at, size_t len)
 {
     const char *p = at;
     while (len > 0) {
-        ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+        ssize_t n = TEMP_FAILURE_RETRY(send(fd, p, len, MSG_NOSIGNAL));
         assert_true(n > 0);
         p += n;
+        len -= (size_t)n;
+    }
+}
+
+static LAB_UNUSED ssize_t lab_recv(int fd, void *at, size_t len)
+{
+    return TEMP_FAILURE_RETRY(recv(fd, at, len, 0));
+}
+
+static LAB_UNUSED void lab_take(int fd, void *at, size_t len)
+{
+    char *got = at;
+    while (len > 0) {
+        ssize_t n = lab_recv(fd, got, len);
+        assert_true(n > 0);
+        got += n;
         len -= (size_t)n;
     }
 }
@@ -245,12 +270,7 @@ static LAB_UNUSED void lab_send(int fd, const void *at, size_t len)
 static LAB_UNUSED void lab_expect(int fd, const void *want, size_t len)
 {
     char *got = malloc(len);
-    size_t have = 0;
-    while (have < len) {
-        ssize_t n = recv(fd, got + have, len - have, 0);
-        assert_true(n > 0);
-        have += (size_t)n;
-    }
+    lab_take(fd, got, len);
     assert_memory_equal(got, want, len);
     free(got);
 }
@@ -260,7 +280,7 @@ static LAB_UNUSED bool lab_sees_fin(int fd)
 {
     char away[4096];
     ssize_t n;
-    while ((n = recv(fd, away, sizeof(away), 0)) > 0)
+    while ((n = lab_recv(fd, away, sizeof(away))) > 0)
         ;
     return n == 0;
 }
@@ -288,9 +308,20 @@ static LAB_UNUSED int lab_logged(const char *text)
     return n;
 }
 
+// Some tests hold both ends of more connections than a shell allows by default.
+static LAB_UNUSED void lab_raise_descriptors(void)
+{
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur >= 8192)
+        return;
+    r.rlim_cur = r.rlim_max < 8192 ? r.rlim_max : 8192;
+    setrlimit(RLIMIT_NOFILE, &r);
+}
+
 static LAB_UNUSED int lab_setup(void **state)
 {
     (void)state;
+    lab_raise_descriptors();
     lab_log = memfd_create("log", MFD_CLOEXEC);
     assert_true(lab_log >= 0);
     tg_log_open(lab_log, TG_LOG_TEXT);

@@ -2,8 +2,6 @@
 // What a listener takes at most: connections, in all and from one address, new ones, bytes and
 // messages a second, and the process's descriptors.
 #include <fcntl.h>
-#include <sched.h>
-#include <sys/resource.h>
 
 #include "lab.h"
 #include "net/listener_impl.h"
@@ -57,10 +55,9 @@ static void an_address_has_its_share(void **state)
     close(no);
     close(a);
     lab_wait(closed, 1);
-    int again = -1; // the place is free once the socket is gone: a moment after on_close
-    for (int i = 0; i < 1000 && tg_listener_connections(the_lab.listener) > 1; i++)
-        sched_yield();
-    again = lab_connect();
+    // The place is free once the socket is gone: a moment after on_close.
+    lab_until(tg_listener_connections(the_lab.listener) == 1);
+    int again = lab_connect();
     lab_wait(opened, 3);
     close(again);
     close(b);
@@ -121,6 +118,23 @@ static int64_t on_sink(tg_net_conn *c, void *user, tg_slice data)
     return (int64_t)data.len;
 }
 
+/// @return how long a second's worth and a half took.
+static uint64_t sink(void)
+{
+    static char block[60000];
+    the_lab.bytes = 0;
+    the_lab.done = 0;
+    int fd = lab_connect(), closed = lab_get(&the_lab.closed);
+    uint64_t from = lab_ms();
+    lab_send(fd, block, sizeof(block));
+    lab_wait(done, 1);
+    uint64_t took = lab_ms() - from;
+    assert_int_equal(the_lab.bytes, sizeof(block));
+    close(fd);
+    lab_wait(closed, closed + 1);
+    return took;
+}
+
 static void bytes_past_the_rate_wait(void **state)
 {
     (void)state;
@@ -129,16 +143,13 @@ static void bytes_past_the_rate_wait(void **state)
     spec.events.on_data = on_sink;
     spec.limits.bytes_rate = 40000;
     lab_listen(&spec);
-    int fd = lab_connect();
-    static char block[60000];
-    uint64_t from = lab_ms();
-    lab_send(fd, block, sizeof(block));
-    lab_wait(done, 1);
-    assert_in_range(lab_ms() - from, 400,
-                    5000); // a second's worth at once, the rest in time
-    assert_int_equal(the_lab.bytes, 60000);
-    close(fd);
-    lab_wait(closed, 1);
+    uint64_t least = UINT64_MAX; // a busy machine may take longer, but not each time
+    for (int i = 0; i < 5 && least > 5000; i++) {
+        uint64_t took = sink();
+        assert_true(took >= 400); // a second's worth at once, the rest in time
+        least = took < least ? took : least;
+    }
+    assert_true(least <= 5000);
     lab_stop();
 }
 
@@ -260,14 +271,16 @@ static void running_out_of_descriptors_pauses_and_goes_on(void **state)
                             .sin_port = htons(lab_port()),
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     for (int i = 0; i < 20; i++)
-        assert_int_equal(connect(fds[i], (struct sockaddr *)&a, sizeof(a)), 0);
+        assert_int_equal(
+            TEMP_FAILURE_RETRY(connect(fds[i], (struct sockaddr *)&a, sizeof(a))), 0);
     lab_send(first, "x", 1); // the others are served on
     lab_expect(first, "x", 1);
     struct timespec cpu[2];
     clockid_t clock = tg_worker_cpu_clock(tg_workers_at(the_lab.ws, 0));
     clock_gettime(clock, &cpu[0]);
     uint64_t from = lab_ms();
-    while (lab_count("paused_descriptors") < pauses + 3 && lab_ms() < from + 5000)
+    while (lab_count("paused_descriptors") < pauses + 3 &&
+           lab_ms() < from + LAB_SECONDS * 1000)
         lab_reaches(&the_lab.opened, 1000, 1);
     clock_gettime(clock, &cpu[1]);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
@@ -292,7 +305,7 @@ static void devices_leave_the_reserve_alone(void **state)
     lab_listen(&spec);
     struct rlimit old, now;
     getrlimit(RLIMIT_NOFILE, &old);
-    int next = dup(0);
+    int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
     close(next);
     now = old;
     now.rlim_cur = (rlim_t)next + 14;

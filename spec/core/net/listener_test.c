@@ -101,7 +101,7 @@ static int connect_v6(uint16_t port)
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     struct sockaddr_in6 a = {
         .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = in6addr_loopback};
-    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
+    if (TEMP_FAILURE_RETRY(connect(fd, (struct sockaddr *)&a, sizeof(a))) == 0)
         return fd;
     close(fd);
     return -1;

@@ -102,7 +102,7 @@ static void drain_bytes(int fd, size_t n)
 {
     char away[65536];
     while (n > 0) {
-        ssize_t got = recv(fd, away, n < sizeof(away) ? n : sizeof(away), 0);
+        ssize_t got = lab_recv(fd, away, n < sizeof(away) ? n : sizeof(away));
         assert_true(got > 0);
         n -= (size_t)got;
     }
@@ -212,17 +212,16 @@ static void a_close_does_not_wait_for_ever(void **state)
     int deaf = lab_connect();
     lab_wait(opened, 1);
     fill f = {0};
+    uint64_t from = lab_ms();
     lab_run(fill_and_close, &f);
     int mute = lab_connect();
     lab_wait(opened, 2);
     lab_run(close_it, NULL);
     lab_wait(closed, 2);
-    uint64_t from = lab_ms();
     lab_wait(released, f.taken);
-    for (int i = 0; i < 10 && tg_listener_connections(the_lab.listener) > 0; i++)
-        lab_reaches(&the_lab.opened, 99, 1);
-    assert_in_range(lab_ms() - from, 3000, 9500);
-    assert_int_equal(tg_listener_connections(the_lab.listener), 0);
+    lab_until(tg_listener_connections(the_lab.listener) == 0);
+    // What ends it is not the time for peers that take nothing, which is a minute.
+    assert_in_range(lab_ms() - from, 3000, 50000);
     close(deaf);
     close(mute);
     lab_stop();
