@@ -143,6 +143,9 @@ static void far_close(tg_conn c, void *state, int reason)
 }
 
 static const tg_frame lines[] = {
+    {.size = sizeof(tg_frame), .kind = TG_FRAME_LINE, .max = 1024}};
+
+static const tg_frame hasty_lines[] = {
     {.size = sizeof(tg_frame), .kind = TG_FRAME_LINE, .max = 1024, .stall_ms = 200}};
 
 static const tg_adapter far_end = {
@@ -603,9 +606,16 @@ static int define_metrics(void)
     return 0;
 }
 
+static tg_adapter hasty; // the probe, for lines that come at once or not at all
+
 static int add_all(void)
 {
+    hasty = probe;
+    hasty.id = "probe-hasty";
+    hasty.frames = hasty_lines;
     int rc = tg.add->adapter(tg.self, &probe, destroyed, &destroys);
+    if (rc == 0)
+        rc = tg.add->adapter(tg.self, &hasty, destroyed, &destroys);
     if (rc == 0)
         rc = tg.add->adapter(tg.self, &raw, destroyed, &destroys);
     if (rc == 0)

@@ -72,7 +72,7 @@ static void what_comes_too_late_is_not_run(void **state)
     assert_int_equal(tg_runtime_start(rt, &e), 0);
     assert_int_equal(tg_admin_start(rt, &ac, &a, &e), 0);
     int fd = ask(a, a->token);
-    for (int i = 0; i < 10000 && !waits(a); i++)
+    for (int i = 0; i < 60000 && !waits(a); i++)
         usleep(1000);
     assert_true(waits(a));
     tg_admin_stop(a);

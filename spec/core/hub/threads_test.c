@@ -17,6 +17,7 @@
 #define ROUNDS 3000
 #define NUMBERS (ROUNDS + 1)
 #define PER_HOP 30
+#define PATIENCE_S 120 // of a machine that has much else to do, under a sanitizer
 
 typedef struct link {
     struct worker *at;
@@ -235,7 +236,7 @@ static void turn(worker *w)
 static void wait_a_little(worker *w)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += 2000000;
     if (until.tv_nsec >= 1000000000) {
         until.tv_sec++;
@@ -243,7 +244,7 @@ static void wait_a_little(worker *w)
     }
     pthread_mutex_lock(&w->lock);
     if (!w->wake)
-        pthread_cond_timedwait(&w->woken, &w->lock, &until);
+        pthread_cond_clockwait(&w->woken, &w->lock, CLOCK_MONOTONIC, &until);
     w->wake = false;
     pthread_mutex_unlock(&w->lock);
 }
@@ -272,10 +273,18 @@ static void act(worker *w)
         turn(w);
 }
 
+static time_t seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec;
+}
+
 // Until every number has arrived, which is when nothing is under way any more.
 static void drain(worker *w, unsigned want)
 {
-    for (unsigned i = 0; i < 5000 && atomic_load(&run.taken) < want; i++) {
+    time_t end = seconds() + PATIENCE_S;
+    while (atomic_load(&run.taken) < want && seconds() < end) {
         turn(w);
         for (unsigned k = 0; k < 4; k++) {
             if (w->links[k].s.id == 0)

