@@ -19,6 +19,7 @@ struct tg_scan {
     bool at;
     uint64_t seat; // while it waits for a barrier
     uint16_t len;
+    bool no_local;
     char filter[];
 };
 
@@ -33,6 +34,7 @@ tg_scan *tg_scan_new(tg_hub *h, tg_slice filter, const tg_sub *sub)
                                .nids = sub->sub_id != 0,
                                .flags = TG_ENTRY_RETAIN};
     scan->at = true;
+    scan->no_local = (sub->flags & TG_SUB_NO_LOCAL) != 0;
     scan->len = (uint16_t)filter.len;
     memcpy(scan->filter, filter.at, filter.len);
     return scan;
@@ -90,9 +92,16 @@ static bool takes(const tg_sess *s)
     return s->queue == NULL || (s->queue->waiting == 0 && s->queue->inflight < s->window);
 }
 
+// MQTT 5.0 §3.8.3.1 speaks of client ids, so one's own of an earlier connection is no less own.
+static bool left_out(const tg_sess *s, const tg_scan *scan, const tg_block *b)
+{
+    return tg_block_retained_seq(b) > scan->floor ||
+           (scan->no_local && tg_slice_eq(tg_block_message(b)->publisher, tg_sess_id(s)));
+}
+
 static void deliver(tg_shard *sh, tg_sess *s, const tg_scan *scan, tg_block *b)
 {
-    if (tg_block_retained_seq(b) > scan->floor) {
+    if (left_out(s, scan, b)) {
         tg_block_unref(b);
         return;
     }

@@ -42,7 +42,9 @@ static void expect_end(mqtt_in *in)
         mqtt_bad(in, MQTT_MALFORMED, "bytes after the last field");
 }
 
-// MQTT 5.0 §3.1.2.1, 3.1.1 §3.1.2.1: name and level say together what the client speaks.
+// MQTT 5.0 §3.1.2.1, 3.1.1 §3.1.2.1: name and level say together what the client speaks. Bridges
+// of other brokers first try a level with its highest bit set, and without it when they are told
+// in that level's own words that it is not spoken.
 static void get_protocol(mqtt_in *in, mqtt_packet *p)
 {
     p->version = 0;
@@ -55,7 +57,7 @@ static void get_protocol(mqtt_in *in, mqtt_packet *p)
         mqtt_bad(in, MQTT_BAD_VERSION, "unknown protocol name");
         return;
     }
-    p->version = level >= MQTT_V5 ? MQTT_V5 : MQTT_V311; // whose words a refusal uses
+    p->version = (level & 0x7f) >= MQTT_V5 ? MQTT_V5 : MQTT_V311; // a refusal's words
     if (old ? level != MQTT_V31 : level != MQTT_V311 && level != MQTT_V5)
         mqtt_bad(in, MQTT_BAD_VERSION, "unsupported protocol level");
     else

@@ -34,6 +34,21 @@ describe("MQTT 5.0 SUBSCRIBE", function()
     assert.equal("mine", c:receive().payload)
   end)
 
+  it("with no local brings nothing of one's own that is retained [5.0: 3.8.3-3]", function()
+    c:publish("local/mine", "mine", { qos = 1, retain = true })
+    pub:publish("local/theirs", "theirs", { qos = 1, retain = true })
+    c:subscribe("local/#", 1 | NO_LOCAL)
+    assert.equal("theirs", c:receive().payload)
+    assert.same({}, c:settle())
+    c:unsubscribe "local/#"
+    c:subscribe("local/mine", 1)
+    assert.equal("mine", c:receive().payload)
+    c:unsubscribe "local/mine"
+    for _, topic in ipairs { "mine", "theirs" } do
+      pub:publish("local/" .. topic, "", { qos = 1, retain = true })
+    end
+  end)
+
   it("forwards RETAIN as it was, if asked to [5.0: 3.3.1-12, 3.3.1-13]", function()
     c:subscribe { { "rap/+", AS_PUBLISHED | NEVER } }
     local other = client "other"

@@ -229,6 +229,10 @@ static void versions_that_are_not_spoken(void **state)
     feed(c, "10 * <MQTT> 06 02 0000 00 <id>");
     sent_reason(c, 0x20, 3, MQTT_BAD_VERSION);
     c = fake_connect(NULL);
+    feed(c, "10 * <MQTT> 84 02 0000 <id>"); // a bridge that speaks 3.1.1
+    sent(c, "20020001");
+    closed_with(c, TG_E_VERSION);
+    c = fake_connect(NULL);
     feed(c, "10 * <HTTP> 04 02 0000 <id>");
     sent(c, "");
     closed_with(c, TG_E_VERSION);
