@@ -166,7 +166,7 @@ return {
   --              frame = 0 (as the adapter says), junk = "16KiB", bad_frames = 0 (in a row),
   --              write_queue = "1MiB" };
   --              0: no limit
-  --   options    the adapter's own, over those of its plugin
+  --   options    of the adapter's plugin, for this listener: { max_packet_size = "64KiB" }
   listeners = {
     { name = "mqtt", adapter = "mqtt", bind = "127.0.0.1:1883", anonymous = true },
     { name = "gt06", adapter = "gt06", bind = "127.0.0.1:5023", anonymous = true },

@@ -54,6 +54,9 @@ int64_t tg_parse_size(tg_slice text);
 /// with the defaults filled in (durations in ms, sizes in bytes), in `arena`.
 int tg_schema_apply(const tg_value *schema, const tg_value *config, tg_arena *arena,
                     const char *file, const char *where, tg_value *out, tg_error *e);
+/// Checks what `config` has; what it does not have is not missed.
+int tg_schema_check(const tg_value *schema, const tg_value *config, const char *file,
+                    const char *where, tg_error *e);
 /// What a plugin sees before it has a config; an option without a default has no value.
 int tg_schema_defaults(const tg_value *schema, tg_arena *arena, tg_value *out);
 

@@ -338,16 +338,33 @@ static size_t options_in(const tg_value *schema)
     return schema != NULL && schema->kind == TG_MAP ? schema->map.count : 0;
 }
 
+static int apply(const reader *r, tg_value *out)
+{
+    uint32_t line = r->config != NULL ? r->config->line : 0;
+    tg_spot at = {.file = r->file, .line = line, .map = r->where};
+    size_t known = options_in(r->schema);
+    int rc = tg_rule_map(r->config, &at, r->e);
+    if (rc == 0)
+        rc = check_names(r, known);
+    return rc < 0 ? rc : read_options(r, known, out);
+}
+
 int tg_schema_apply(const tg_value *schema, const tg_value *config, tg_arena *arena,
                     const char *file, const char *where, tg_value *out, tg_error *e)
 {
     reader r = {schema, config, arena, file, where, e, false};
-    tg_spot at = {.file = file, .line = config != NULL ? config->line : 0, .map = where};
-    size_t known = options_in(schema);
-    int rc = tg_rule_map(config, &at, e);
-    if (rc == 0)
-        rc = check_names(&r, known);
-    return rc < 0 ? rc : read_options(&r, known, out);
+    return apply(&r, out);
+}
+
+int tg_schema_check(const tg_value *schema, const tg_value *config, const char *file,
+                    const char *where, tg_error *e)
+{
+    tg_arena arena = {0};
+    tg_value ignored;
+    reader r = {schema, config, &arena, file, where, e, true};
+    int rc = apply(&r, &ignored);
+    tg_arena_free(&arena);
+    return rc;
 }
 
 int tg_schema_defaults(const tg_value *schema, tg_arena *arena, tg_value *out)

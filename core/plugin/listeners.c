@@ -408,6 +408,18 @@ static const tg_offer *adapter_for(const tg_listening *g, const listener_spec *s
     return NULL;
 }
 
+/// The config's options for an adapter are its plugin's, for this listener. What a plugin that
+/// opens a listener says to itself is its own business.
+static int check_own(const tg_listening *g, const tg_offer *o, const listener_spec *s,
+                     const char *where, tg_error *e)
+{
+    char inner[300];
+    snprintf(inner, sizeof(inner), "%s.options", where);
+    if (s->options == NULL || o->self->schema == NULL || g->owner != NULL)
+        return 0;
+    return tg_schema_check(o->self->schema, s->options, NULL, inner, e);
+}
+
 static int begin(tg_listening *g, const listener_spec *s, const char *where, tg_error *e)
 {
     tg_runtime *rt = g->rt;
@@ -416,6 +428,8 @@ static int begin(tg_listening *g, const listener_spec *s, const char *where, tg_
                             rt->store_id);
     const tg_offer *o = adapter_for(g, s, where, e);
     if (o == NULL)
+        return e->code;
+    if (check_own(g, o, s, where, e) < 0)
         return e->code;
     tg_listener_spec net = net_spec(s, o, g);
     int rc = tg_listener_open(rt->workers, &net, &g->net, e);

@@ -95,6 +95,14 @@ describe("a start with a mistake", function()
       "tidegate%.lua:2: listeners%[1%]%.adapter: no plugin offers adapter 'mqtt'; .*`plugins`")
   end)
 
+  it("finds options that the listener's adapter does not have", function()
+    local function listener(options)
+      return { plugins = { mqtt = {} }, listeners = { { name = "a", adapter = "mqtt", options = options } } }
+    end
+    try(listener { max_qoss = 1 }, "listeners%[1%]%.options%.max_qoss: no such option; did you mean 'max_qos'%?")
+    try(listener { max_qos = 3 }, "listeners%[1%]%.options%.max_qos: expected an integer from 0 to 2, got 3")
+  end)
+
   it("names the option behind a path, and what to do about it", function()
     try({ state_dir = "/proc/none" }, "state_dir: cannot make /proc/none")
     try({ files = { path = "/none/such/folder" } },
