@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Commands down: text of the model's SMS commands, one at a time per device, each with a server
--- flag that comes back in its reply. What became of each is published on the command topic:
--- queued, sent, replied, timed_out, failed, refused, or expired while the device was away.
+-- flag that comes back in its reply. What became of each is published on the command topic, with
+-- the command's name and the text that it is: queued, sent, replied, timed_out, failed, refused,
+-- or expired while the device was away.
 local tg = require "tidegate"
 
 local M = {}
@@ -17,8 +18,8 @@ end
 local function tell(conn, job, config, state, more)
   local time = tg.time.format(tg.time.now())
   local data = {
-    id = job.id, command = job.text, state = state, correlation_id = job.correlation_id,
-    time = time,
+    id = job.id, command = job.name, text = job.text, state = state,
+    correlation_id = job.correlation_id, time = time,
   }
   for key, value in pairs(more or {}) do data[key] = value end
   if conn.open then
@@ -107,9 +108,25 @@ local REFUSED = {
 
 local NO_TEXT = { code = "INVAL", message = "a command needs its 'text'" }
 
-local function send(conn, text, args, config)
-  local job = { text = text, device = conn.device, correlation_id = args.correlation_id }
-  if type(text) ~= "string" or text == "" then
+local CUT = { relay = { "Relay,1#", "Relay,0#" }, dyd = { "DYD,000000#", "HFYD,000000#" } }
+
+--- The text that each command is; nil: none, or no text.
+local TEXTS = {
+  --- { text = "STATUS#" }
+  send = function(args) return type(args.text) == "string" and args.text or nil end,
+  --- { cut = true } stops the engine, false releases it.
+  relay = function(args, config) return CUT[config.cut_dialect][args.cut and 1 or 2] end,
+  status = function() return "STATUS#" end,
+  where = function() return "WHERE#" end,
+  reboot = function() return "RESET#" end,
+}
+
+local function send(conn, name, args, config)
+  local text = TEXTS[name](args, config)
+  local job = {
+    name = name, text = text, device = conn.device, correlation_id = args.correlation_id,
+  }
+  if not text or text == "" then
     job.text = nil
     return refuse(conn, job, config, NO_TEXT)
   end
@@ -117,7 +134,24 @@ local function send(conn, text, args, config)
   return submit(conn, job, config)
 end
 
-local CUT = { relay = { "Relay,1#", "Relay,0#" }, dyd = { "DYD,000000#", "HFYD,000000#" } }
+--- { text, phone, keyword = "ADDRESS" or "ALARMSMS", chinese }: what the device hands on as SMS.
+--- It answers nothing, so that it was sent is the last that is told.
+local function address(conn, args, config)
+  local state = conn.state
+  local job = { name = "address", device = conn.device, correlation_id = args.correlation_id }
+  for _, name in ipairs { "text", "phone", "keyword" } do
+    if type(args[name] or "") ~= "string" then
+      return refuse(conn, job, config, { code = "INVAL", message = name .. ": expected a text" })
+    end
+  end
+  job.text = args.text
+  local ok, err = conn:send {
+    type = "address", text = args.text or "", phone = args.phone or state.phone or "",
+    keyword = args.keyword, chinese = args.chinese, serial = state.address_serial or 0,
+  }
+  if not ok then return refuse(conn, job, config, err) end
+  return tell(conn, job, config, "sent")
+end
 
 local AWAY = {
   expired = "the device did not come in time",
@@ -129,42 +163,21 @@ local AWAY = {
 function M.add(adapter)
   local config = adapter.config
 
-  --- { text = "STATUS#" }
-  function adapter.commands.send(conn, args) return send(conn, args.text, args, config) end
-
-  --- { cut = true } stops the engine, false releases it.
-  function adapter.commands.relay(conn, args)
-    local words = CUT[config.cut_dialect]
-    return send(conn, words[args.cut and 1 or 2], args, config)
+  for name in pairs(TEXTS) do
+    adapter.commands[name] = function(conn, args) return send(conn, name, args, config) end
   end
+  function adapter.commands.address(conn, args) return address(conn, args, config) end
 
   --- A message for a device that is away: what becomes of it until the device comes.
   function adapter.on_away(msg, state)
     local request = msg:json()
     if type(request) ~= "table" or not adapter.commands[request.command] then return end
     local args = type(request.args) == "table" and request.args or {}
+    local text = (TEXTS[request.command] or TEXTS.send)(args, config)
     tg.publish { topic = topic_of(msg.device, config), data = {
-      command = request.command, text = args.text, state = state, error = AWAY[state],
+      command = request.command, text = text, state = state, error = AWAY[state],
       correlation_id = args.correlation_id or request.id, time = tg.time.format(tg.time.now()),
     } }
-  end
-
-  function adapter.commands.status(conn, args) return send(conn, "STATUS#", args, config) end
-  function adapter.commands.where(conn, args) return send(conn, "WHERE#", args, config) end
-  function adapter.commands.reboot(conn, args) return send(conn, "RESET#", args, config) end
-
-  --- { text, phone, keyword = "ADDRESS" or "ALARMSMS", chinese }: what the device hands on as SMS.
-  function adapter.commands.address(conn, args)
-    local state = conn.state
-    for _, name in ipairs { "text", "phone", "keyword" } do
-      if type(args[name] or "") ~= "string" then
-        return nil, { code = "INVAL", message = name .. ": expected a text" }
-      end
-    end
-    return conn:send {
-      type = "address", text = args.text or "", phone = args.phone or state.phone or "",
-      keyword = args.keyword, chinese = args.chinese, serial = state.address_serial or 0,
-    }
   end
 end
 

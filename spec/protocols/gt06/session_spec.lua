@@ -136,7 +136,7 @@ describe("gt06 commands", function()
     local out = {}
     for _, events in ipairs(blocks) do
       for _, p in ipairs(published(events)) do
-        if p[1] == "command" then out[#out + 1] = p[2].state .. " " .. p[2].command end
+        if p[1] == "command" then out[#out + 1] = p[2].state .. " " .. p[2].text end
       end
     end
     return out
@@ -179,6 +179,21 @@ describe("gt06 commands", function()
     end
     assert.same({ "sent a", "queued b", "refused c", "refused d", "refused e", "replied a",
       "sent b", "failed b" }, told)
+  end)
+
+  it("are told by name and text in each state", function()
+    local blocks = run { down("relay", { cut = false }), down("where"),
+      down("address", { text = "here" }), down("address", { text = 7 }), down("send", {}),
+      "hangup 1", "advance 10" }
+    local told = {}
+    for _, events in ipairs(blocks) do
+      for _, p in ipairs(published(events)) do
+        told[#told + 1] = ("%s %s %s"):format(p[2].state, p[2].command, p[2].text)
+      end
+    end
+    assert.same({ "sent relay Relay,0#", "queued where WHERE#", "sent address here",
+      "refused address nil", "refused send nil", "failed relay Relay,0#", "failed where WHERE#" },
+      told)
   end)
 
   it("wait for each other", function()
