@@ -96,11 +96,13 @@ describe("a start with a mistake", function()
   end)
 
   it("finds options that the listener's adapter does not have", function()
-    local function listener(options)
-      return { plugins = { mqtt = {} }, listeners = { { name = "a", adapter = "mqtt", options = options } } }
+    local function refuses(options, pattern)
+      try({ plugins = { mqtt = {} }, listeners = {
+        { name = "a", adapter = "mqtt", options = options } } },
+        "listeners%[1%]%.options%." .. pattern)
     end
-    try(listener { max_qoss = 1 }, "listeners%[1%]%.options%.max_qoss: no such option; did you mean 'max_qos'%?")
-    try(listener { max_qos = 3 }, "listeners%[1%]%.options%.max_qos: expected an integer from 0 to 2, got 3")
+    refuses({ max_qoss = 1 }, "max_qoss: no such option; did you mean 'max_qos'%?")
+    refuses({ max_qos = 3 }, "max_qos: expected an integer from 0 to 2, got 3")
   end)
 
   it("names the option behind a path, and what to do about it", function()
