@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- What a sanitizer finds fails the test, whatever becomes of the process in which it was found.
+local uv = require "luv"
 local Host = require "support.host"
 
 local REPORTS = {
@@ -87,5 +88,32 @@ describe("the end of a run", function()
       it("crashes", function() os.execute "kill -9 $PPID" end)]]
     assert.matches("failed: crashes %([^\n]+%): the specs ended before their last test "
       .. "%(%w+ %d+%)\n1 passed, 1 failed\n$", text)
+  end)
+end)
+
+describe("a peer that is gone", function()
+  after_each(Host.cleanup)
+
+  it("does not take the specs along when they write to it", function()
+    local port, server, gone = Host.free_port(), uv.new_tcp(), false
+    assert(server:bind("127.0.0.1", port))
+    server:listen(1, function()
+      local conn = uv.new_tcp()
+      server:accept(conn)
+      conn:read_start(function()
+        if not conn:is_closing() then conn:close_reset(function() gone = true end) end
+      end)
+    end)
+    local conn, failures = Host.connect(port), {}
+    conn:pause() -- else it is told before it writes
+    conn:send "x"
+    Host.await(function() return gone end, "the end of its peer")
+    for _ = 1, 2 do
+      conn.handle:write("x", function(err) failures[#failures + 1] = err end)
+      uv.run "nowait"
+    end
+    Host.await(function() return #failures == 2 end, "the errors")
+    assert.equal("EPIPE", failures[2])
+    server:close()
   end)
 end)

@@ -5,6 +5,12 @@ local uv = require "luv"
 
 local M = {}
 
+-- To write to a peer that is gone is an error, and not the end of all specs: libuv leaves that
+-- signal to its programs.
+local gone = uv.new_signal()
+gone:start("sigpipe", function() end)
+gone:unref()
+
 --- Sanitized builds on a shared machine are slow; a deadline is for hangs, not for speed.
 M.deadline = 60000
 
