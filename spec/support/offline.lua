@@ -29,6 +29,25 @@ function M.run(path, commands)
   return blocks
 end
 
+--- The same command by command, for those that need what came before.
+--- @return fun(command: string): table[] do_one events of one command
+--- @return fun() stop
+function M.start(path)
+  local Process = require "support.process"
+  local words = {}
+  for word in path:gmatch "%S+" do words[#words + 1] = word end
+  local runner = Process.spawn(M.program, words)
+  return function(command)
+    runner:write(command .. "\n")
+    local events = {}
+    while true do
+      local line = runner:line ""
+      if line == "." then return events end
+      events[#events + 1] = cjson.decode(line)
+    end
+  end, function() assert(runner:wait() == 0, "the offline runner failed") end
+end
+
 --- The events of one kind, in order.
 function M.of(events, kind)
   local out = {}

@@ -190,6 +190,50 @@ describe("a terminal", function()
     host:stop()
   end)
 
+  it("goes on with what is under way over a reload, and its commands find it later", function()
+    local function part(number, bytes, serial)
+      say(0x0801, bytes, { serial = serial, total = 2, number = number })
+    end
+    local HEAD = "\0\0\0\7\0\0\0\1" .. terminal.POSITION
+    join()
+    publish(host, { command = "query_location", id = "job-1" })
+    local ask = answers(conn, 1)[1]
+    part(1, HEAD .. "abc", 10)
+    answers(conn, 1)
+    local code, out, err = host:cli("reload", "jt808")
+    assert.equal(0, code, out .. err)
+    publish(host, { command = "check_link", id = "job-2" })
+    local check = answers(conn, 1)[1]
+    assert.equal(0x8204, check.id)
+    part(2, "def", 11)
+    assert.equal(0x8800, answers(conn, 2)[2].id)
+    assert.equal(6, next_of(sub, "media").size)
+    say(0x0201, string.pack(">I2", ask.serial) .. terminal.POSITION, { serial = 12 })
+    say(0x0001, string.pack(">I2I2B", check.serial, 0x8204, 0), { serial = 13 })
+    local ended = {}
+    while not (ended["job-1"] and ended["job-2"]) do
+      local fate = next_of(sub, "command")
+      if fate.state ~= "sent" then ended[fate.id] = fate.state end
+    end
+    assert.same({ ["job-1"] = "acked", ["job-2"] = "acked" }, ended)
+
+    -- A command under way when the terminal comes back, to the new code, is sent again there.
+    publish(host, { command = "check_link", id = "job-3" })
+    assert.equal(0x8204, answers(conn, 1)[1].id)
+    local second = Host.connect(host.ports.jt808)
+    second:send(terminal.frame(0x0102, "code", { serial = 0 }))
+    local frames = answers(second, 2)
+    assert.equal(0x8204, frames[2].id)
+    second:send(terminal.frame(0x0001, string.pack(">I2I2B", frames[2].serial, 0x8204, 0),
+      { serial = 1 }))
+    repeat
+      local fate = next_of(sub, "command")
+      assert.is_not.equal("expired", fate.state)
+    until fate.id == "job-3" and fate.state == "acked"
+    second:close()
+    host:stop()
+  end)
+
   --- Announces the file `name` of eight bytes, sends it with a gap, and fills that.
   --- @param prefix string what 0x1210 begins with, up to the alarm's number
   --- @param form string of a block's name

@@ -97,6 +97,52 @@ describe("jt808 registration", function()
   end)
 end)
 
+describe("jt808 codes", function()
+  local CONFIG = '{"auth":"%s","code_lifetime":"1h"}'
+
+  --- Registers, then does each step on a connection of its own: minutes to wait before it, what
+  --- it is, and the code of a login that is not the first one issued. Results are those of
+  --- 0x0102, or "new" and "same" for codes.
+  local function live(mode, steps)
+    local conn, out = 0, {}
+    local door, stop = offline.start(PATH)
+    local function say(line)
+      conn = conn + 1
+      door("connect 192.0.2.1:" .. 5000 + conn)
+      return terminal.sent(door((line:gsub("^feed 1", "feed " .. conn))))[1]
+    end
+    door("open " .. CONFIG:format(mode))
+    local issued = say(register { serial = 1 }).body:sub(4)
+    for i, step in ipairs(steps) do
+      door("advance " .. step[1] * 60000)
+      if step[2] == "register" then
+        out[i] = say(register { serial = 1 }).body:sub(4) == issued and "same" or "new"
+      else
+        out[i] = terminal.answer(say(feed(0x0102, step[3] or issued, { serial = 2 })))[3]
+      end
+    end
+    stop()
+    return out
+  end
+
+  it("end with their lifetime where the mode is strict, and live on with each login", function()
+    assert.same({ 0, 0, 0, 1 }, live("strict",
+      { { 59, "login" }, { 59, "login" }, { 59, "login" }, { 61, "login" } }))
+    assert.same({ 1, "new", 1 }, live("strict",
+      { { 61, "login" }, { 0, "register" }, { 0, "login" } })) -- the old code has not come back
+  end)
+
+  it("are the same for who registers again before their end, and new behind it", function()
+    for _, mode in ipairs { "issue", "strict" } do
+      assert.same({ "same", "new" }, live(mode, { { 30, "register" }, { 31, "register" } }))
+    end
+  end)
+
+  it("are not asked for otherwise: one that has ended is as good as any", function()
+    assert.same({ 0, 0 }, live("issue", { { 61, "login" }, { 0, "login", "any" } }))
+  end)
+end)
+
 describe("jt808 before authentication", function()
   it("nothing is published, and all is refused", function()
     local blocks = run({ feed(0x0200, POSITION, { serial = 5 }), feed(0x0002, "", {}) },
