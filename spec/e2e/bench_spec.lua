@@ -277,7 +277,7 @@ describe("tidegate bench, asked wrongly", function()
       { { "filters", "-f", "3", "-s", "4" }, "%-%-filters: expected as many as %-%-subs" },
       { { "pairs", "--tls=yes" }, "%-%-tls takes no value" },
       { { "pairs", "--cleints", "3" }, "Did you mean '%-%-clients'" },
-      { {}, "something is missing" },
+      { {}, "bench: SCENARIO is missing" },
     }
     for _, case in ipairs(cases) do
       local code, out, err = run(table.unpack(case[1]))
