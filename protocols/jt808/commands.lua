@@ -4,10 +4,10 @@
 -- terminal's answer. What becomes of it is published: queued, sent, acked, refused or expired.
 local tg = require "tidegate"
 local choice = require "choice"
-local emqx = require "emqx"
 local encode = require "encode"
 local registry = require "registry"
 local replies = require "replies"
+local requests = require "requests"
 local shapes = require "shapes"
 
 local M = {}
@@ -222,30 +222,6 @@ local function refuse(conn, msg, request, err)
   return nil, err
 end
 
---- {"command": …, "args": …, "id": …}, or {"header": {"msg_id": …}, "body": …}
-local function read_request(msg)
-  local request, err = msg:json()
-  if type(request) ~= "table" then
-    return nil, nil, err or invalid "a message down must be an object"
-  end
-  if type(request.header) == "table" then
-    local id, args = emqx.down(request)
-    if not id then return request, nil, invalid(args) end
-    return request, { id = id, name = registry.entry(id).name, args = args }
-  end
-  local args = request.args or {}
-  if type(args) ~= "table" then return request, nil, invalid "'args' must be an object" end
-  local name = request.command
-  if name == "send" then
-    local id = math.tointeger(tonumber(args.id))
-    if not id or id < 0 or id > 0xFFFF then return request, nil, invalid "no such message id" end
-    return request, { id = id, name = "send", args = { data = args.data } }
-  end
-  local id = M.ids[name]
-  if not id then return request, nil, invalid("no such command: " .. tostring(name)) end
-  return request, { id = id, name = name, args = args }
-end
-
 local AWAY = {
   queued = "the terminal is away", expired = "the terminal did not come in time",
   refused = "the terminal is away, and no more is kept for it",
@@ -253,7 +229,7 @@ local AWAY = {
 
 --- One for a terminal that is away: its session keeps it, or it was not kept long enough.
 local function away(config, msg, state)
-  local request, what = read_request(msg)
+  local request, what = requests.read(msg)
   if not what then return end -- refused when the terminal comes
   if request.again and state == "queued" then return end -- told when it was left behind
   local topic = config.topic:gsub("%${(%w+)}", { device = msg.device, type = "command" })
@@ -263,23 +239,10 @@ local function away(config, msg, state)
   } }
 end
 
---- When a message is of no use any more: after its `ttl`, or at the end of the message's life.
-local function deadline(msg, request)
-  local ttl = tonumber(request.ttl)
-  local own = ttl and ttl < 1e9 and msg.time + ttl * 1000 or nil
-  local ends = msg.expiry > 0 and tg.time.now() + msg.expiry * 1000 or nil
-  return own and ends and math.min(own, ends) or own or ends
-end
-
-M.ids = {}
-for id, entry in pairs(registry) do
-  if type(id) == "number" and entry.dir == "down" then M.ids[entry.name] = id end
-end
-
 ---@param adapter tg.Adapter
 function M.add(adapter)
   local config = adapter.config
-  for name, id in pairs(M.ids) do
+  for name, id in pairs(requests.ids) do
     adapter.commands[name] = function(conn, args)
       return command(conn, id, name, args, config)
     end
@@ -287,8 +250,8 @@ function M.add(adapter)
 
   --- { id = "0x8f01", data = "hex" }: messages that are not known here.
   function adapter.commands.send(conn, args)
-    local id = math.tointeger(tonumber(args.id))
-    if not id or id < 0 or id > 0xFFFF then return nil, invalid "no such message id" end
+    local id = requests.message_id(args)
+    if not id then return nil, invalid "no such message id" end
     return command(conn, id, "send", { data = args.data, device = args.device,
       correlation_id = args.correlation_id }, config)
   end
@@ -296,13 +259,13 @@ function M.add(adapter)
   function adapter.on_away(msg, state) away(config, msg, state) end
 
   function adapter.on_downlink(conn, msg)
-    local request, what, err = read_request(msg)
+    local request, what, err = requests.read(msg)
     if not what then return refuse(conn, msg, request, err) end
     local args = {}
     for key, value in pairs(what.args) do args[key] = value end
     args.device, args.correlation_id = msg.device, request.id
     return command(conn, what.id, what.name, args, config,
-      { request = request, from = msg.topic, deadline = deadline(msg, request) })
+      { request = request, from = msg.topic, deadline = requests.deadline(msg, request) })
   end
 end
 

@@ -108,6 +108,19 @@ describe("jt808 streams that lie", function()
     assert.equal("heartbeat", terminal.published(blocks[#blocks])[1][1])
   end)
 
+  it("of commands are told with the reason, and nothing is sent", function()
+    local blocks = offline.run(PATH, { "open {}", "connect 192.0.2.1:5000", LOGIN,
+      ('deliver %s jt808/x/down 1 {"args":{},"id":"a"}'):format(PHONE),
+      ('deliver %s jt808/x/down 1 {"command":"check_link","ttl":"soon","id":"b"}'):format(PHONE),
+      ('deliver %s jt808/x/down 1 {"command":"fly","id":"c"}'):format(PHONE) })
+    for i, reason in ipairs { "'command' is missing", "'ttl' must be a number of seconds",
+      "no such command: fly" } do
+      local told = terminal.published(blocks[i + 3])[1][2]
+      assert.same({ "refused", reason, ("abc"):sub(i, i) }, { told.state, told.reason, told.id })
+      assert.same({}, terminal.sent(blocks[i + 3]))
+    end
+  end)
+
   it("of commands are refused one by one", function()
     local commands = { 'open {"allow":["*"]}', "connect 192.0.2.1:5000", LOGIN }
     local bad = { "null", "[]", "{}", '{"command":1}', '{"command":"text","args":7}',
