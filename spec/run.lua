@@ -50,7 +50,7 @@ end
 local function run_c(build, path)
   local binary = build .. "/" .. path:gsub("%.c$", "")
   local text, ok, how, code =
-    lines("CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 1200 " .. binary .. " 2>&1")
+    lines("CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 10 1200 " .. binary .. " 2>&1 </dev/null")
   local good, bad, skipped = 0, 0, 0
   for word, rest in ("\n" .. text):gmatch "\n(n?o?t? ?ok) %d+([^\n]*)" do
     if rest:find "# SKIP" then skipped = skipped + 1
@@ -73,7 +73,7 @@ end
 -- A crowd of connections has both of its ends here, and a login may have a low soft limit.
 local BUSTED = "ulimit -S -n 65536 2>/dev/null || ulimit -S -n $(ulimit -H -n)\n"
   .. "TG_BUILD=%s lua5.4 /usr/bin/busted --lpath='./spec/?.lua'"
-  .. " -o spec/support/report.lua -Xoutput %s %s"
+  .. " -o spec/support/report.lua -Xoutput %s %s </dev/null" -- libuv takes no closed stdin
 
 local function run_busted(build, path)
   local report = os.tmpname()
