@@ -108,6 +108,7 @@ unit[0x80] = function(m, time)
   end
   local list = {}
   for i, what in ipairs(m.ids) do
+    if type(what) == "table" then return nil, "ids: expected names or numbers" end
     list[i] = parameters.id(what, m.edition)
     if not list[i] then return nil, "no such parameter: " .. tostring(what) end
   end

@@ -163,6 +163,7 @@ describe("gbt32960 commands", function()
       ["{"] = "", ["[]"] = "command: expected", ["{}"] = "command: expected",
       ['{"command":"explode"}'] = "no such command",
       ['{"command":"query","args":{"ids":"1"}}'] = "ids: expected a list",
+      ['{"command":"query","args":{"ids":[{}]}}'] = "ids: expected names or numbers",
       ['{"command":"query","args":{"ids":["nonsense"]}}'] = "no such parameter: nonsense",
       ['{"command":"set","args":{"parameters":{"host_length":3}}}'] = "no parameters",
       ['{"command":"set","args":{"parameters":{"port":70000}}}'] = "port: expected a number",
