@@ -245,6 +245,16 @@ static void on_second(uv_timer_t *timer)
     s->reported = reports;
 }
 
+/// Devices report before watch() has begun: who ends the program then gets its report, too.
+static void hold_signals(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(how, &set, NULL);
+}
+
 static void watch(sim *s, int64_t duration)
 {
     uv_loop_t *loop = tg_control_uv(tg_runtime_workers(s->solo.rt));
@@ -257,6 +267,7 @@ static void watch(sim *s, int64_t duration)
     s->handles = 4;
     uv_signal_start(&s->term, on_signal, SIGTERM);
     uv_signal_start(&s->interrupt, on_signal, SIGINT);
+    hold_signals(SIG_UNBLOCK); // of this thread: the workers never take them
     if (!s->json)
         uv_timer_start(&s->second, on_second, 1000, 1000);
     if (duration > 0)
@@ -298,6 +309,7 @@ int tg_cmd_sim(const tg_cli *cli)
     sim s = {.json = cli->json};
     tg_error e = {0};
     signal(SIGPIPE, SIG_IGN);
+    hold_signals(SIG_BLOCK);
     s.began = uv_hrtime();
     int rc = start(&s, cli, &e);
     if (rc == 0) {
