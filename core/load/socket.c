@@ -10,6 +10,25 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+static bool answers(const struct addrinfo *at)
+{
+    int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool does = fd >= 0 && connect(fd, at->ai_addr, at->ai_addrlen) == 0;
+    if (fd >= 0)
+        close(fd);
+    return does;
+}
+
+/// The first address of a name that answers: "localhost" may be ::1, where nobody listens.
+static const struct addrinfo *choose(const struct addrinfo *list)
+{
+    if (list->ai_next != NULL)
+        for (const struct addrinfo *at = list; at != NULL; at = at->ai_next)
+            if (answers(at))
+                return at;
+    return list;
+}
+
 int tg_target_find(const char *host, uint16_t port, tg_target *out, tg_error *e)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
@@ -19,8 +38,9 @@ int tg_target_find(const char *host, uint16_t port, tg_target *out, tg_error *e)
     int rc = getaddrinfo(host, text, &hints, &list);
     if (rc != 0)
         return tg_error_set(e, TG_E_RESOLVE, "--host: '%s': %s", host, gai_strerror(rc));
-    memcpy(&out->at, list->ai_addr, list->ai_addrlen);
-    out->len = list->ai_addrlen;
+    const struct addrinfo *at = choose(list);
+    memcpy(&out->at, at->ai_addr, at->ai_addrlen);
+    out->len = at->ai_addrlen;
     freeaddrinfo(list);
     return 0;
 }
