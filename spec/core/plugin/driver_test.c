@@ -97,11 +97,9 @@ static void begin(asked *a, uint32_t worker)
 
 static void finish(asked *a)
 {
-    struct timespec end;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += WAIT_MS / 1000;
-    assert_int_equal(TEMP_FAILURE_RETRY(sem_clockwait(&a->answered, CLOCK_MONOTONIC, &end)),
-                     0);
+    // With no deadline of its own: ThreadSanitizer does not know sem_clockwait, and one that
+    // hangs is ended by who runs the tests.
+    assert_int_equal(TEMP_FAILURE_RETRY(sem_wait(&a->answered)), 0);
     assert_false(a->early);
     assert_int_equal(a->answers, a->returned < 0 ? 0 : 1);
     sem_destroy(&a->answered);
