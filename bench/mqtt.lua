@@ -108,7 +108,7 @@ local function run(samples, who)
   for _, row in ipairs(M.rows) do
     if who ~= "floor" or row.floor then measure_row(samples, who, server, row) end
   end
-  measure(samples, "paced", who, server, PACED)
+  for _ = 1, 3 do measure(samples, "paced", who, server, PACED) end -- a percentile swings
   server.stop()
   if who ~= "floor" then measure_idle(samples, who) end
 end
